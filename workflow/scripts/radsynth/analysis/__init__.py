@@ -1,0 +1,1 @@
+"""Statistics, tables, figures and words; needs neither torch nor TensorFlow."""

@@ -1,0 +1,1 @@
+"""Mixes, Keras classifiers, training and evaluation."""

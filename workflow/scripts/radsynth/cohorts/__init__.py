@@ -1,0 +1,1 @@
+"""Orders, nested cohorts and the gates against leakage."""

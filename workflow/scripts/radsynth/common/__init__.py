@@ -1,0 +1,1 @@
+"""Seeds, hashes, files, logging and GPU leases: what every room may use."""

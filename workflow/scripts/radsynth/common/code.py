@@ -1,0 +1,60 @@
+"""Content hashes of the code behind a rule.
+
+Snakemake does not notice edits in an imported library. Each rule therefore carries the hash of its script and
+of every radsynth module that the script reaches, as a parameter.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[1]
+
+
+def _module_files(module: str) -> list[Path]:
+    """Return the files behind a dotted radsynth name: the module or the package, and its parents."""
+    files, path = [], LIBRARY.parent
+    for part in module.split("."):
+        path = path / part
+        if (path / "__init__.py").is_file():
+            files.append(path / "__init__.py")
+        elif path.with_suffix(".py").is_file():
+            files.append(path.with_suffix(".py"))
+    return files
+
+
+@cache
+def _imports(file: Path) -> frozenset[str]:
+    """Return the radsynth names that a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in names if name.split(".")[0] == LIBRARY.name)
+
+
+def reached_files(script: str | Path, *modules: str) -> list[Path]:
+    """Return the script, the modules named, all radsynth files that they import, and the YAML files beside those.
+
+    ``modules`` are dotted names of what is loaded by name at run time (a generator's family, a data source).
+    """
+    seen: set[Path] = set()
+    todo = [Path(script), *(file for module in modules for file in _module_files(module))]
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen.add(file)
+            todo += [found for name in _imports(file) for found in _module_files(name)]
+    return sorted(seen | {file.with_suffix(".yaml") for file in seen if file.with_suffix(".yaml").is_file()})
+
+
+@cache
+def code_hash(script: str | Path, *modules: str) -> str:
+    """Return a short hash of the contents of ``reached_files``."""
+    digest = hashlib.sha256()
+    for file in reached_files(script, *modules):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,42 @@
+"""Reading prepared images: 8-bit grayscale PNGs written by this workflow."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from radsynth.common.errors import UserError
+
+
+def read_gray(path: str | Path) -> np.ndarray:
+    """Return a prepared image as uint8 (height, width); UserError if it is missing, broken or not 8-bit gray."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode = image.mode
+            pixels = np.asarray(image)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: the image has vanished since its manifest was written; prepare the data again"
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{path}: not a readable image ({error})") from None
+    if mode != "L":
+        raise UserError(f"{path}: mode {mode}, expected 8-bit grayscale (mode L)")
+    return pixels
+
+
+def read_gray_stack(root: str | Path, files: Iterable[str]) -> np.ndarray:
+    """Return the images ``root/file`` as uint8 (n, height, width); UserError if their sizes differ or there are none."""
+    paths = [Path(root) / file for file in files]
+    if not paths:
+        raise UserError(f"{root}: an image set without images")
+    first = read_gray(paths[0])
+    stack = np.empty((len(paths), *first.shape), dtype=np.uint8)
+    for index, path in enumerate(paths):
+        image = read_gray(path)
+        if image.shape != first.shape:
+            raise UserError(f"{path}: size {image.shape}, expected {first.shape} as in {paths[0].name}")
+        stack[index] = image
+    return stack

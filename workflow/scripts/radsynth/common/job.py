@@ -1,0 +1,43 @@
+"""What every rule's script begins with: the log file, the GPU lease, and errors in one line."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from radsynth.common.errors import UserError
+from radsynth.common.gpu import lease_gpus
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[logging.Logger]:
+    """Run the body of a rule's script.
+
+    Everything logged goes to the rule's log file, warnings also to the terminal. A UserError ends the job
+    with its one line; any other exception leaves its traceback in the log. Heavy frameworks are
+    imported inside the body, after the GPU lease.
+    """
+    log_file = str(snakemake.log[0])
+    handler = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(logging.Formatter(f"{snakemake.rule}: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler, terminal], force=True)
+    log = logging.getLogger(snakemake.rule)
+    with ExitStack() as stack:
+        try:
+            gpus = snakemake.resources.get("gpu", 0)
+            if gpus:
+                lease_gpus(int(gpus), stack, require=bool(snakemake.config.get("require_gpu", False)))
+            yield log
+        except UserError as error:
+            log.error("%s", error)
+            sys.exit(1)
+        except Exception as error:
+            handler.stream.write(traceback.format_exc())
+            log.error("%s: %s (the traceback is in %s)", type(error).__name__, error, log_file)
+            sys.exit(1)
+        log.info("done")

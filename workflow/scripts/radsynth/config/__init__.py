@@ -1,0 +1,1 @@
+"""The configuration: schema, defaults, cross-field checks, and the names of all jobs."""

@@ -1,0 +1,1 @@
+"""From raw sources to 8-bit PNGs, a manifest and an integrity report."""

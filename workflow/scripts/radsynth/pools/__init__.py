@@ -1,0 +1,1 @@
+"""Synthetic pools: sampling, writing, manifests and grids."""

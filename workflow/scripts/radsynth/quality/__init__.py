@@ -1,0 +1,1 @@
+"""Distances and memorisation: arrays in, numbers out."""
