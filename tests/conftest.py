@@ -1,6 +1,9 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +24,36 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("needs the shared development images (RADSYNTH_DATA)")
     return path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project as a clone would hold it: no results, no raw data."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    copy = tmp_path / "radsynth copy ü"
+    for file in filter(None, listing.stdout.split("\0")):
+        if (ROOT / file).is_file():
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, copy / file)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def snakemake():
+    """Run Snakemake in a folder; return the finished process with its output as text."""
+
+    def run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+        # A run of the tests inside a Snakemake job must not inherit its settings.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        )
+
+    return run

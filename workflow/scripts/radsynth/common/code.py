@@ -37,7 +37,7 @@ def _imports(file: Path) -> frozenset[str]:
 
 
 def reached_files(script: str | Path, *modules: str) -> list[Path]:
-    """Return the script, the modules named, all radsynth files that they import, and the YAML files beside those.
+    """Return the script, the modules named, and all radsynth files that they import.
 
     ``modules`` are dotted names of what is loaded by name at run time (a generator's family, a data source).
     """
@@ -48,7 +48,7 @@ def reached_files(script: str | Path, *modules: str) -> list[Path]:
         if file not in seen:
             seen.add(file)
             todo += [found for name in _imports(file) for found in _module_files(name)]
-    return sorted(seen | {file.with_suffix(".yaml") for file in seen if file.with_suffix(".yaml").is_file()})
+    return sorted(seen)
 
 
 @cache

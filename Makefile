@@ -1,0 +1,36 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+CORES ?= all
+DEMO := results/demo
+
+.PHONY: demo test test-all lint format
+
+# One environment from the lock file; made again when that changes.
+.venv/installed: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules progress
+	$(BIN)/snakemake --configfile config/demo.yaml --report $(DEMO)/report.html --quiet all
+	@echo
+	@cat $(DEMO)/headline.txt
+	@echo "The report is $(DEMO)/report.html, the answer in words is $(DEMO)/summary.md."
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest

@@ -1,0 +1,78 @@
+"""Raw images in; cohorts, generators, synthetic pools, quality, classifiers, tables, figures and a report out."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# A study's own file replaces the core study; Snakemake by itself would merge the two.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/cohorts.smk"
+include: "workflow/rules/generators.smk"
+include: "workflow/rules/pools.smk"
+include: "workflow/rules/quality.smk"
+include: "workflow/rules/classifiers.smk"
+include: "workflow/rules/analysis.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    data,
+    cohorts,
+    generators,
+    pools,
+    quality,
+    classifiers,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        analysis_targets(),
+        () if FROM_ARCHIVE else [data_targets(), picture_targets()],
+
+
+rule data:
+    input:
+        data_targets(),
+
+
+rule cohorts:
+    input:
+        cohort_targets(),
+
+
+rule generators:
+    input:
+        generator_targets(),
+
+
+rule pools:
+    input:
+        pool_targets(),
+        picture_targets(),
+
+
+rule quality:
+    input:
+        quality_targets(),
+
+
+rule classifiers:
+    input:
+        evaluation_targets(),
+
+
+rule figures:
+    input:
+        analysis_targets(),

@@ -1,0 +1,92 @@
+"""The plan of the core study, without any raw data."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+
+
+def job_counts(output: str) -> Counter:
+    """Return how often each rule is planned, from the statistics that Snakemake prints."""
+    return Counter({name: int(n) for name, n in re.findall(r"^(\S+)\s+(\d+)$", output, re.MULTILINE)})
+
+
+@pytest.fixture(scope="module")
+def core_plan(root, snakemake):
+    result = snakemake(root, "--dry-run", "--quiet", "rules", "--cores", "48", "--config", "study=never_run")
+    assert result.returncode == 0, result.stdout
+    return job_counts(result.stdout)
+
+
+def test_the_core_study_is_planned_as_in_the_paper(core_plan):
+    assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
+    assert core_plan["gates"] == 4
+    assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
+    assert core_plan["train_generator"] == 4, "2 samplings x 2 labels, DDPM"
+    assert core_plan["write_pool"] == core_plan["pool_quality"] == 4
+    assert core_plan["train_classifier"] == 2 * 2 * 2 * 1 * 5, "samplings x scenarios x mixes x classifiers x runs"
+    assert core_plan["evaluate"] == 20 * 1 + 20 * 3, "one test set in small, three in imbalanced"
+    assert core_plan["download"] == core_plan["prepare_data"] == 1
+
+
+def test_a_second_generator_doubles_models_and_pools(root, snakemake):
+    second = "generators={ddpm: {family: ddpm, preset: paper}, other: {family: ddpm, preset: default}}"
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", "study=never_run", second)
+    assert result.returncode == 0, result.stdout
+    assert job_counts(result.stdout)["train_generator"] == job_counts(result.stdout)["write_pool"] == 8
+
+
+def test_single_targets_plan_only_what_they_need(root, snakemake):
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "1", "--config", "study=never_run", "--", "cohorts")
+    plan = job_counts(result.stdout)
+    assert plan["gates"] == 4 and "train_generator" not in plan and "train_classifier" not in plan
+
+
+def test_the_archive_needs_no_training(root, snakemake):
+    source = "paper={source: archive, version: any}"
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "1", "--config", "study=never_run", source)
+    assert result.returncode != 0 and "resources/paper_cache/any/" in result.stdout, "a missing archive is an error"
+
+
+def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow_api = api.workflow(
+            resource_settings=ResourceSettings(cores=48),
+            config_settings=ConfigSettings(configfiles=[root / "config" / "config.yaml"]),
+            snakefile=root / "Snakefile",
+        )
+        rules = {rule.name: rule for rule in workflow_api._workflow.rules}
+    working = {name: rule for name, rule in rules.items() if rule.output}
+    assert len(working) >= 18
+    for name, rule in working.items():
+        assert rule.log and rule.benchmark and rule.conda_env, name
+        assert {"mem_mb", "runtime", "_cores"} <= set(rule.resources), name
+        assert rule.docstring and rule.message and rule.script, name
+        if name not in ("download", "weights"):
+            assert "code" in dict(rule.params.items()), f"{name} would not notice a change of its code"
+    can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "evaluate"}
+    assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
+    assert set(rules) - set(working) == {
+        *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),
+    }
+
+
+def test_params_hold_no_machine_path(root, snakemake, tmp_path):
+    result = snakemake(root, "-n", "-p", "--cores", "48", "--config", "study=never_run")
+    assert str(root) not in re.sub(r"(?m)^Using .*$|^host: .*$", "", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [("runs=many", "runs"), ("epochs=3", "epochs"), ("image_size=100", "image_size")],
+)
+def test_a_wrong_value_is_one_line_that_names_the_key(root, snakemake, setting, key):
+    result = snakemake(root, "-n", "--cores", "1", "--config", setting)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout
+    lines = [line for line in result.stdout.splitlines() if line.startswith("configuration:")]
+    assert len(lines) == 1 and lines[0].startswith(f"configuration: {key}:")

@@ -1,0 +1,168 @@
+"""The common room: seeds, hashes, atomic files, images, code hashes, GPU leases, jobs."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from radsynth.common import code
+from radsynth.common.errors import UserError
+from radsynth.common.files import atomic_path, read_json, write_json
+from radsynth.common.gpu import lease_gpus, visible_gpus
+from radsynth.common.hashing import sha256_json, sha256_pixels
+from radsynth.common.images import read_gray, read_gray_stack
+from radsynth.common.job import job
+from radsynth.common.progress import Progress
+from radsynth.common.seeds import derive_seed
+
+
+def test_seeds_are_the_documented_hash_and_differ_by_every_part():
+    digest = hashlib.sha256(b'[7,"pool",3]').digest()
+    assert derive_seed(7, "pool", 3) == int.from_bytes(digest[:8], "big") >> 1
+    assert derive_seed(7, "pool", 3, bits=32) == int.from_bytes(digest[:4], "big")
+    seeds = {derive_seed(s, a, b) for s in (1, 2) for a in ("x", "y") for b in (0, 1, "0")}
+    assert len(seeds) == 12
+    assert derive_seed(1, "ab", "c") != derive_seed(1, "a", "bc")
+
+
+def test_hashes():
+    assert sha256_pixels(np.zeros((1, 1), np.uint8)) == hashlib.sha256(b"\0").hexdigest()
+    transposed = np.arange(6, dtype=np.uint8).reshape(2, 3).T
+    assert sha256_pixels(transposed) == hashlib.sha256(bytes([0, 3, 1, 4, 2, 5])).hexdigest()
+    assert sha256_json({"a": 1, "b": 2}) == sha256_json({"b": 2, "a": 1})
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"value": float("nan")})
+    assert read_json(path) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reading_images(tmp_path):
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels[:2]).save(tmp_path / "small.png")
+    Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    np.testing.assert_array_equal(read_gray_stack(tmp_path, ["a.png", "a.png"])[1], pixels)
+    for file, words in [
+        ("gone.png", "vanished"),
+        ("deep.png", "expected 8-bit"),
+        ("cut.png", "not a readable image"),
+    ]:
+        with pytest.raises(UserError, match=words) as error:
+            read_gray(tmp_path / file)
+        assert file in str(error.value)
+    with pytest.raises(UserError, match=r"small.png.*size \(2, 4\), expected \(4, 4\)"):
+        read_gray_stack(tmp_path, ["a.png", "small.png"])
+    with pytest.raises(UserError, match="without images"):
+        read_gray_stack(tmp_path, [])
+
+
+def test_the_code_hash_follows_imports_and_only_those(tmp_path, monkeypatch):
+    library = tmp_path / "radsynth"
+    for room in ("common", "rooms"):
+        (library / room).mkdir(parents=True)
+        (library / room / "__init__.py").write_text("")
+    (library / "__init__.py").write_text("")
+    (library / "common" / "base.py").write_text("x = 1\n")
+    (library / "rooms" / "used.py").write_text("def f():\n    from radsynth.common.base import x\n    return x\n")
+    (library / "rooms" / "family.py").write_text("y = 1\n")
+    (library / "rooms" / "other.py").write_text("z = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text("from radsynth.rooms.used import f\n")
+    monkeypatch.setattr(code, "LIBRARY", library)
+
+    def hashes():
+        code.code_hash.cache_clear()
+        code._imports.cache_clear()
+        return code.code_hash(script), code.code_hash(script, "radsynth.rooms.family")
+
+    before = hashes()
+    (library / "rooms" / "other.py").write_text("z = 2\n")
+    assert hashes() == before
+    (library / "rooms" / "family.py").write_text("y = 2\n")
+    family = hashes()
+    assert family[0] == before[0] and family[1] != before[1]
+    (library / "common" / "base.py").write_text("x = 2\n")
+    assert all(now != then for now, then in zip(hashes(), family, strict=True))
+
+
+def test_outside_choice_of_gpus_is_honoured(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-1234")
+    assert visible_gpus() == ["3", "GPU-1234"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+
+
+def test_two_leases_never_share_a_device(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with ExitStack() as first:
+        assert lease_gpus(1, first, lock_dir=tmp_path) == ["0"]
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        with ExitStack() as second:
+            assert lease_gpus(1, second, lock_dir=tmp_path) == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with ExitStack() as both:
+        assert lease_gpus(2, both, lock_dir=tmp_path) == ["0", "1"]
+
+
+def test_a_required_gpu_that_is_missing_is_an_error(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with ExitStack() as stack:
+        assert lease_gpus(1, stack) == []
+        with pytest.raises(UserError, match="require_gpu"):
+            lease_gpus(1, stack, require=True)
+
+
+def _job_context(tmp_path):
+    return SimpleNamespace(log=[tmp_path / "job.log"], rule="some_rule", resources={}, config={})
+
+
+def test_a_user_error_is_one_line_without_traceback(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info, job(_job_context(tmp_path)):
+        raise UserError("x.png: broken, expected an image")
+    assert exit_info.value.code == 1
+    text = (tmp_path / "job.log").read_text()
+    assert "x.png: broken, expected an image" in text and "Traceback" not in text
+    assert capsys.readouterr().err.splitlines() == ["some_rule: x.png: broken, expected an image"]
+
+
+def test_an_unforeseen_error_leaves_its_traceback_in_the_log(tmp_path, capsys):
+    with pytest.raises(SystemExit), job(_job_context(tmp_path)):
+        raise ZeroDivisionError("boom")
+    assert "Traceback" in (tmp_path / "job.log").read_text()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_progress_reports_the_end(caplog):
+    with caplog.at_level("INFO"):
+        progress = Progress("training", total=2, every_s=1000)
+        progress.update()
+        progress.update(note="loss 0.5")
+    assert len(caplog.messages) == 1
+    assert "step 2/2" in caplog.messages[0] and "loss 0.5" in caplog.messages[0] and "0:00 left" in caplog.messages[0]
+
+
+def test_rooms_keep_the_frameworks_apart(root: Path):
+    """Planning and analysis load neither framework."""
+    program = (
+        "import sys; import radsynth.config.study, radsynth.data.registry, radsynth.features.registry, "
+        "radsynth.generators.registry, radsynth.classifiers.registry, radsynth.analysis.tables; "
+        "sys.exit(int('torch' in sys.modules or 'tensorflow' in sys.modules or 'keras' in sys.modules))"
+    )
+    scripts = str(root / "workflow" / "scripts")
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": scripts})

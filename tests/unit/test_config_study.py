@@ -1,0 +1,126 @@
+"""The configuration: defaults, one-line errors that name the key, and what follows from it."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from radsynth.common.errors import UserError
+from radsynth.config.study import Study
+
+OWN_FOLDER = {
+    "study": "mine",
+    "labels": ["healthy", "ill"],
+    "datasets": {"mine": {"source": "folder", "path": "images"}},
+    "scenarios": {"small": {"train": {"healthy": 20, "ill": 10}}},
+}
+
+
+@pytest.fixture
+def core(root: Path) -> dict:
+    return yaml.safe_load((root / "config" / "config.yaml").read_text())
+
+
+def test_every_shipped_configuration_is_valid(root: Path):
+    for path in (root / "config").glob("*.yaml"):
+        Study(yaml.safe_load(path.read_text()))
+
+
+def test_a_folder_of_ones_own_needs_four_keys():
+    study = Study(OWN_FOLDER)
+    assert study["positive_label"] == "ill"
+    assert study["mixes"] == {"baseline": {"real": True, "pools": {}}, "ddpm": {"real": True, "pools": {"ddpm": 2000}}}
+    assert study["generators"]["ddpm"]["train_on"] == "small"
+    assert study["classifiers"]["custom_cnn"]["input_size"] == study["image_size"] == 128
+    assert study.test_sets("small") == ["test_1"]
+
+
+def test_the_core_study_is_the_papers(core):
+    study = Study(core)
+    assert study.test_sets("imbalanced") == ["test_1", "test_2", "test_3"]
+    assert study.mix_pools("small", "ddpm") == [("ddpm", "NORMAL"), ("ddpm", "PNEUMONIA")]
+    assert study.mix_pools("imbalanced", "ddpm") == [("ddpm", "PNEUMONIA")]
+    assert study.mix_pools("small", "baseline") == []
+    assert study.spent() == {"NORMAL": 200, "PNEUMONIA": 200}
+    assert study.longest_prefix("NORMAL") == 1500
+    options = study["generators"]["ddpm"]["options"]
+    assert (options["timesteps"], options["batch_size"], options["learning_rate"]) == (8000, 16, 1e-4)
+
+
+def test_joint_models_have_one_unit(core):
+    core["generators"]["both"] = {"family": "ddpm", "per": "all"}
+    study = Study(core)
+    assert study.units("both") == ["joint"] and study.unit("both", "NORMAL") == "joint"
+    assert study.unit_labels("joint") == ["NORMAL", "PNEUMONIA"]
+    assert study.units("ddpm") == ["NORMAL", "PNEUMONIA"]
+
+
+WRONG = {
+    "unknown key": ({"epochs": 3}, "epochs: unknown key"),
+    "wrong type": ({"runs": "five"}, "runs: 'five' (str), expected integer"),
+    "out of range": ({"runs": 0}, "runs: 0 is less than the minimum of 1"),
+    "nested unknown key": ({"classifiers.custom_cnn.epoch": 3}, "classifiers.custom_cnn.epoch: unknown key"),
+    "one label": ({"labels": ["NORMAL"]}, "labels:"),
+    "unknown positive label": ({"positive_label": "ILL"}, "positive_label: unknown name 'ILL'"),
+    "unknown source": ({"datasets.kaggle_cxr.source": "web"}, "datasets.kaggle_cxr.source: unknown source 'web'"),
+    "unknown source option": ({"datasets.kaggle_cxr.sice": 1}, "datasets.kaggle_cxr.sice: unknown key"),
+    "label without images": ({"scenarios.small.train": {"NORMAL": 5}}, "scenarios.small.train.PNEUMONIA: missing"),
+    "unknown class": (
+        {"scenarios.small.train": {"NORMAL": 5, "PNEUMONIA": 5, "COVID": 5}},
+        "scenarios.small.train: unknown name 'COVID'",
+    ),
+    "unknown augment label": ({"scenarios.small.augment_labels": ["X"]}, "scenarios.small.augment_labels"),
+    "wrong test": ({"scenarios.small.test": "all"}, "scenarios.small.test:"),
+    "unknown family": ({"generators.ddpm.family": "gan"}, "generators.ddpm.family: unknown family 'gan'"),
+    "unknown preset": ({"generators.ddpm.preset": "huge"}, "generators.ddpm.preset: unknown preset 'huge'"),
+    "unknown hyperparameter": ({"generators.ddpm.options": {"lr": 1}}, "generators.ddpm.options.lr: unknown key"),
+    "hyperparameter of a wrong type": (
+        {"generators.ddpm.options": {"timesteps": "many"}},
+        "generators.ddpm.options.timesteps: 'many' (str), expected integer",
+    ),
+    "unknown scenario": ({"generators.ddpm.train_on": "large"}, "generators.ddpm.train_on: unknown name 'large'"),
+    "pool of nobody": ({"mixes.ddpm.pools": {"gan": 5}}, "mixes.ddpm.pools: unknown name 'gan'"),
+    "pool too small": ({"mixes.ddpm.pools": {"ddpm": 2001}}, "mixes.ddpm.pools.ddpm: 2001 images asked"),
+    "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
+    "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
+    "unknown extractor": ({"quality.extractors": ["vgg"]}, "quality.extractors: unknown name 'vgg'"),
+    "greedy without features": ({"samplings.greedy": {"method": "k_center_greedy"}}, "samplings.greedy.extractor"),
+    "random with features": (
+        {"samplings.random": {"method": "random", "extractor": "pixels"}},
+        "samplings.random.extractor",
+    ),
+    "unknown architecture": ({"classifiers.custom_cnn.architecture": "x"}, "classifiers.custom_cnn.architecture"),
+    "more phantoms than made": (
+        {"datasets.kaggle_cxr": {"source": "phantom", "images": {"NORMAL": 1500, "PNEUMONIA": 900}}},
+        "scenarios.imbalanced.train.NORMAL: 1500 images asked, but datasets.kaggle_cxr has 1500",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_configurations_name_the_key_in_one_line(core, change, message):
+    config = copy.deepcopy(core)
+    for dotted, value in change.items():
+        *parents, last = dotted.split(".")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    with pytest.raises(UserError) as error:
+        Study(config)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_keys_are_named():
+    config = copy.deepcopy(OWN_FOLDER)
+    del config["scenarios"]
+    with pytest.raises(UserError, match="^scenarios: missing$"):
+        Study(config)
+
+
+def test_seeds_depend_on_their_parts(core):
+    study = Study(core)
+    assert study.seed("generator", "a") == study.seed("generator", "a") != study.seed("generator", "b")
+    core["seed"] += 1
+    assert Study(core).seed("generator", "a") != study.seed("generator", "a")

@@ -1,0 +1,95 @@
+"""Features files: from a manifest to an npz without pickles, pools in the dataset's basis."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from radsynth.common.errors import UserError
+from radsynth.features.files import features_of_manifest, write_features
+from radsynth.features.pixels import Pixels
+from radsynth.features.registry import EXTRACTORS, extractor_entry
+
+
+def write_set(folder, images, **columns):
+    """Write images and a manifest; return the manifest's path."""
+    (folder / "images").mkdir(parents=True)
+    files = [f"images/{index:06d}.png" for index in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(folder / file)
+    pd.DataFrame({"file": files, **columns}).to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(1).integers(0, 256, (20, 32, 32), dtype=np.uint8)
+
+
+def test_dataset_and_pool_round_trip_in_one_basis(tmp_path, images):
+    dataset = write_set(tmp_path / "data", images, image_id=[f"p{index}" for index in range(20)])
+    pool = write_set(tmp_path / "pool", images[3:5])
+    real, synthetic = tmp_path / "real.npz", tmp_path / "pool.npz"
+    features_of_manifest(dataset, real, "pixels")
+    features_of_manifest(pool, synthetic, "pixels", reference=real)
+    with np.load(real, allow_pickle=False) as a, np.load(synthetic, allow_pickle=False) as b:
+        assert set(a.files) == {"features", "image_id", "extractor", "basis_mean", "basis_components"}
+        assert a["features"].dtype == np.float32 and a["features"].shape == (20, 19)
+        assert list(a["image_id"]) == [f"p{index}" for index in range(20)]
+        assert list(b["image_id"]) == ["000000", "000001"]
+        np.testing.assert_allclose(b["features"], a["features"][3:5], atol=1e-6)
+        np.testing.assert_array_equal(a["basis_components"], b["basis_components"])
+        told = json.loads(str(b["extractor"]))
+    assert told.keys() == {"name", "preprocessing", "weights", "dim"}
+    assert told["weights"] is None and told["dim"] == 19
+    assert told["preprocessing"].keys() == {"name", "resize", "size", "antialias", "scaling", "channels"}
+
+
+def test_the_same_images_give_the_same_file(tmp_path, images):
+    dataset = write_set(tmp_path / "data", images)
+    for name in ("a.npz", "b.npz"):
+        features_of_manifest(dataset, tmp_path / name, "pixels")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "vanished"),
+        (lambda path: Image.new("RGBA", (32, 32)).save(path), "mode RGBA"),
+        (lambda path: Image.fromarray(np.zeros((32, 32), np.uint16)).save(path), "expected 8-bit grayscale"),
+        (lambda path: Image.new("L", (32, 30)).save(path), "expected \\(32, 32\\)"),
+    ],
+)
+def test_bad_images_are_named(tmp_path, images, spoil, message):
+    dataset = write_set(tmp_path / "data", images)
+    spoil(tmp_path / "data" / "images" / "000004.png")
+    with pytest.raises(UserError, match=f"000004.png: .*{message}"):
+        features_of_manifest(dataset, tmp_path / "out.npz", "pixels")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_values_that_are_not_finite_are_not_written(tmp_path, images):
+    extractor = Pixels()
+    extractor.fit(images)
+    with pytest.raises(UserError, match="not finite"):
+        write_features(tmp_path / "out.npz", ["a"], np.full((1, 3), np.nan, np.float32), extractor)
+
+
+def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):
+    with pytest.raises(UserError, match="extractor swav: unknown, expected one of pixels"):
+        extractor_entry("swav")
+    dataset = write_set(tmp_path / "data", images)
+    with pytest.raises(UserError, match=r"needs the weights resnet18-f37072fd\.pth"):
+        features_of_manifest(dataset, tmp_path / "out.npz", "resnet18_imagenet")
+
+
+def test_registry_names_what_exists_and_imports_no_framework():
+    for name, entry in EXTRACTORS.items():
+        assert entry.load().name == name
+    code = "import sys, radsynth.features.registry; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
+    path = {"PYTHONPATH": "workflow/scripts"}
+    assert subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True).stdout == "[]\n"

@@ -1,0 +1,163 @@
+"""FID and KID against closed forms, hand cases and the matrix root; the real-against-real baseline's parts."""
+
+import time
+
+import numpy as np
+import pytest
+from radsynth.quality import frechet, kernel
+from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.baseline import draw_parts, part_sizes
+from scipy.linalg import sqrtm
+
+
+def fid(a, b):
+    return frechet.value(frechet.statistics(a), frechet.statistics(b))
+
+
+def kid(a, b):
+    return kernel.value(kernel.statistics(a), kernel.statistics(b))
+
+
+def sample(seed, n, d, scale=1.0, shift=0.0):
+    """Return n points whose mean is exactly ``shift`` and whose covariance is exactly diag(scale)^2 (n > d)."""
+    x = np.random.default_rng(seed).normal(size=(n, d))
+    x -= x.mean(axis=0)
+    x, _ = np.linalg.qr(x)
+    return x * np.sqrt(n - 1) * scale + shift
+
+
+def by_matrix_root(a, b):
+    s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    shift = a.mean(axis=0) - b.mean(axis=0)
+    return shift @ shift + np.trace(s1 + s2 - 2 * sqrtm(s1 @ s2).real)
+
+
+def by_eigenvalues(a, b):
+    s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    shift = a.mean(axis=0) - b.mean(axis=0)
+    roots = np.sqrt(np.clip(np.linalg.eigvals(s1 @ s2).real, 0, None))
+    return shift @ shift + np.trace(s1 + s2) - 2 * roots.sum()
+
+
+def test_fid_of_shifted_unit_gaussians_is_the_dimension():
+    assert fid(sample(0, 50, 7), sample(1, 80, 7, shift=1.0)) == pytest.approx(7)
+
+
+def test_fid_of_diagonal_gaussians_is_the_closed_form():
+    s1, s2 = np.array([1.0, 2.0, 0.5]), np.array([3.0, 0.1, 0.5])
+    expected = np.sum((s1 - s2) ** 2) + 3 * 0.25
+    assert fid(sample(0, 40, 3, s1), sample(1, 30, 3, s2, shift=0.5)) == pytest.approx(expected)
+
+
+def test_fid_equals_the_matrix_root_at_full_rank():
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=(60, 12)) @ generator.normal(size=(12, 12))
+    b = generator.normal(size=(90, 12)) @ generator.normal(size=(12, 12)) + 1
+    assert fid(a, b) == pytest.approx(by_matrix_root(a, b), rel=1e-8)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 8), (5, 60), (60, 5)])
+def test_fid_with_fewer_images_than_dimensions_equals_the_eigenvalue_form(n, m):
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(size=(n, 20)), generator.normal(size=(m, 20)) * 2
+    assert fid(a, b) == pytest.approx(by_eigenvalues(a, b), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [10, 100])
+def test_fid_is_zero_to_itself_symmetric_and_blind_to_rotation(n):
+    generator = np.random.default_rng(2)
+    a, b = generator.normal(size=(n, 30)), generator.normal(size=(50, 30)) + 0.3
+    rotation, _ = np.linalg.qr(generator.normal(size=(30, 30)))
+    assert fid(a, a) == pytest.approx(0, abs=1e-6) and fid(a, a) >= 0
+    assert fid(a, b) == pytest.approx(fid(b, a))
+    assert fid(a @ rotation, b @ rotation) == pytest.approx(fid(a, b))
+
+
+def test_fid_of_small_samples_is_mostly_bias():
+    """The measured values of the design: 200 against 2,000 points of one 2048-d distribution are far from 0."""
+    scale = 1 / np.sqrt(1 + np.arange(256))
+    generator = np.random.default_rng(3)
+    few, many, more = (generator.normal(size=(n, 256)) * scale for n in (50, 2000, 2000))
+    assert fid(few, many) > 5 * fid(many, more)
+
+
+def test_fid_of_200_against_2000_inception_features_is_fast():
+    generator = np.random.default_rng(4)
+    a, b = generator.normal(size=(200, 2048)), generator.normal(size=(2000, 2048))
+    start = time.process_time()
+    fid(a, b)
+    assert time.process_time() - start < 4  # CPU seconds; 0.5 s of wall clock on two idle cores
+
+
+def test_kid_of_the_hand_case():
+    assert kid(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])) == pytest.approx(297.5)
+
+
+def test_kid_equals_the_double_sum_over_blocks(monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", 3)
+    generator = np.random.default_rng(5)
+    x, y = generator.normal(size=(7, 4)), generator.normal(size=(5, 4)) + 0.5
+
+    def k(a, b):
+        return (a @ b / 4 + 1) ** 3
+
+    xx = np.mean([k(x[i], x[j]) for i in range(7) for j in range(7) if i != j])
+    yy = np.mean([k(y[i], y[j]) for i in range(5) for j in range(5) if i != j])
+    xy = np.mean([k(a, b) for a in x for b in y])
+    assert kid(x, y) == pytest.approx(xx + yy - 2 * xy)
+    assert kid(y, x) == pytest.approx(kid(x, y))
+
+
+def test_kid_is_unbiased_and_not_clipped():
+    generator = np.random.default_rng(6)
+    values = [kid(generator.normal(size=(40, 16)), generator.normal(size=(60, 16))) for _ in range(200)]
+    negative = np.mean(np.array(values) < 0)
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
+    assert 0.35 < negative < 0.75
+
+
+@pytest.mark.parametrize("distance", [fid, kid])
+def test_what_has_no_distance_is_refused(distance):
+    good = np.random.default_rng(7).normal(size=(5, 3))
+    with pytest.raises(UndefinedError, match="at least 2 images on either side, found 1"):
+        distance(good[:1], good)
+    with pytest.raises(UndefinedError, match="found 0"):
+        distance(good, good[:0])
+    spoilt = good.copy()
+    spoilt[2, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        distance(spoilt, good)
+    with pytest.raises(ValueError, match="3 and 2 dimensions"):
+        distance(good, good[:, :2])
+    with pytest.raises(ValueError, match="expected \\(n, d\\)"):
+        distance(good[0], good)
+
+
+@pytest.mark.parametrize(
+    ("real", "reference", "synthetic", "expected"),
+    [
+        (3000, 200, 2000, (200, 2000)),
+        (1100, 200, 2000, (100, 1000)),
+        (200, 200, 2000, (18, 181)),
+        (40, 30, 10, (30, 10)),
+    ],
+)
+def test_baseline_parts_have_the_sizes_of_the_comparison_or_keep_their_ratio(real, reference, synthetic, expected):
+    assert part_sizes(real, reference, synthetic) == expected
+
+
+def test_baseline_of_too_few_reals_is_undefined():
+    with pytest.raises(UndefinedError, match="10 real images are too few for two parts in the ratio 200:2000"):
+        part_sizes(10, 200, 2000)
+    with pytest.raises(UndefinedError):
+        part_sizes(0, 0, 0)
+
+
+def test_baseline_parts_are_disjoint_seeded_and_new_in_each_draw():
+    first, again = (list(draw_parts(30, (5, 20), draws=3, seed=9)) for _ in range(2))
+    assert len(first) == 3
+    for (a, b), (same_a, same_b) in zip(first, again, strict=True):
+        assert (len(a), len(b)) == (5, 20) and len({*a, *b}) == 25
+        np.testing.assert_array_equal(a, same_a)
+        np.testing.assert_array_equal(b, same_b)
+    assert set(first[0][0]) != set(first[1][0])

@@ -1,0 +1,155 @@
+from datetime import date
+
+METRICS = ["study", "integrity", "cohorts", "quality", "classification", "confusion", "comparisons", "costs"]
+TABLES = ["accuracy", "quality", "cohorts", "costs"]
+FIGURES = ["accuracy_f1", "fid", "differences"]
+ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
+NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
+
+
+rule metrics:
+    """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
+    input:
+        integrity=expand(f"{DATA}/integrity.json", dataset=DATASETS),
+        summaries=every(f"{COHORT}/summary.json", scenario=SCENARIOS),
+        quality=quality_targets(),
+        evaluations=evaluation_targets(),
+        predictions=[path.removesuffix("json") + "csv" for path in evaluation_targets()],
+        benchmarks=cost_targets(),
+    output:
+        **{name: f"{R}/metrics/{name}.csv" for name in METRICS},
+    log:
+        f"{LOGS}/metrics.log",
+    benchmark:
+        f"{COSTS}/metrics.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        results=R,
+        study=STUDY.facts(),
+        code=code("metrics"),
+    message:
+        "Collecting the metrics"
+    script:
+        "../scripts/metrics.py"
+
+
+rule tables:
+    """Draw the tables of the paper from the metrics."""
+    input:
+        **NUMBERS,
+        published=sorted(str(path) for path in Path("resources/published").glob("*.csv")),
+    output:
+        report(
+            expand(f"{R}/tables/{{table}}.md", table=TABLES),
+            caption="../report/tables.rst",
+            category="5 Results",
+            subcategory="tables",
+        ),
+        expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "tex"]),
+    log:
+        f"{LOGS}/tables.log",
+    benchmark:
+        f"{COSTS}/tables.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        source=STUDY["paper"]["source"],
+        code=code("tables"),
+    message:
+        "Drawing the tables"
+    script:
+        "../scripts/tables.py"
+
+
+rule charts:
+    """Draw the charts of the paper from the metrics."""
+    input:
+        **NUMBERS,
+    output:
+        report(
+            expand(f"{R}/figures/{{figure}}.png", figure=FIGURES),
+            caption="../report/figures.rst",
+            category="5 Results",
+            subcategory="figures",
+        ),
+        expand(f"{R}/figures/{{figure}}.pdf", figure=FIGURES),
+    log:
+        f"{LOGS}/charts.log",
+    benchmark:
+        f"{COSTS}/charts.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        source=STUDY["paper"]["source"],
+        code=code("figures"),
+    message:
+        "Drawing the figures"
+    script:
+        "../scripts/figures.py"
+
+
+rule summary:
+    """Say in words whether the synthetic images help, how real they are, and whether they copy."""
+    input:
+        **NUMBERS,
+    output:
+        summary=report(f"{R}/summary.md", caption="../report/summary.rst", category="0 Answer"),
+        headline=f"{R}/headline.txt",
+    log:
+        f"{LOGS}/summary.log",
+    benchmark:
+        f"{COSTS}/summary.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        source=STUDY["paper"]["source"],
+        code=code("summary"),
+    message:
+        "Writing the summary"
+    script:
+        "../scripts/summary.py"
+
+
+if not FROM_ARCHIVE:
+
+    rule archive:
+        """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere."""
+        input:
+            metrics=list(NUMBERS.values()),
+        output:
+            folder=directory(ARCHIVE),
+        log:
+            f"{LOGS}/archive.log",
+        benchmark:
+            f"{COSTS}/archive.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(2000),
+            runtime=10,
+        params:
+            config=STUDY.config,
+            date=date.today().isoformat(),
+            code=code("archive"),
+        message:
+            f"Archiving the metrics in {ARCHIVE}"
+        script:
+            "../scripts/archive.py"

@@ -1,0 +1,103 @@
+def order_features(wildcards):
+    """Return the features that a sampling measures distances in, if it does."""
+    extractor = SAMPLINGS[wildcards.sampling].get("extractor")
+    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
+
+
+rule cohort_order:
+    """Put the images of a class into the order in which a sampling takes them."""
+    input:
+        manifest=f"{DATA}/manifest.csv",
+        features=order_features,
+    output:
+        order=f"{SAMPLING}/order_{{label}}.csv",
+    log:
+        f"{LOGS}/cohort_order/{{dataset}}_{{sampling}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/cohort_order/{{dataset}}_{{sampling}}_{{label}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=30,
+    params:
+        sampling=lambda wildcards: SAMPLINGS[wildcards.sampling],
+        sampling_name=lambda wildcards: wildcards.sampling,
+        gates=STUDY["gates"],
+        limit=lambda wildcards: STUDY.longest_prefix(wildcards.label),
+        seed=STUDY["seed"],
+        code=code("cohort_order"),
+    message:
+        "Ordering {wildcards.label} of {wildcards.dataset} by {wildcards.sampling} sampling"
+    script:
+        "../scripts/cohort_order.py"
+
+
+# One rule per scenario, since scenarios differ in their number of test sets.
+for scenario in SCENARIOS:
+
+    rule:
+        name:
+            f"cohort_{scenario}"
+        input:
+            manifest=f"{DATA}/manifest.csv",
+            orders=expand(f"{SAMPLING}/order_{{label}}.csv", label=LABELS, allow_missing=True),
+            features=expand(
+                f"{FEATURES}/real/{{dataset}}.npz", extractor=STUDY["diversity_extractor"], allow_missing=True
+            ),
+        output:
+            train=f"{SAMPLING}/{scenario}/train.csv",
+            tests=[f"{SAMPLING}/{scenario}/{testset}.csv" for testset in STUDY.test_sets(scenario)],
+            summary=f"{SAMPLING}/{scenario}/summary.json",
+        log:
+            f"{LOGS}/cohort/{{dataset}}_{{sampling}}_{scenario}.log",
+        benchmark:
+            f"{COSTS}/cohort/{{dataset}}_{{sampling}}_{scenario}.tsv"
+        conda:
+            "../envs/data.yaml"
+        threads: 2
+        resources:
+            mem_mb=memory(4000),
+            runtime=30,
+        params:
+            scenario=SCENARIOS[scenario],
+            scenario_name=scenario,
+            labels=LABELS,
+            gates=STUDY["gates"],
+            spent=STUDY.spent(),
+            seed=STUDY["seed"],
+            code=code("cohort"),
+        message:
+            f"Training and test sets of the scenario {scenario}"
+        script:
+            "../scripts/cohort.py"
+
+
+rule gates:
+    """Check that no patient, no pixels and no generator's training image stand on both sides."""
+    input:
+        manifest=f"{DATA}/manifest.csv",
+        train=f"{COHORT}/train.csv",
+        tests=lambda wildcards: [f"{COHORT}/{testset}.csv" for testset in STUDY.test_sets(wildcards.scenario)],
+        generator_trains=[f"{SAMPLING}/{scenario}/train.csv" for scenario in STUDY.generator_scenarios()],
+    output:
+        gates=f"{COHORT}/gates.json",
+    log:
+        f"{LOGS}/gates/{{dataset}}_{{sampling}}_{{scenario}}.log",
+    benchmark:
+        f"{COSTS}/gates/{{dataset}}_{{sampling}}_{{scenario}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        gates=STUDY["gates"],
+        scenario_name=lambda wildcards: wildcards.scenario,
+        code=code("gates"),
+    message:
+        "Checking {wildcards.sampling}/{wildcards.scenario} for leaks"
+    script:
+        "../scripts/gates.py"

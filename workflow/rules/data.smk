@@ -1,0 +1,92 @@
+# Sources that can fetch their images, given the credentials that their publisher asks for.
+DOWNLOADABLE = {"kaggle_cxr", "kaggle_pneumonia", "medmnist"}
+
+
+def raw_inputs(wildcards):
+    """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
+    dataset = DATASETS[wildcards.dataset]
+    if dataset["source"] in DOWNLOADABLE:
+        return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
+    path = Path(dataset["path"])
+    return sorted(str(folder) for folder in path.glob("**/") if folder != path) if path.is_dir() else []
+
+
+localrules:
+    download,
+    weights,
+
+
+rule download:
+    """Fetch the raw images, unless they are there already."""
+    output:
+        record=f"{DATA}/download.json",
+    log:
+        f"{LOGS}/download/{{dataset}}.log",
+    benchmark:
+        f"{COSTS}/download/{{dataset}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=240,
+    params:
+        dataset=lambda wildcards: DATASETS[wildcards.dataset],
+    message:
+        "Fetching the raw images of {wildcards.dataset}"
+    script:
+        "../scripts/download.py"
+
+
+rule prepare_data:
+    """Turn raw images into 8-bit PNGs, a manifest and an integrity report."""
+    input:
+        raw=raw_inputs,
+    output:
+        images=directory(f"{DATA}/images"),
+        masks=directory(f"{DATA}/masks"),
+        manifest=f"{DATA}/manifest.csv",
+        integrity=f"{DATA}/integrity.json",
+        table=report(f"{DATA}/integrity.md", caption="../report/integrity.rst", category="1 Data"),
+    log:
+        f"{LOGS}/prepare_data/{{dataset}}.log",
+    benchmark:
+        f"{COSTS}/prepare_data/{{dataset}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        dataset=lambda wildcards: DATASETS[wildcards.dataset],
+        labels=LABELS,
+        image_size=STUDY["image_size"],
+        seed=lambda wildcards: STUDY.seed("data", wildcards.dataset),
+        code=lambda wildcards: code("prepare_data", module_of(SOURCES[DATASETS[wildcards.dataset]["source"]])),
+    message:
+        "Preparing the images of {wildcards.dataset}"
+    script:
+        "../scripts/prepare_data.py"
+
+
+rule weights:
+    """Fetch published network weights, or check those placed by hand."""
+    output:
+        file="resources/weights/{file}",
+    log:
+        "resources/weights/logs/{file}.log",
+    benchmark:
+        "resources/weights/logs/{file}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+    params:
+        entry=lambda wildcards: next(entry for entry in WEIGHTS.values() if entry["file"] == wildcards.file),
+    message:
+        "Fetching the weights {wildcards.file}"
+    script:
+        "../scripts/weights.py"

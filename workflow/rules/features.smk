@@ -1,0 +1,72 @@
+def weights_of(wildcards):
+    """Return the weights file that an extractor needs, if any."""
+    file = EXTRACTORS[wildcards.extractor].needs_weights
+    return f"resources/weights/{file}" if file else []
+
+
+def reference_of(wildcards):
+    """Return the features of the real images for an extractor that is fitted to them."""
+    if not EXTRACTORS[wildcards.extractor].fitted:
+        return []
+    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=wildcards.extractor)
+
+
+def extractor_code(wildcards):
+    return code("features", EXTRACTORS[wildcards.extractor].module)
+
+
+rule features_real:
+    """Compute an extractor's features of all real images of a dataset."""
+    input:
+        manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
+        weights=weights_of,
+    output:
+        features=f"{FEATURES}/real/{{dataset}}.npz",
+    log:
+        f"{LOGS}/features_real/{{extractor}}_{{dataset}}.log",
+    benchmark:
+        f"{COSTS}/features_real/{{extractor}}_{{dataset}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
+        gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
+    params:
+        extractor=lambda wildcards: wildcards.extractor,
+        code=extractor_code,
+    message:
+        "Features of {wildcards.dataset} by {wildcards.extractor}"
+    script:
+        "../scripts/features.py"
+
+
+rule features_pool:
+    """Compute an extractor's features of a synthetic pool."""
+    input:
+        manifest=f"{POOL}/manifest.csv",
+        images=f"{POOL}/images",
+        weights=weights_of,
+        reference=reference_of,
+    output:
+        features=f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz",
+    log:
+        f"{LOGS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
+        gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
+    params:
+        extractor=lambda wildcards: wildcards.extractor,
+        code=extractor_code,
+    message:
+        "Features of the {wildcards.label} pool of {wildcards.generator} by {wildcards.extractor}"
+    script:
+        "../scripts/features.py"

@@ -1,0 +1,48 @@
+rule train_generator:
+    """Train one generator on one unit (a label, or all labels jointly) of a training cohort."""
+    input:
+        train=f"{COHORT}/train.csv",
+        gates=f"{COHORT}/gates.json",
+        manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
+        masks=f"{DATA}/masks",
+    output:
+        model=directory(f"{MODEL}/model"),
+        training=report(
+            f"{MODEL}/training.png",
+            caption="../report/training.rst",
+            category="3 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "training"},
+        ),
+        preview=report(
+            f"{MODEL}/preview.png",
+            caption="../report/preview.rst",
+            category="3 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "preview"},
+        ),
+    log:
+        f"{LOGS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
+    benchmark:
+        f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(16000),
+        runtime=1440,
+        gpu=1,
+    retries: 2
+    params:
+        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
+        options=lambda wildcards: GENERATORS[wildcards.generator]["options"],
+        unit=lambda wildcards: wildcards.unit,
+        labels=LABELS,
+        seed=lambda wildcards: STUDY.seed("generator", *wildcards),
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        code=lambda wildcards: generator_code("train_generator", wildcards.generator),
+    message:
+        "Training {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/train_generator.py"

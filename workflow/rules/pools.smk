@@ -1,0 +1,84 @@
+def model_of(wildcards):
+    """Return the model that makes the images of a label."""
+    unit = STUDY.unit(wildcards.generator, wildcards.label)
+    return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
+
+
+rule write_pool:
+    """Draw a generator's images of one label."""
+    input:
+        model=model_of,
+    output:
+        images=directory(f"{POOL}/images"),
+        manifest=f"{POOL}/manifest.csv",
+        grid=report(
+            f"{POOL}/grid.png",
+            caption="../report/grid.rst",
+            category="4 Synthetic images",
+            subcategory="{generator}",
+            labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
+        ),
+    log:
+        f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(8000),
+        runtime=720,
+        gpu=1,
+    retries: 2
+    params:
+        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
+        sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
+        label=lambda wildcards: wildcards.label,
+        pool_size=STUDY["pool_size"],
+        seed=lambda wildcards: STUDY.seed("pool", *wildcards),
+        code=lambda wildcards: generator_code("write_pool", wildcards.generator),
+    message:
+        "Drawing {params.pool_size} {wildcards.label} images from {wildcards.generator}"
+    script:
+        "../scripts/write_pool.py"
+
+
+rule comparison:
+    """Show original images beside those of every generator that learned from them (figures 5 and 6 of the paper)."""
+    input:
+        train=f"{COHORT}/train.csv",
+        images=f"{DATA}/images",
+        pools=lambda wildcards: [
+            pool_path(wildcards, generator, wildcards.label, "manifest.csv")
+            for generator in GENERATORS
+            if trained_scenario(generator) == wildcards.scenario
+        ],
+    output:
+        png=report(
+            f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png",
+            caption="../report/comparison.rst",
+            category="4 Synthetic images",
+            subcategory="beside originals",
+            labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
+        ),
+        pdf=f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.pdf",
+    log:
+        f"{LOGS}/comparison/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/comparison/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        generators=lambda wildcards: [g for g in GENERATORS if trained_scenario(g) == wildcards.scenario],
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        label=lambda wildcards: wildcards.label,
+        seed=lambda wildcards: STUDY.seed("comparison", *wildcards),
+        code=code("comparison"),
+    message:
+        "Original and synthetic {wildcards.label} images side by side"
+    script:
+        "../scripts/comparison.py"

@@ -1,0 +1,37 @@
+"""Draw the training and test sets of one scenario and describe them."""
+
+from radsynth.common.job import job
+
+with job(snakemake):
+    from radsynth.cohorts.scenarios import build_cohort, describe_subset
+    from radsynth.cohorts.tables import feature_rows, load_features, read_table, write_table
+    from radsynth.common.files import write_json
+    from radsynth.common.seeds import derive_seed
+
+    wildcards, params = snakemake.wildcards, snakemake.params
+    cohort = build_cohort(
+        {label: read_table(path) for label, path in zip(params.labels, snakemake.input.orders, strict=True)},
+        read_table(snakemake.input.manifest),
+        params.scenario,
+        name=params.scenario_name,
+        gates=params.gates,
+        spent=params.spent,
+        seed=derive_seed(params.seed, "test", wildcards.dataset, wildcards.sampling, params.scenario_name),
+    )
+    path = snakemake.input.features
+    rows, features, extractor = load_features(path)
+    subsets = {"train": cohort.train} | {f"test_{k}": test for k, test in enumerate(cohort.tests, start=1)}
+    summary = {
+        "subsets": {
+            subset: describe_subset(table, features[feature_rows(rows, table["image_id"], path)])
+            for subset, table in subsets.items()
+        },
+        "extractor": extractor,
+        "left_out": cohort.left_out,
+        "patient_safe": cohort.patient_safe,
+        "available": cohort.available,
+    }
+    write_table(snakemake.output.train, cohort.train)
+    for path, test in zip(snakemake.output.tests, cohort.tests, strict=True):
+        write_table(path, test)
+    write_json(snakemake.output.summary, summary)

@@ -1,0 +1,30 @@
+"""Put all images of one class in order: random or k-center greedy."""
+
+from radsynth.common.job import job
+
+with job(snakemake):
+    import numpy as np
+    from radsynth.cohorts.groups import image_groups
+    from radsynth.cohorts.orders import farthest_first, random_order
+    from radsynth.cohorts.tables import feature_rows, load_features, read_table, write_table
+    from radsynth.common.errors import UserError
+    from radsynth.common.seeds import derive_seed
+
+    wildcards, params = snakemake.wildcards, snakemake.params
+    manifest = read_table(snakemake.input.manifest)
+    # Sorted, so that the order does not depend on the manifest's row order.
+    images = manifest[manifest["label"] == wildcards.label].sort_values("image_id", ignore_index=True)
+    if images.empty:
+        found = ", ".join(f"{label} ({n})" for label, n in manifest["label"].value_counts().items())
+        raise UserError(f"labels: no image of class {wildcards.label} in {snakemake.input.manifest}, found {found}")
+    groups = image_groups(manifest, params.gates)[images["image_id"]].to_numpy()
+    parts = (wildcards.dataset, params.sampling_name, params.sampling["replicate"], wildcards.label)
+    rng = np.random.default_rng(derive_seed(params.seed, "order", *parts))
+    if params.sampling["method"] == "random":
+        order = random_order(groups, rng)
+    else:
+        path = snakemake.input.features
+        rows, features, _ = load_features(path)
+        features = features[feature_rows(rows, images["image_id"], path)]
+        order = farthest_first(features, int(rng.integers(len(images))), groups, params.limit)
+    write_table(snakemake.output.order, images.iloc[order].assign(rank=range(len(order))))

@@ -1,0 +1,33 @@
+"""Evaluate one trained classifier on one test set."""
+
+from radsynth.common.job import job
+
+with job(snakemake) as log:
+    from radsynth.classifiers.backend import prepare
+
+    backend = prepare(snakemake.threads)
+
+    import keras
+    import pandas as pd
+    from radsynth.classifiers.evaluation import evaluate, predictions_table
+    from radsynth.classifiers.training import predict
+    from radsynth.common.files import read_json, write_json, write_text
+    from radsynth.common.images import read_gray_stack
+
+    params = snakemake.params
+    test = pd.read_csv(snakemake.input.test, dtype=str, keep_default_na=False)
+    probabilities = predict(keras.saving.load_model(snakemake.input.model), read_gray_stack(params.root, test["file"]))
+    table = predictions_table(test, probabilities, params.labels)
+    result = evaluate(table, params.labels, params.positive_label)
+    log.info("%s", result["metrics"])
+    write_text(snakemake.output.predictions, table.to_csv(index=False))
+    training = read_json(snakemake.input.training)
+    write_json(
+        snakemake.output.metrics,
+        {
+            **result,
+            "architecture": training["architecture"],
+            "weights": training["weights"],
+            "backend": backend["backend"],
+        },
+    )

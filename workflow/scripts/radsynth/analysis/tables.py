@@ -1,0 +1,230 @@
+"""Tables for people: each as csv (plain numbers), Markdown and LaTeX, one section per cohort."""
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from radsynth.analysis.render import Cell, Section
+from radsynth.analysis.tidy import BASELINE, COHORT, Metrics, mixes_in_order, per_run
+
+Table = tuple[str, pd.DataFrame, list[Section]]
+UNDEFINED = "undefined"
+
+
+def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
+    """Return ``0.934 ± 0.011``; the SD is left out where it is undefined (a single run)."""
+    if math.isnan(mean):
+        return UNDEFINED
+    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, whole numbers plainly, an undefined one as an empty text."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
+    """Accuracy as in tables 4 to 7 of the paper: rows are classifiers, columns mixes, mean ± SD over runs."""
+    runs = per_run(metrics["classification"], "accuracy")
+    keys = [*COHORT, "classifier", "mix"]
+    summary = (
+        runs.groupby(keys, sort=False)
+        .agg(
+            n_runs=("value", "count"),
+            n_testsets=("n_testsets", "max"),
+            mean=("value", "mean"),
+            sd=("value", "std"),
+        )
+        .reset_index()
+    )
+    comparisons = metrics["comparisons"]
+    verdicts = comparisons[comparisons["metric"] == "accuracy"][[*keys, "difference", "ci_low", "ci_high", "verdict"]]
+    printed = published[published["metric"] == "accuracy"].rename(
+        columns={"mean": "published_mean", "sd": "published_sd", "table": "published_table", "note": "published_note"}
+    )
+    summary = summary.merge(verdicts, on=keys, how="left").merge(printed.drop(columns="metric"), on=keys, how="left")
+    texts = [column for column in summary if column == "verdict" or column.startswith("published")]
+    summary[texts] = summary[texts].fillna("")
+    sections = [_accuracy_section(cohort, rows) for cohort, rows in summary.groupby(COHORT, sort=False)]
+    return "Accuracy", summary, sections
+
+
+def _accuracy_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Section:
+    mixes = mixes_in_order(rows["mix"])
+    lines: list[list[Cell | str]] = []
+    for classifier, arms in rows.groupby("classifier", sort=False):
+        arms = arms.set_index("mix").reindex(mixes)
+        best = _best(arms)
+        cells = [
+            Cell("" if math.isnan(arm["n_runs"]) else mean_sd(arm["mean"], arm["sd"]), "bold" if mix == best else "")
+            for mix, arm in arms.iterrows()
+        ]
+        lines.append([classifier, *cells])
+        tables = sorted(set(arms["published_table"].dropna()) - {""})
+        if tables:
+            texts = [
+                f"{m} ± {s}" if isinstance(m, str) and m else ""
+                for m, s in arms[["published_mean", "published_sd"]].to_numpy()
+            ]
+            lines.append([Cell(f"published, Table {', '.join(tables)}", "italic"), *(Cell(t, "italic") for t in texts)])
+    counts = sorted({int(n) for n in rows["n_runs"]})
+    n_runs = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    note = (
+        f"Mean ± SD over {n_runs} run(s), each the mean of {int(rows['n_testsets'].max())} test set(s). "
+        "Bold: the best mix where the 95 % interval of its difference to the baseline excludes 0, or the baseline "
+        "where that of every mix lies below 0."
+    )
+    return Section(f"Accuracy: {', '.join(cohort)}", ["classifier", *mixes], lines, note)
+
+
+def _best(arms: pd.DataFrame) -> str | None:
+    """Return the mix with the highest mean if it can be told from the baseline."""
+    if arms["mean"].isna().all():
+        return None
+    best = arms["mean"].idxmax()
+    if best == BASELINE:
+        others = arms["verdict"].drop(BASELINE)
+        return best if len(others) and (others == "hurts").all() else None
+    return best if arms.loc[best, "verdict"] == "helps" else None
+
+
+def quality(metrics: Metrics) -> Table:
+    """Distances with both n and the real-against-real baseline; copy and duplicate rates with their control."""
+    table = metrics["quality"]
+    sections = []
+    for cohort, rows in table.groupby(COHORT, sort=False):
+        is_distance = rows["metric"].isin(["fid", "kid"])
+        distances, copies = rows[is_distance], rows[~is_distance]
+        sections.append(
+            Section(
+                f"Distances: {', '.join(cohort)}",
+                [
+                    "generator",
+                    "label",
+                    "metric",
+                    "extractor",
+                    "reference",
+                    "value",
+                    "real against real",
+                    "n real / synthetic",
+                    "n real / real",
+                ],
+                [
+                    [
+                        *row[["generator", "label"]],
+                        row["metric"].upper(),
+                        row["extractor"],
+                        row["reference"],
+                        _value(row),
+                        _baseline(row),
+                        _pair(row["n_reference"], row["n_synthetic"]),
+                        _pair(row["real_real_n_a"], row["real_real_n_b"]),
+                    ]
+                    for _, row in distances.iterrows()
+                ],
+                "Lower is closer. Real against real: mean ± SD over random disjoint parts of the real images of the class. "
+                "FID is biased upwards in small samples: compare values of equal n only. KID may be negative.",
+                n_text=5,
+            )
+        )
+        if len(copies):
+            sections.append(
+                Section(
+                    f"Copies: {', '.join(cohort)}",
+                    [
+                        "generator",
+                        "label",
+                        "metric",
+                        "extractor",
+                        "value",
+                        "held-out real images",
+                        "n synthetic",
+                        "n control",
+                    ],
+                    [
+                        [
+                            *row[["generator", "label"]],
+                            row["metric"].replace("_", " "),
+                            row["extractor"],
+                            _value(row),
+                            number(row["control"]),
+                            number(row["n_synthetic"]),
+                            number(row["n_control"]),
+                        ]
+                        for _, row in copies.iterrows()
+                    ],
+                    "Copy rate: share of synthetic images nearer to a training image than real images are to each other; "
+                    "the same share of held-out real images is the control. Duplicate rate: within the pool.",
+                    n_text=4,
+                )
+            )
+    return "Image quality", table, sections
+
+
+def _value(row: pd.Series) -> str:
+    return f"{UNDEFINED} ({row['reason']})" if math.isnan(row["value"]) else number(row["value"])
+
+
+def _baseline(row: pd.Series) -> str:
+    mean, sd = number(row["real_real_mean"]), number(row["real_real_sd"], 2)
+    return f"{mean} ± {sd}" if mean and sd else mean
+
+
+def _pair(first: float, second: float) -> str:
+    return "" if math.isnan(first) or math.isnan(second) else f"{first:.0f} / {second:.0f}"
+
+
+def cohorts(metrics: Metrics) -> Table:
+    """Images, patients and diversity (mean pairwise feature distance) of every cohort."""
+    table = metrics["cohorts"]
+    sections = []
+    for cohort, rows in table.groupby(COHORT, sort=False):
+        safe = set(rows["patient_safe"]) == {"true"}
+        sections.append(
+            Section(
+                f"Cohorts: {', '.join(cohort)}",
+                ["subset", "label", "images", "patients", "mean pairwise distance"],
+                [
+                    [
+                        *row[["subset", "label"]],
+                        number(row["n_images"]),
+                        number(row["n_patients"]) or "unknown",
+                        number(row["mean_pairwise_distance"], 4),
+                    ]
+                    for _, row in rows.iterrows()
+                ],
+                f"{'Patient-safe' if safe else 'Not patient-safe: patients are unknown or not separated'}. "
+                f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor'])))}.",
+                n_text=2,
+            )
+        )
+    return "Cohorts", table, sections
+
+
+def costs(metrics: Metrics) -> Table:
+    """Time and memory per stage."""
+    groups = metrics["costs"].groupby("stage", sort=False)
+    table = groups.agg(
+        jobs=("job", "size"),
+        total_seconds=("seconds", "sum"),
+        mean_seconds=("seconds", "mean"),
+        max_seconds=("seconds", "max"),
+        max_rss_mb=("max_rss_mb", "max"),
+        mean_cpu_percent=("cpu_percent", "mean"),
+    ).reset_index()
+    rows = [[row["stage"], *(number(value) for value in row.iloc[1:])] for _, row in table.iterrows()]
+    header = ["stage", "jobs", "total (s)", "mean per job (s)", "longest (s)", "peak memory (MB)", "mean CPU load (%)"]
+    note = "Wall-clock time and resident memory as measured by Snakemake; 100 % CPU load is one core."
+    return "Costs", table, [Section("Costs by stage", header, rows, note)]
+
+
+def sources(metrics: Metrics) -> dict[str, str]:
+    """Return the source of every data set, from the entry ``datasets`` of study.csv (``name: source; ...``)."""
+    study = metrics["study"].set_index("key")["value"]
+    return dict(entry.split(": ") for entry in study["datasets"].split("; "))
+
+
+PLAIN: dict[str, Callable[[Metrics], Table]] = {"quality": quality, "cohorts": cohorts, "costs": costs}

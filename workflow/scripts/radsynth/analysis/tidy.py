@@ -1,0 +1,107 @@
+"""The tidy tables of ``metrics/*.csv``: their columns, and one way to write and read them.
+
+They are the archive's boundary: tables, figures and the summary see nothing else. An undefined value is empty, with
+the reason in the column ``reason``. Floats have ten significant digits, so equal inputs give equal bytes.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radsynth.common.errors import UserError
+from radsynth.common.files import write_text
+
+BASELINE = "baseline"
+COHORT = ["dataset", "sampling", "scenario"]
+
+COLUMNS = {
+    "study": ["key", "value"],
+    "integrity": ["dataset", "label", "check", "count", "fatal", "what_was_done"],
+    "cohorts": [
+        *COHORT,
+        *("subset", "label", "n_images", "n_patients", "mean_pairwise_distance", "extractor"),
+        *("patient_safe", "available", "left_out", "reason"),
+    ],
+    "quality": [
+        *COHORT,
+        *("generator", "label", "metric", "extractor", "reference", "value", "control", "n_reference", "n_synthetic"),
+        *("real_real_mean", "real_real_sd", "real_real_n_a", "real_real_n_b", "reason"),
+        *("n_control", "threshold", "preprocessing", "weights_sha256", "note"),
+    ],
+    "classification": [
+        *COHORT,
+        *("mix", "classifier", "run", "testset", "metric", "value", "reason", "architecture", "weights", "backend"),
+    ],
+    "confusion": [*COHORT, "mix", "classifier", "run", "testset", "true_label", "predicted_label", "count"],
+    "comparisons": [
+        *COHORT,
+        *("classifier", "mix", "metric", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
+        *("difference", "ci_low", "ci_high", "p_value", "p_floor", "verdict", "reason"),
+    ],
+    "costs": ["stage", "job", "seconds", "max_rss_mb", "cpu_percent"],
+}
+
+NUMERIC = {
+    *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
+    *("control", "n_reference", "n_synthetic", "real_real_mean", "real_real_sd", "real_real_n_a", "real_real_n_b"),
+    *("n_control", "threshold", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
+    *("difference", "ci_low", "ci_high", "p_value", "p_floor", "seconds", "max_rss_mb", "cpu_percent"),
+}
+
+Metrics = dict[str, pd.DataFrame]
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it stands in a csv: ten significant digits, ``true``/``false``, empty for None and NaN."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def write_csv(path: str | Path, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as csv with exactly these columns; a key that is missing from a row is left empty."""
+    texts = [[as_text(row.get(column)) for column in columns] for row in rows]
+    write_text(path, pd.DataFrame(texts, columns=columns).to_csv(index=False, lineterminator="\n"))
+
+
+def read_metrics(files: Mapping[str, str | Path]) -> Metrics:
+    """Return the metrics tables by name. Numeric columns are floats (NaN where empty), the others strings.
+
+    ``files`` gives the path of each table. Raises UserError if a file is missing or lacks a column.
+    """
+    return {name: _read(name, Path(path)) for name, path in files.items()}
+
+
+def _read(name: str, path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"{path}: not found, expected the table `{name}` of the metrics")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [column for column in COLUMNS[name] if column not in table.columns]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]} is missing, expected {', '.join(COLUMNS[name])}")
+    # `value` is a text in study.csv and a number in the others.
+    for column in table.columns:
+        if column in NUMERIC or (column == "value" and name != "study"):
+            table[column] = pd.to_numeric(table[column].replace("", None)).astype(float)
+    return table
+
+
+def mixes_in_order(names: Iterable[str]) -> list[str]:
+    """Return distinct mixes in order of appearance, the baseline first."""
+    return sorted(dict.fromkeys(names), key=lambda mix: mix != BASELINE)
+
+
+def per_run(classification: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one value per run: the mean over its test sets, NaN if one of them is undefined.
+
+    Columns: dataset, sampling, scenario, classifier, mix, run, value, n_testsets; order of appearance.
+    """
+    keys = [*COHORT, "classifier", "mix", "run"]
+    chosen = classification[classification["metric"] == metric]
+    groups = chosen.groupby(keys, sort=False)["value"]
+    return groups.agg(value=lambda values: values.mean(skipna=False), n_testsets="size").reset_index()

@@ -1,0 +1,129 @@
+"""Training and test sets of a scenario: prefixes of the class orders, and what no training image touches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsynth.cohorts.diversity import mean_pairwise_distance
+from radsynth.cohorts.groups import image_groups
+from radsynth.common.errors import UserError
+from radsynth.common.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The sets of one scenario (rows of the manifest), with the counts behind them by label.
+
+    ``available``: images of the class. ``left_out``: those not used for testing only because an image of their group
+    is in a training cohort. ``patient_safe``: all patients are known, and none is both in training and in test.
+    """
+
+    train: pd.DataFrame
+    tests: list[pd.DataFrame]
+    available: dict[str, int]
+    left_out: dict[str, int]
+    patient_safe: bool
+
+
+def build_cohort(
+    orders: dict[str, pd.DataFrame],
+    manifest: pd.DataFrame,
+    scenario: dict[str, Any],
+    *,
+    name: str,
+    gates: dict[str, bool],
+    spent: dict[str, int],
+    seed: int,
+) -> Cohort:
+    """Draw the training and test sets of the scenario ``name``.
+
+    ``orders`` maps every label to its images in order. The training set is the first ``scenario["train"][label]``
+    images of each order, so the sets of a sampling are nested. ``spent[label]`` is the length of the order's prefix
+    that generators learn from. Images that share a group with it or with the training set are not used for testing.
+
+    ``scenario["test"]`` is "rest" (one set of all the images left) or {sets: k, counts: {label: n}}: k sets, each
+    drawn without replacement within itself; two sets may share images. Test sets are in the manifest's row order
+    and depend on ``seed`` alone. UserError, naming the key, if the data cannot give what is asked.
+    """
+    key = f"scenarios.{name}"
+    counts = {label: scenario["train"].get(label, 0) for label in orders}
+    _check_labels(f"{key}.train", scenario["train"], orders)
+    for label, count in counts.items():
+        if count > len(orders[label]):
+            raise UserError(f"{key}.train.{label}: {count} images asked, {len(orders[label])} in the data set")
+        patients = set(orders[label]["patient_id"])
+        if gates["patient"] and count and len(patients) == 1 and "" not in patients:
+            raise UserError(
+                f"{key}.train.{label}: all {len(orders[label])} images of the class come from one patient "
+                f"({patients.pop()}), so none is left for testing (gates.patient); expected at least 2 patients"
+            )
+
+    prefixes = {label: order.head(max(counts[label], spent.get(label, 0))) for label, order in orders.items()}
+    used = pd.concat(prefixes.values())
+    groups = image_groups(manifest, gates)
+    free = manifest[~groups.isin(groups[used["image_id"]]).to_numpy()]
+    left = {label: free[free["label"] == label] for label in orders}
+    left_out = {label: len(orders[label]) - len(prefixes[label]) - len(left[label]) for label in orders}
+
+    def numbers(label: str) -> str:
+        return (
+            f"{len(left[label])} left of {len(orders[label])} ({len(prefixes[label])} in training cohorts, "
+            f"{left_out[label]} left out because they share a group with a training image)"
+        )
+
+    if scenario["test"] == "rest":
+        for label in orders:
+            if left[label].empty:
+                raise UserError(f"{key}.test: rest has no {label} image: {numbers(label)}")
+        tests = [pd.concat(left.values()).sort_index()]
+    else:
+        asked = scenario["test"]["counts"]
+        _check_labels(f"{key}.test.counts", asked, orders)
+        for label, count in asked.items():
+            if count > len(left[label]):
+                raise UserError(f"{key}.test.counts.{label}: {count} images asked, {numbers(label)}")
+        tests = [
+            pd.concat(_draw(left[label], asked[label], derive_seed(seed, k, label)) for label in asked).sort_index()
+            for k in range(1, scenario["test"]["sets"] + 1)
+        ]
+
+    columns = list(manifest.columns)
+    tested = pd.concat(tests)
+    return Cohort(
+        train=pd.concat(orders[label].head(counts[label]) for label in orders)[columns],
+        tests=tests,
+        available={label: len(order) for label, order in orders.items()},
+        left_out=left_out,
+        patient_safe=not (set(used["patient_id"]) & set(tested["patient_id"]))
+        and not (pd.concat([used, tested])["patient_id"] == "").any(),
+    )
+
+
+def describe_subset(subset: pd.DataFrame, features: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return, by label, the counts of images and patients and the mean pairwise distance of ``features`` (n, d).
+
+    Row i of ``features`` belongs to row i of ``subset``. The number of patients is None where one is unknown.
+    """
+    description = {}
+    for label in sorted(set(subset["label"])):
+        mask = (subset["label"] == label).to_numpy()
+        patients = set(subset["patient_id"][mask])
+        description[label] = {
+            "n_images": int(mask.sum()),
+            "n_patients": None if "" in patients else len(patients),
+            "mean_pairwise_distance": mean_pairwise_distance(features[mask]),
+        }
+    return description
+
+
+def _check_labels(key: str, counts: dict[str, int], orders: dict[str, pd.DataFrame]) -> None:
+    for label in counts:
+        if label not in orders:
+            raise UserError(f"{key}.{label}: no such class, expected one of {', '.join(orders)}")
+
+
+def _draw(images: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """Return ``count`` of the images, drawn without replacement."""
+    return images.iloc[np.random.default_rng(seed).choice(len(images), count, replace=False)]

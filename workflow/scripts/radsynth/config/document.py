@@ -1,0 +1,94 @@
+"""The reference of all configuration keys, written from the schemas.
+
+``python -m radsynth.config.document`` prints what config/README.md must hold.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from radsynth.config.schema import SCHEMAS, read_schema
+
+INTRODUCTION = """\
+# Configuration
+
+One YAML file describes one study. `config.yaml` is the core study, which a bare `snakemake` runs; any other file is
+given with `--configfile FILE` and replaces it. Single values can be changed on the command line, for example
+`--config runs=10`. Unknown keys, wrong types and contradictions stop the workflow with one line that names the key.
+
+| file | study |
+| --- | --- |
+| `config.yaml` | the core study (Khazrak et al. 2025): kaggle chest X-rays, DDPM, custom CNN |
+| `demo.yaml` | the core study in small on procedural phantoms, CPU, minutes |
+| `kaggle_pneumonia.yaml` | paediatric chest X-rays (Kermany et al. 2018) at 64 px, CPU, about an hour |
+| `nih_folder.yaml` | a folder of NIH chest X-rays with several images per patient, CPU, minutes |
+
+NAME and LABEL stand for names of your own. This page is written from the schemas in `workflow/schemas` by
+`make docs`.
+"""
+
+
+def document() -> str:
+    """Return the reference as Markdown."""
+    config = read_schema("config")
+    parts = [INTRODUCTION, "## Keys\n", _table(config, "")]
+    for source, schema in read_schema("sources").items():
+        parts += [f"\n## Datasets with `source: {source}`\n", _table(schema, "datasets.NAME.")]
+    for path in sorted((SCHEMAS / "generators").glob("*.schema.yaml")):
+        family = path.name.removesuffix(".schema.yaml")
+        parts += [
+            f"\n## Generators with `family: {family}`\n",
+            _table(read_schema(f"generators/{family}"), "generators.NAME."),
+            *_presets(family),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _table(schema: dict[str, Any], prefix: str) -> str:
+    rows = ["| key | values | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, part, required in _keys(schema, prefix):
+        default = "required" if required else f"`{json.dumps(part['default'])}`" if "default" in part else ""
+        meaning = " ".join(part.get("description", "").split())
+        rows.append(f"| `{key}` | {_values(part)} | {default} | {meaning} |".replace("||", "\\|\\|"))
+    return "\n".join(rows)
+
+
+def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    for name, part in schema.get("properties", {}).items():
+        key = prefix + name
+        yield key, part, name in schema.get("required", [])
+        for choice in [part, *part.get("oneOf", [])]:
+            yield from _keys(choice, f"{key}.")
+            others = choice.get("additionalProperties")
+            if isinstance(others, dict) and "properties" in others:
+                yield from _keys(others, f"{key}.NAME.")
+
+
+def _values(part: dict[str, Any]) -> str:
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"])
+    if "const" in part:
+        return f"`{part['const']}`"
+    if "oneOf" in part:
+        return " or ".join(_values(choice) for choice in part["oneOf"])
+    kind = part.get("type", "any")
+    kind = kind if isinstance(kind, str) else " or ".join(kind)
+    bounds = [
+        f"{sign} {part[bound]}"
+        for bound, sign in [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")]
+        if bound in part
+    ]
+    return ", ".join([kind, *bounds])
+
+
+def _presets(family: str) -> list[str]:
+    from radsynth.generators.options import read_presets
+
+    text = yaml.safe_dump(read_presets(family), sort_keys=False, default_flow_style=None, width=110)
+    return [f"\nPresets of `{family}` (what they do not name has the default above):\n", f"```yaml\n{text}```"]
+
+
+if __name__ == "__main__":
+    print(document(), end="")

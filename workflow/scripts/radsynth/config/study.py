@@ -1,0 +1,208 @@
+"""One study: the configuration with all defaults, checked, and the names and seeds of its jobs."""
+
+from typing import Any
+
+from radsynth.common.errors import UserError
+from radsynth.common.seeds import derive_seed
+from radsynth.config.schema import read_schema, validated
+
+
+class Study:
+    """The resolved configuration and what follows from it: units, pools, test sets, seeds.
+
+    ``config`` has the keys of workflow/schemas/config.schema.yaml, all present. Raises UserError, in one line that
+    begins with the key, for anything that is wrong.
+    """
+
+    def __init__(self, raw: dict[str, Any]):
+        config = validated(raw, read_schema("config"))
+        self.config = config
+        self.labels: list[str] = config["labels"]
+        self._fill_defaults()
+        self._check()
+
+    def __getitem__(self, key: str) -> Any:
+        return self.config[key]
+
+    # Defaults that depend on other keys
+
+    def _fill_defaults(self) -> None:
+        from radsynth.generators.options import resolve_options, resolve_sampler
+
+        config = self.config
+        config.setdefault("positive_label", self.labels[-1])
+        config["paper"].setdefault("version", config["study"])
+        first_scenario = next(iter(config["scenarios"]))
+        for name, dataset in config["datasets"].items():
+            dataset.setdefault("path", f"resources/raw/{name}")
+            config["datasets"][name] = self._with_source_options(name, dataset)
+        for scenario in config["scenarios"].values():
+            scenario.setdefault("augment_labels", list(self.labels))
+            if isinstance(scenario["test"], dict):
+                scenario["test"].setdefault("sets", 1)
+        for name, generator in config["generators"].items():
+            where = f"generators.{name}"
+            generator.setdefault("train_on", first_scenario)
+            generator["options"] = resolve_options(generator["family"], generator["preset"], generator["options"], where)
+            generator["sampler"] = resolve_sampler(generator["family"], generator["preset"], generator["sampler"], where)
+        if "mixes" not in config:
+            config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
+                name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
+            }
+        for classifier in config["classifiers"].values():
+            classifier.setdefault("input_size", config["image_size"])
+
+    @staticmethod
+    def _with_source_options(name: str, dataset: dict[str, Any]) -> dict[str, Any]:
+        sources = read_schema("sources")
+        if dataset["source"] not in sources:
+            raise UserError(
+                f"datasets.{name}.source: unknown source {dataset['source']!r}, expected one of {', '.join(sources)}"
+            )
+        common = read_schema("config")["properties"]["datasets"]["additionalProperties"]
+        own = sources[dataset["source"]]
+        schema = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": own.get("required", []),
+            "properties": common["properties"] | own.get("properties", {}),
+        }
+        return validated(dataset, schema, f"datasets.{name}")
+
+    # Checks across keys
+
+    def _check(self) -> None:
+        config = self.config
+        self._expect(config["positive_label"], self.labels, "positive_label")
+        self._check_extractors()
+        for name, dataset in config["datasets"].items():
+            self._check_image_counts(name, dataset)
+        for name, scenario in config["scenarios"].items():
+            where = f"scenarios.{name}"
+            self._expect_all_labels(scenario["train"], f"{where}.train")
+            if scenario["test"] != "rest":
+                self._expect_all_labels(scenario["test"]["counts"], f"{where}.test.counts")
+            for label in scenario["augment_labels"]:
+                self._expect(label, self.labels, f"{where}.augment_labels")
+        for name, generator in config["generators"].items():
+            self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
+        for name, mix in config["mixes"].items():
+            where = f"mixes.{name}"
+            if not mix["real"] and not mix["pools"]:
+                raise UserError(f"{where}: neither real images nor a pool, expected at least one of them")
+            for generator, count in mix["pools"].items():
+                self._expect(generator, config["generators"], f"{where}.pools")
+                if count > config["pool_size"]:
+                    raise UserError(
+                        f"{where}.pools.{generator}: {count} images asked, but pool_size is {config['pool_size']}"
+                    )
+        from radsynth.classifiers.architectures import ARCHITECTURES
+
+        for name, classifier in config["classifiers"].items():
+            self._expect(classifier["architecture"], ARCHITECTURES, f"classifiers.{name}.architecture")
+
+    def _check_extractors(self) -> None:
+        from radsynth.features.registry import EXTRACTORS
+
+        config = self.config
+        self._expect(config["diversity_extractor"], EXTRACTORS, "diversity_extractor")
+        for extractor in config["quality"]["extractors"]:
+            self._expect(extractor, EXTRACTORS, "quality.extractors")
+        for name, sampling in config["samplings"].items():
+            if sampling["method"] == "k_center_greedy":
+                if "extractor" not in sampling:
+                    raise UserError(f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(EXTRACTORS)}")
+                self._expect(sampling["extractor"], EXTRACTORS, f"samplings.{name}.extractor")
+            elif "extractor" in sampling:
+                raise UserError(f"samplings.{name}.extractor: {sampling['method']} sampling uses no extractor")
+
+    def _check_image_counts(self, name: str, dataset: dict[str, Any]) -> None:
+        """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
+        images = dataset.get("images") if dataset["source"] == "phantom" else None
+        if images is None:
+            return
+        self._expect_all_labels(images, f"datasets.{name}.images")
+        for key, scenario in self["scenarios"].items():
+            for label, count in scenario["train"].items():
+                if label in images and count >= images[label]:
+                    raise UserError(
+                        f"scenarios.{key}.train.{label}: {count} images asked, "
+                        f"but datasets.{name} has {images[label]}, of which some must be left for testing"
+                    )
+
+    @staticmethod
+    def _expect(value: str, known: Any, where: str) -> None:
+        if value not in known:
+            raise UserError(f"{where}: unknown name {value!r}, expected one of {', '.join(known) or '(none defined)'}")
+
+    def _expect_all_labels(self, counts: dict[str, int], where: str) -> None:
+        for label in counts:
+            self._expect(label, self.labels, where)
+        for label in self.labels:
+            if label not in counts:
+                raise UserError(f"{where}.{label}: missing, every label needs a number of images")
+
+    # What follows
+
+    def seed(self, *parts: str | int, bits: int = 63) -> int:
+        """Return the seed of a job from the study seed and the job's named parts."""
+        return derive_seed(self["seed"], *parts, bits=bits)
+
+    def unit(self, generator: str, label: str) -> str:
+        """Return the unit (a label, or ``joint``) whose model makes the images of ``label``."""
+        return label if self["generators"][generator]["per"] == "label" else "joint"
+
+    def units(self, generator: str) -> list[str]:
+        """Return all units of a generator."""
+        return list(dict.fromkeys(self.unit(generator, label) for label in self.labels))
+
+    def unit_labels(self, unit: str) -> list[str]:
+        """Return the labels whose training images a unit learns from."""
+        return self.labels if unit == "joint" else [unit]
+
+    def test_sets(self, scenario: str) -> list[str]:
+        """Return the names of a scenario's test sets."""
+        test = self["scenarios"][scenario]["test"]
+        return [f"test_{k}" for k in range(1, 1 + (1 if test == "rest" else test["sets"]))]
+
+    def longest_prefix(self, label: str) -> int:
+        """Return how many images of ``label`` the largest training cohort takes."""
+        return max(scenario["train"][label] for scenario in self["scenarios"].values())
+
+    def generator_scenarios(self) -> list[str]:
+        """Return the scenarios whose training cohorts teach a generator."""
+        return list(dict.fromkeys(generator["train_on"] for generator in self["generators"].values()))
+
+    def spent(self) -> dict[str, int]:
+        """Return, by label, how long a prefix of the order the generators of this study have seen."""
+        return {
+            label: max((self["scenarios"][name]["train"][label] for name in self.generator_scenarios()), default=0)
+            for label in self.labels
+        }
+
+    def mix_pools(self, scenario: str, mix: str) -> list[tuple[str, str]]:
+        """Return the (generator, label) pools that a mix adds in a scenario."""
+        labels = self["scenarios"][scenario]["augment_labels"]
+        return [(generator, label) for generator in self["mixes"][mix]["pools"] for label in labels]
+
+    def extractor_names(self) -> list[str]:
+        """Return every extractor that the study measures with."""
+        names = [self["diversity_extractor"], *self["quality"]["extractors"]]
+        names += [sampling["extractor"] for sampling in self["samplings"].values() if "extractor" in sampling]
+        return list(dict.fromkeys(names))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader of the results must know about the study, as flat values."""
+        config = self.config
+        return {
+            "study": config["study"],
+            "seed": config["seed"],
+            "image_size": config["image_size"],
+            "labels": ", ".join(self.labels),
+            "positive_label": config["positive_label"],
+            "pool_size": config["pool_size"],
+            "runs": config["runs"],
+            "validation_fraction": config["validation_fraction"],
+            "generators": "; ".join(f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()),
+            "datasets": "; ".join(f"{name}: {d['source']}" for name, d in config["datasets"].items()),
+        }

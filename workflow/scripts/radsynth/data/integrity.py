@@ -1,0 +1,80 @@
+"""What was found wrong with a dataset and what was done about it, for machines (JSON) and for people (Markdown)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+FILES_SHOWN = 20
+
+#: Every check, in the order of the report, and what is done about what it finds.
+CHECKS = {
+    "unreadable": "left out",
+    "converted_16_bit": "reduced to 8 bits as sixteen_bit says",
+    "alpha_dropped": "alpha channel ignored",
+    "colour_to_luminance": "converted to luminance",
+    "multi_frame": "first frame used",
+    "constant": "left out (every pixel has the same value)",
+    "too_small": "kept, enlarged (shorter side below half of image_size)",
+    "mask_missing": "kept without a mask",
+    "exact_duplicates": "kept; they share a near_duplicate_group",
+    "near_duplicates": "kept; they share a near_duplicate_group",
+    "duplicates_in_two_classes": "kept; at least one of the labels is wrong",
+    "patient_in_two_classes": "kept; the gates keep a patient on one side",
+    "patient_unknown": "kept; the patient gate cannot protect them",
+    "count_differs": "used as found",
+}
+
+
+class Integrity:
+    """Collects findings by check and label."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._counts: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def add(self, check: str, label: str, files: Iterable[str]) -> None:
+        """Note that ``files`` (raw names) were caught by a check; one finding per file."""
+        self._found[check, label].extend(files)
+
+    def set_count(self, check: str, label: str, count: int, remark: str) -> None:
+        """Note a finding that is a number rather than files."""
+        self._counts[check, label] = (count, remark)
+
+    def report(self, counts: Mapping[str, int], expected: Mapping[str, int] | None) -> dict[str, Any]:
+        """Return the content of ``integrity.json``; a check without findings appears once, with the count 0."""
+        checks = []
+        for check, done in CHECKS.items():
+            rows = [
+                (label, len(files), files, done)
+                for (name, label), files in self._found.items()
+                if name == check and files
+            ]
+            rows += [
+                (label, count, [], remark) for (name, label), (count, remark) in self._counts.items() if name == check
+            ]
+            checks += [
+                {
+                    "check": check,
+                    "label": label,
+                    "count": count,
+                    "files": files[:FILES_SHOWN],
+                    "fatal": False,
+                    "what_was_done": what,
+                }
+                for label, count, files, what in rows or [("", 0, [], "")]
+            ]
+        return {"counts": dict(counts), "expected": dict(expected) if expected else None, "checks": checks}
+
+
+def to_markdown(name: str, report: Mapping[str, Any]) -> str:
+    """Return ``integrity.md``: the class counts, then one line per finding."""
+    expected = report["expected"] or {}
+    lines = [f"# Integrity of {name}", "", "| label | images | the complete source holds |", "|---|---:|---:|"]
+    lines += [f"| {label} | {n:,} | {expected.get(label, 'not known')} |" for label, n in report["counts"].items()]
+    lines += ["", "| check | label | count | what was done | files |", "|---|---|---:|---|---|"]
+    for row in report["checks"]:
+        shown = [file.replace("|", "\\|") for file in row["files"][:3]]
+        files = ", ".join(shown) + (" ..." if row["count"] > len(shown) and shown else "")
+        check = row["check"].replace("_", " ")
+        lines.append(f"| {check} | {row['label']} | {row['count']:,} | {row['what_was_done']} | {files} |")
+    return "\n".join(lines) + "\n"

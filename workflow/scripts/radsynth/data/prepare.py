@@ -1,0 +1,209 @@
+"""Raw images in; prepared images, masks, manifest and integrity report out."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from radsynth.common.errors import UserError
+from radsynth.common.files import write_json, write_text
+from radsynth.common.hashing import sha256_pixels
+from radsynth.common.progress import Progress
+from radsynth.common.seeds import derive_seed
+from radsynth.data.convert import fit_square, to_gray
+from radsynth.data.duplicates import THUMBNAIL, duplicate_groups, near_duplicate_pairs
+from radsynth.data.integrity import Integrity, to_markdown
+from radsynth.data.manifest import image_ids, write_manifest
+from radsynth.data.registry import load_source
+from radsynth.data.source import RawRecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Prepared:
+    """What is known of one raw image after it has been read; ``error`` or ``constant`` means that it was left out."""
+
+    notes: set[str] = field(default_factory=set)
+    error: str = ""
+    sha256: str = ""
+    has_mask: bool = False
+    thumbnail: np.ndarray | None = None
+
+    @property
+    def kept(self) -> bool:
+        return not self.error and "constant" not in self.notes
+
+
+def prepare_one(
+    record: RawRecord, image_id: str, size: int, fit: str, sixteen_bit: str | list[float], images: Path, masks: Path
+) -> Prepared:
+    """Read, convert and write one image and its mask."""
+    try:
+        raw, mask = record.load()
+        gray, notes = to_gray(raw, sixteen_bit)
+    except UserError as error:
+        return Prepared(error=str(error))
+    except Exception as error:  # Pillow's decoders raise many kinds for broken files
+        return Prepared(error=f"not a readable image ({type(error).__name__}: {error})")
+    if mask is not None and mask.size != gray.size:
+        return Prepared(error=f"its mask has {mask.size} pixels, the image {gray.size}")
+    if min(gray.size) < size / 2:
+        notes.add("too_small")
+    low, high = gray.getextrema()
+    if low == high:
+        return Prepared(notes | {"constant"})
+    square = fit_square(gray, size, fit, Image.Resampling.LANCZOS)
+    square.save(images / f"{image_id}.png")
+    if mask is not None:
+        fit_square(mask, size, fit, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
+    thumbnail = np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+    return Prepared(notes, "", sha256_pixels(np.asarray(square)), mask is not None, thumbnail)
+
+
+def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared], root: str) -> None:
+    failed = [(record, result) for record, result in zip(records, results, strict=True) if result.error]
+    for record, result in failed:
+        log.info("%s: %s", record.source, result.error)
+    if failed:
+        record, result = failed[0]
+        more = f" (and {len(failed) - 1} further images, listed in the log)" if len(failed) > 1 else ""
+        raise UserError(f"{Path(root) / record.source}: {result.error}{more}")
+
+
+def _check(
+    records: Sequence[RawRecord],
+    results: Sequence[Prepared],
+    groups: np.ndarray,
+    expected: Mapping[str, int] | None,
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    """Return the integrity report; ``groups`` holds a duplicate group per kept image."""
+    integrity = Integrity()
+    kept = []
+    any_mask = any(result.has_mask for result in results)
+    for record, result in zip(records, results, strict=True):
+        notes = result.notes | ({"unreadable"} if result.error else set())
+        if any_mask and result.kept and not result.has_mask:
+            notes = notes | {"mask_missing"}
+        for note in notes:
+            integrity.add(note, record.label, [record.source])
+        if result.kept:
+            kept.append((record, result))
+
+    by_digest: dict[str, list[RawRecord]] = {}
+    by_group: dict[int, list[RawRecord]] = {}
+    patients: dict[str, set[str]] = {}
+    for (record, result), group in zip(kept, groups, strict=True):
+        by_digest.setdefault(result.sha256, []).append(record)
+        if group >= 0:
+            by_group.setdefault(group, []).append(record)
+        if record.patient_id:
+            patients.setdefault(record.patient_id, set()).add(record.label)
+        else:
+            integrity.add("patient_unknown", record.label, [record.source])
+    exact_extra = set()
+    for same in by_digest.values():
+        for record in same[1:]:
+            exact_extra.add(record.source)
+            integrity.add("exact_duplicates", record.label, [record.source])
+    for members in by_group.values():
+        for record in members[1:]:
+            if record.source not in exact_extra:
+                integrity.add("near_duplicates", record.label, [record.source])
+        if len({record.label for record in members}) > 1:
+            integrity.add("duplicates_in_two_classes", "", [record.source for record in members])
+    shared = sorted(patient for patient, found in patients.items() if len(found) > 1)
+    if shared:
+        integrity.add("patient_in_two_classes", "", [f"patient {patient}" for patient in shared])
+
+    found = Counter(record.label for record in records)
+    for label, count in (expected or {}).items():
+        if found[label] != count:
+            integrity.set_count(
+                "count_differs",
+                label,
+                abs(found[label] - count),
+                f"used as found: {found[label]:,} images, the complete source holds {count:,}",
+            )
+    counts = Counter(record.label for record, _ in kept)
+    return integrity.report({label: counts[label] for label in labels}, expected)
+
+
+def prepare(
+    name: str,
+    dataset: Mapping[str, Any],
+    labels: Sequence[str],
+    image_size: int,
+    seed: int,
+    images: str | Path,
+    masks: str | Path,
+    manifest: str | Path,
+    integrity: str | Path,
+    table: str | Path,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Prepare a dataset and return its integrity report.
+
+    ``dataset`` is its entry of the configuration, ``seed`` the study's, ``image_size`` in pixels; ``images`` and
+    ``masks`` are the folders, the others the files to write. UserError names the file or folder that is wrong.
+    """
+    images, masks = Path(images), Path(masks)
+    images.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    source = load_source(dataset, labels)
+    records = source.records(image_size, derive_seed(seed, "data", name))
+    ids = image_ids([record.source for record in records])
+    work = partial(
+        prepare_one,
+        size=image_size,
+        fit=source.options["fit"],
+        sixteen_bit=source.options.get("sixteen_bit", "refuse"),
+        images=images,
+        masks=masks,
+    )
+    progress = Progress(f"preparing {name}", len(records), unit="image")
+    results = []
+    with ThreadPoolExecutor(threads) as pool:
+        for result in pool.map(work, records, ids):
+            results.append(result)
+            progress.update()
+
+    if not source.options.get("skip_unreadable", False):
+        _refuse_unreadable(records, results, str(dataset.get("path") or ""))
+    kept = [row for row in zip(records, ids, results, strict=True) if row[2].kept]
+    for label in labels:
+        if not any(record.label == label for record, _, _ in kept):
+            raise UserError(f"datasets: {name} has no usable image of label {label}")
+
+    pairs = near_duplicate_pairs(np.stack([result.thumbnail for _, _, result in kept]))
+    groups = duplicate_groups([result.sha256 for _, _, result in kept], pairs)
+    group_names: dict[int, str] = {-1: ""}
+    rows = []
+    for (record, image_id, result), group in zip(kept, groups, strict=True):
+        rows.append(
+            {
+                "image_id": image_id,
+                "file": f"images/{image_id}.png",
+                "mask_file": f"masks/{image_id}.png" if result.has_mask else "",
+                "label": record.label,
+                "patient_id": record.patient_id,
+                "source": record.source,
+                "sha256": result.sha256,
+                "near_duplicate_group": group_names.setdefault(int(group), f"dup_{image_id}"),
+                **record.extra,
+            }
+        )
+    report = _check(records, results, groups, source.expected_counts(), labels)
+    write_manifest(manifest, rows, source.columns)
+    write_json(integrity, report)
+    write_text(table, to_markdown(name, report))
+    log.info("%s: %d images prepared, %d left out", name, len(rows), len(records) - len(rows))
+    return report

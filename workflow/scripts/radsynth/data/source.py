@@ -1,0 +1,62 @@
+"""What a data source is: something that lists raw images with their labels, and may know how to fetch them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from radsynth.common.errors import UserError
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """One raw image, not yet read.
+
+    ``source`` is its name relative to the dataset's path, unique within the dataset. ``load`` opens the image and its
+    mask (label map: 0 background, 1 organ, 2 lesion; same size as the image) or None. ``extra`` holds one value for
+    each of the source's own manifest columns.
+    """
+
+    source: str
+    label: str
+    load: Callable[[], tuple[Image.Image, Image.Image | None]]
+    patient_id: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source:
+    """Base of all sources; ``options`` is the dataset's entry of the configuration with the schema's defaults."""
+
+    #: The source's own columns of the manifest.
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, options: Mapping[str, Any], labels: Sequence[str]):
+        self.options = options
+        self.labels = list(labels)
+
+    @property
+    def path(self) -> Path:
+        """The folder (or file) that holds the raw data."""
+        if not self.options.get("path"):
+            raise UserError(f"datasets: source {self.options['source']} needs the key path, where its raw files are")
+        return Path(self.options["path"])
+
+    def records(self, image_size: int, seed: int) -> list[RawRecord]:
+        """Return all raw images in a stable order; UserError if something that was asked for is not there.
+
+        ``image_size`` (pixels) and ``seed`` (the dataset's own) matter to sources that make their images.
+        """
+        raise NotImplementedError
+
+    def expected_counts(self) -> dict[str, int] | None:
+        """Return how many images of each label the complete source holds, or None if that is not known."""
+        return None
+
+    def download(self) -> str | None:
+        """Fetch what is missing into ``path``; return where it came from, or None if nothing was fetched.
+
+        UserError if the files are not there and cannot be fetched.
+        """
+        return None

@@ -1,0 +1,78 @@
+"""From a manifest to a file of features."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radsynth.common.errors import UserError
+from radsynth.common.files import atomic_path
+from radsynth.common.images import read_gray_stack
+from radsynth.features.interface import Extractor, describe
+from radsynth.features.registry import extractor_entry
+
+log = logging.getLogger(__name__)
+
+
+def create_extractor(
+    name: str,
+    images: np.ndarray,
+    *,
+    weights: str | Path | None = None,
+    reference: str | Path | None = None,
+    device: str = "cpu",
+) -> Extractor:
+    """Return an extractor ready for use.
+
+    A fitted extractor takes its basis from the features file ``reference``, or, where there is none, from ``images``;
+    a network reads its ``weights`` and runs on ``device`` ("cpu" or "cuda").
+    """
+    entry = extractor_entry(name)
+    if entry.needs_weights:
+        if weights is None:
+            raise UserError(f"extractor {name}: needs the weights {entry.needs_weights}, none were given")
+        return entry.load().from_file(weights, device)
+    extractor = entry.load()()
+    if entry.fitted and reference is None:
+        extractor.fit(images)
+    elif entry.fitted:
+        with np.load(reference, allow_pickle=False) as arrays:
+            extractor.restore(arrays)
+    return extractor
+
+
+def write_features(path: str | Path, image_ids: list[str], features: np.ndarray, extractor: Extractor) -> None:
+    """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), the fitted state."""
+    if not np.isfinite(features).all():
+        raise UserError(f"{path}: extractor {extractor.name} gave values that are not finite")
+    with atomic_path(path) as temporary:
+        np.savez(
+            temporary,
+            features=features,
+            image_id=np.array(image_ids, dtype=str),
+            extractor=np.array(json.dumps(describe(extractor))),
+            **extractor.state(),
+        )
+
+
+def features_of_manifest(
+    manifest: str | Path,
+    output: str | Path,
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    reference: str | Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Write the features of the images in a manifest (a dataset's or a pool's, files relative to it), in its order.
+
+    A pool's images have no ids: the stem of the file name serves.
+    """
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
+    images = read_gray_stack(Path(manifest).parent, table["file"])
+    extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)
+    write_features(output, list(image_ids), extractor.extract(images), extractor)
+    log.info("%s: %d images, %d features each", name, len(images), extractor.dim)

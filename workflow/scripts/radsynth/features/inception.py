@@ -1,0 +1,69 @@
+"""The InceptionV3 that defines the FID: TensorFlow's network of 2015-12-05, ported to torch by pytorch-fid.
+
+It is torchvision's Inception3 with 1,008 classes, except for the pooling branch of nine blocks: the averages of the A
+and C blocks and of the first E block do not count the zeros of the padding, and the last E block takes the maximum.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from radsynth.features.network import NetworkExtractor, import_torchvision
+
+
+def average_without_padding(x: torch.Tensor) -> torch.Tensor:
+    """Return 3 x 3 averages over the pixels that exist; shape kept."""
+    return F.avg_pool2d(x, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+
+
+def maximum(x: torch.Tensor) -> torch.Tensor:
+    """Return 3 x 3 maxima; shape kept."""
+    return F.max_pool2d(x, kernel_size=3, stride=1, padding=1)
+
+
+POOLS = dict.fromkeys(
+    ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7b"),
+    average_without_padding,
+) | {"Mixed_7c": maximum}
+
+
+def fid_inception() -> torch.nn.Module:
+    """Return the network with untrained weights and the parameter names of the published file."""
+    import_torchvision()
+    from torchvision.models import inception_v3
+
+    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, transform_input=False, init_weights=False)
+    for name, pool in POOLS.items():
+        _replace_pool(getattr(network, name), pool)
+    return network
+
+
+def _replace_pool(block: torch.nn.Module, pool: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Give the pooling branch of an Inception block ``pool(x)`` of the block's input x in place of its own average.
+
+    Hooks leave the parameters under the names that the published file uses.
+    """
+    inputs: list[torch.Tensor] = []
+    block.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    block.branch_pool.register_forward_pre_hook(lambda _, args: pool(inputs.pop()))
+
+
+class InceptionV3Fid(NetworkExtractor):
+    """Global average of the last block (pool3), 2048-d, after pytorch-fid's preprocessing."""
+
+    name = "inception_v3_fid"
+    dim = 2048
+    preprocessing = {
+        "name": "pytorch-fid",
+        "resize": "bilinear",
+        "size": 299,
+        "antialias": False,
+        "scaling": "x / 127.5 - 1",
+        "channels": "gray repeated to RGB",
+    }
+    build = staticmethod(fid_inception)
+
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        images = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
+        return (2 * images - 1).expand(-1, 3, -1, -1)

@@ -1,0 +1,100 @@
+"""torch, set up in one place: the fast path on a GPU, the plain path on a CPU."""
+
+import importlib.util
+import logging
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger(__name__)
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def _define_missing_torchvision_operators() -> torch.library.Library | None:
+    """Let torchvision's CUDA wheel be imported beside a CPU build of torch, where its compiled part cannot load.
+
+    diffusers imports torchvision; nothing here calls these operators.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        for compiled in Path(spec.origin).parent.glob("_C*.so"):
+            torch.ops.load_library(str(compiled))
+    except OSError:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return library
+    return None
+
+
+# Registrations last as long as this object.
+_operators = _define_missing_torchvision_operators()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model runs: ``dtype`` is that of autocast (float32: none); weights and losses stay float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+    compile: bool
+
+    @property
+    def fast(self) -> bool:
+        """Whether this is the GPU path (channels_last, fused optimizer, static batches)."""
+        return self.device.type == "cuda"
+
+    def autocast(self) -> AbstractContextManager:
+        """Return the context for forward passes."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Move a module to the device, in the memory format that is fast there."""
+        return module.to(self.device, memory_format=torch.channels_last if self.fast else torch.contiguous_format)
+
+    def compiled(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Return the module to call in training: compiled on a GPU, sharing the weights of the one given."""
+        if not self.compile:
+            return module
+        # A GPU machine without a working compiler trains in eager mode, with a warning from torch.
+        torch._dynamo.config.suppress_errors = True
+        return torch.compile(module, dynamic=False)
+
+    def grad_scaler(self) -> torch.amp.GradScaler:
+        """Return a scaler that skips non-finite steps; only fp16 needs its scaling, the others keep the factor 1."""
+        if self.dtype == torch.float16:
+            return torch.amp.GradScaler(self.device.type)
+        return torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**30)
+
+    def peak_memory_mb(self) -> float:
+        """Return the peak memory of this process in MB: the GPU's if there is one."""
+        if self.fast:
+            return torch.cuda.max_memory_allocated() / 2**20
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def choose_plan(precision: str = "auto", compile: bool = True) -> Plan:
+    """Return the plan for this machine.
+
+    ``precision`` auto is bf16 where the GPU computes in it, fp16 on older ones, fp32 on a CPU; on a CPU fp16
+    becomes fp32. ``compile`` is honoured on a GPU only.
+    """
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    if not torch.cuda.is_available():
+        if precision == "fp16":
+            log.info("precision fp16 needs a GPU: computing in fp32 on the CPU")
+        return Plan(torch.device("cpu"), _DTYPES["bf16" if precision == "bf16" else "fp32"], compile=False)
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    if precision == "auto":
+        precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    log.info("computing in %s on %s", precision, torch.cuda.get_device_name())
+    return Plan(torch.device("cuda"), _DTYPES[precision], compile)

@@ -1,0 +1,86 @@
+"""The state of an unfinished training: always one whole checkpoint on disk, whenever the process dies."""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from radsynth.common.hashing import sha256_file
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Checkpoints of one training below ``folder``, which must not be a declared Snakemake output.
+
+    Each is a folder ``step_N`` with ``state.pt`` (tensors and plain values, no pickled classes) and ``manifest.json``
+    (step, fingerprint, size and SHA-256 of the state). It is written under another name and moved into
+    place when whole; its predecessor stays, for the case that the newest is damaged later. A state with another
+    ``fingerprint`` (other data, options, seed or code) is discarded.
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: str):
+        self.folder, self.fingerprint = Path(folder), fingerprint
+
+    def save(self, step: int, state: dict[str, Any], keep: int = 2) -> None:
+        """Write the state after ``step`` steps and remove all but the ``keep`` newest."""
+        final = self.folder / f"step_{step:09d}"
+        partial = self.folder / ".partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        torch.save(state, partial / "state.pt")
+        _sync(partial / "state.pt")
+        manifest = {
+            "step": step,
+            "fingerprint": self.fingerprint,
+            "size": (partial / "state.pt").stat().st_size,
+            "sha256": sha256_file(partial / "state.pt"),
+        }
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _sync(partial / "manifest.json")
+        _sync(partial)
+        if final.exists():
+            # Only after going back to an older state: this one is then not the newest good state.
+            shutil.rmtree(final)
+        os.replace(partial, final)
+        _sync(self.folder)
+        for old in self._newest_first()[keep:]:
+            shutil.rmtree(old)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest whole state, or None. Damaged ones are skipped with a warning."""
+        for folder in self._newest_first():
+            state = self._read(folder)
+            if state is not None:
+                return state
+            shutil.rmtree(folder)
+        return None
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("step_*"), reverse=True)
+
+    def _read(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            if manifest["fingerprint"] != self.fingerprint:
+                log.info("%s belongs to other data, options, seed or code: starting anew", folder)
+                return None
+            if sha256_file(folder / "state.pt") != manifest["sha256"]:
+                raise ValueError("its hash is not that of its manifest")
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("%s is damaged (%s): going back to the state before it", folder, error)
+            return None
+        return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+
+
+def _sync(path: Path) -> None:
+    """Make the contents of a file or folder survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""The mathematics of denoising diffusion: loss weights, clean estimates, samplers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import diffusers
+import torch
+
+from radsynth.common.errors import UserError
+from radsynth.common.seeds import derive_seed
+
+
+def snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:
+    """Return the signal-to-noise ratio abar / (1 - abar) of each timestep."""
+    return alphas_cumprod / (1 - alphas_cumprod)
+
+
+def loss_weights(alphas_cumprod: torch.Tensor, prediction: str, gamma: float | None) -> torch.Tensor:
+    """Return the weight of the squared error at each timestep: min-SNR-gamma (Hang et al. 2023), or 1 without gamma.
+
+    The weight of the error in the clean image, min(SNR, gamma), is divided by what turns it into the error in the
+    prediction: SNR for epsilon, SNR + 1 for v.
+    """
+    if gamma is None:
+        return torch.ones_like(alphas_cumprod)
+    ratio = snr(alphas_cumprod)
+    return ratio.clamp(max=gamma) / (ratio if prediction == "epsilon" else ratio + 1)
+
+
+def target(prediction: str, clean: torch.Tensor, noise: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
+    """Return what the network is to predict: the noise, or v = sqrt(abar) noise - sqrt(1 - abar) clean (Salimans & Ho 2022)."""
+    return noise if prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * clean
+
+
+def clean_estimate(prediction: str, output: torch.Tensor, noisy: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
+    """Return the clean image in [-1, 1] that a prediction implies; clipped, as all images lie there."""
+    if prediction == "epsilon":
+        clean = (noisy - (1 - abar).sqrt() * output) / abar.sqrt()
+    else:
+        clean = abar.sqrt() * noisy - (1 - abar).sqrt() * output
+    return clean.clamp(-1, 1)
+
+
+def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) -> diffusers.SchedulerMixin:
+    """Return the scheduler of a sampler ``{name, steps}``, its timesteps set. It expects clean images as model output.
+
+    ``ancestral``: Ho et al. 2020, on every timestep or a subset of them. ``dpm_solver++``: the second-order multistep
+    solver of Lu et al. 2022. ``ddim``: its first-order form, which is deterministic DDIM (Song et al. 2021).
+    Both solvers begin where log(alpha/sigma) = -5.1: before that the images are pure noise, and with many
+    timesteps (8,000) most of the few steps would be spent there.
+    """
+    steps = sampler["steps"] or config["num_train_timesteps"]
+    if steps > config["num_train_timesteps"]:
+        raise UserError(f"sampler.steps: {steps}, expected at most the model's {config['num_train_timesteps']} timesteps")
+    if sampler["name"] == "ancestral":
+        scheduler = diffusers.DDPMScheduler.from_config(
+            config, prediction_type="sample", clip_sample=False, timestep_spacing="trailing"
+        )
+    else:
+        scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+            config,
+            prediction_type="sample",
+            solver_order=1 if sampler["name"] == "ddim" else 2,
+            lambda_min_clipped=-5.1,
+            timestep_spacing="linspace",
+        )
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def image_generators(seed: int, indices: Iterable[int]) -> list[torch.Generator]:
+    """Return one CPU generator per image, so that an image's noise depends on (seed, index) alone."""
+    return [torch.Generator().manual_seed(derive_seed(seed, "image", index)) for index in indices]
+
+
+def denoise(
+    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    prediction: str,
+    config: Mapping[str, Any],
+    sampler: Mapping[str, Any],
+    generators: list[torch.Generator],
+    shape: tuple[int, int, int],
+    device: torch.device,
+) -> torch.Tensor:
+    """Return images (n, channels, height, width) in [-1, 1], one per generator.
+
+    ``predict(noisy, timesteps)`` is the network.
+    """
+    scheduler = sampling_scheduler(config, sampler)
+    # Only the ancestral sampler adds noise; the solvers count their steps themselves.
+    extra = {"generator": generators} if sampler["name"] == "ancestral" else {}
+    if not extra:
+        scheduler.set_begin_index(0)
+    images = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+    for t in scheduler.timesteps:
+        output = predict(images, t.to(device).expand(len(images)))
+        clean = clean_estimate(prediction, output.float(), images, scheduler.alphas_cumprod[t])
+        images = scheduler.step(clean, t, images, **extra).prev_sample
+    return images.clamp(-1, 1)

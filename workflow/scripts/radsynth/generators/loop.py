@@ -1,0 +1,171 @@
+"""The training loop that families trained in torch share: data order, seeds, checkpoints, metrics, previews."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from radsynth.common.errors import UserError
+from radsynth.common.progress import Progress
+from radsynth.common.seeds import derive_seed
+from radsynth.generators.backend import Plan
+from radsynth.generators.checkpoints import Checkpoints
+from radsynth.generators.metrics import Measured, MetricsLog, Window, plot_training
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+
+
+class Task(Protocol):
+    """What a family brings: one optimization step, and its state."""
+
+    def step(self, step: int, indices: np.ndarray) -> tuple[Measured, torch.Tensor]:
+        """Take step number ``step`` on the training images ``indices``.
+
+        Randomness comes from torch's global generators, which the loop seeds before each step. Returns what was
+        measured and whether the step was finite (a boolean tensor on the device); a step that was not has
+        changed no weight.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later steps depend on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over such a state."""
+
+
+def batch_indices(step: int, n: int, batch_size: int, seed: int) -> np.ndarray:
+    """Return the images of a step, (batch_size,): a slice of the endless row of seeded permutations, one per epoch.
+
+    Every batch is full and every image is seen equally often; the order depends on (seed, step) alone.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    return np.array([_permutation(n, seed, int(position // n))[position % n] for position in positions])
+
+
+@lru_cache(maxsize=4)
+def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(n)
+
+
+def count_steps(n: int, batch_size: int, epochs: int, steps: int | None) -> int:
+    """Return the number of steps: ``steps`` if given, else ``epochs`` times the batches that hold n images."""
+    return steps or epochs * -(-n // batch_size)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT instead of dying of them at once."""
+    received: list[int] = []
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in previous:
+        signal.signal(number, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def train(
+    task: Task,
+    *,
+    plan: Plan,
+    n: int,
+    options: dict[str, Any],
+    run_dir: Path,
+    seed: int,
+    fingerprint: str,
+    preview: Callable[[Path], None],
+) -> None:
+    """Train until the last step, starting from the newest state in ``run_dir/state`` if there is one.
+
+    ``options`` are those of the family's schema: batch_size, epochs, steps, log_every, previews,
+    checkpoint_minutes, max_nonfinite_steps. Metrics and ``preview`` grids go to ``run_dir/progress``. After SIGTERM or
+    SIGINT the state is saved and SystemExit raised. On a CPU the result is the same, bit for bit, however
+    often training was interrupted. Raises UserError if training diverges again and again.
+    """
+    batch_size = options["batch_size"]
+    steps = count_steps(n, batch_size, options["epochs"], options["steps"])
+    checkpoints = Checkpoints(run_dir / "state", fingerprint)
+    metrics = MetricsLog(run_dir / "progress" / "metrics.jsonl")
+    window = Window()
+    step = attempt = 0
+    streak = torch.zeros((), dtype=torch.long, device=plan.device)
+
+    def save(keep: int = 2) -> None:
+        state = {"step": step, "attempt": attempt, "streak": streak.item(), "window": window.sums}
+        checkpoints.save(step, {**state, "task": task.state_dict()}, keep)
+
+    def restore(state: dict[str, Any]) -> None:
+        nonlocal step, attempt
+        task.load_state_dict(state["task"])
+        step, attempt = state["step"], state["attempt"]
+        streak.fill_(state["streak"])
+        window.sums = {key: (a.to(plan.device), b.to(plan.device)) for key, (a, b) in state["window"].items()}
+        metrics.truncate(step)
+
+    state = checkpoints.load()
+    if state is None:
+        metrics.truncate(-1)
+        save()
+    else:
+        restore(state)
+        log.info("going on from step %d of %d", step, steps)
+    if step >= steps:
+        return
+    progress = Progress("training", steps, start=step)
+    saved_at = flushed_at = time.monotonic()
+    flushed_step = step
+    with _stop_signals() as received:
+        while step < steps:
+            torch.manual_seed(derive_seed(seed, "step", attempt, step))
+            measured, finite = task.step(step, batch_indices(step, n, batch_size, seed))
+            window.add(measured)
+            streak.copy_((streak + 1) * ~finite)
+            step += 1
+            note = ""
+            if step % options["log_every"] == 0 or step == steps:
+                row = window.flush()
+                if streak.item() >= options["max_nonfinite_steps"]:
+                    if attempt + 1 >= MAX_ATTEMPTS:
+                        raise UserError(
+                            f"training diverged at step {step} in {MAX_ATTEMPTS} attempts; expected finite losses: lower "
+                            "options.learning_rate or set options.precision to fp32"
+                        )
+                    again = attempt + 1
+                    log.warning("%d non-finite steps in a row at step %d: going back", streak.item(), step)
+                    restore(checkpoints.load())
+                    attempt, flushed_step = again, step
+                    continue
+                now = time.monotonic()
+                speed = (step - flushed_step) * batch_size / max(now - flushed_at, 1e-9)
+                flushed_at, flushed_step = now, step
+                extra = {"images_per_s": round(speed, 2), "peak_memory_mb": round(plan.peak_memory_mb(), 1)}
+                metrics.append({"step": step, "images": step * batch_size, **row, **extra})
+                note = f"epoch {step * batch_size // n}, loss {row['loss']:.4g}" if row.get("loss") else ""
+            progress.update(1, note or f"epoch {step * batch_size // n}")
+            if _due(step, steps, options["previews"]):
+                preview(run_dir / "progress" / f"preview_{step:07d}.png")
+                plot_training(metrics.rows(), run_dir / "progress" / "training.png")
+                flushed_at, flushed_step = time.monotonic(), step
+            late = time.monotonic() - saved_at >= 60 * options["checkpoint_minutes"]
+            if step == steps or received or (late and not streak.item()):
+                save(keep=1 if step == steps else 2)
+                saved_at = time.monotonic()
+            if received and step < steps:
+                log.info("stopped by signal %d at step %d; the state is saved", received[0], step)
+                raise SystemExit(128 + received[0])
+
+
+def _due(step: int, steps: int, previews: int) -> bool:
+    """Whether one of ``previews`` equal parts of the training ends with this step; the last one ends elsewhere."""
+    return step < steps and step * previews // steps != (step - 1) * previews // steps

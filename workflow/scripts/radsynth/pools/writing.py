@@ -1,0 +1,147 @@
+"""Pools of synthetic images: PNGs and their manifest, written so that an interrupted job goes on where it was."""
+
+import json
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from radsynth.common.files import read_json, write_json
+from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
+from radsynth.common.images import read_gray, read_gray_stack
+from radsynth.common.progress import Progress
+from radsynth.generators.base import Generator
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps"]
+
+# What a model directory tells about its training, but not about its images.
+_NOT_THE_MODEL = {"metrics.jsonl", "describe.json"}
+
+
+def model_hash(model_dir: str | Path) -> str:
+    """Return one hash of all files of a model, without those that hold timings."""
+    model_dir = Path(model_dir)
+    files = sorted(file for file in model_dir.rglob("*") if file.is_file() and file.name not in _NOT_THE_MODEL)
+    return sha256_json([[file.relative_to(model_dir).as_posix(), sha256_file(file)] for file in files])
+
+
+def write_pool(
+    generator: Generator,
+    model_hash: str,
+    images_dir: str | Path,
+    manifest_csv: str | Path,
+    *,
+    label: str,
+    size: int,
+    seed: int,
+    sampler: Mapping[str, Any],
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Write images 0 to ``size`` - 1 of a pool as ``{index:06d}.png`` and its manifest; return the manifest.
+
+    Masks, from families that make them, go to ``masks/`` below. Images are collected in an undeclared folder beside
+    ``images_dir`` and moved there when complete: a job that was killed finds those it had finished. ``threads``
+    workers encode PNGs while the model goes on.
+    """
+    images_dir = Path(images_dir)
+    condition = {"label": label}
+    partial = images_dir.with_name(f".{images_dir.name}.partial")
+    _claim(partial, sha256_json([model_hash, label, seed, dict(sampler)]))
+    done = {int(file.stem) for file in partial.glob("*.png")}
+    todo = [index for index in range(size) if index not in done]
+    if len(todo) < size:
+        log.info("%d of %d images were finished before", size - len(todo), size)
+    if todo:
+        progress = Progress(f"pool of {label}", size, start=size - len(todo), unit="image")
+        with ThreadPoolExecutor(max(threads, 1)) as workers:
+            pending: list[Future[None]] = []
+            for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
+                masks = [None] * len(batch.images) if batch.masks is None else batch.masks
+                pending += map(lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks)
+                progress.update(len(batch.images))
+            for future in pending:
+                future.result()
+    return _publish(partial, images_dir, manifest_csv, size, _row_facts(label, seed, condition, model_hash, sampler))
+
+
+def _claim(partial: Path, fingerprint: str) -> None:
+    """Make the folder for unfinished work, and empty it if it belongs to another model, seed or sampler."""
+    owner = partial / "fingerprint.json"
+    if owner.is_file() and read_json(owner) == fingerprint:
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "masks").mkdir(parents=True)
+    write_json(owner, fingerprint)
+
+
+def _write_png(folder: Path, index: int, image: np.ndarray, mask: np.ndarray | None) -> None:
+    """Write the mask, then the image, each whole or not at all: an image that is there has its mask."""
+    parts = [(f"{index:06d}.png", image)] if mask is None else [(f"masks/{index:06d}.png", mask), (f"{index:06d}.png", image)]
+    for name, pixels in parts:
+        unfinished = folder / f"{name}.tmp"
+        Image.fromarray(pixels).save(unfinished, format="png")
+        os.replace(unfinished, folder / name)
+
+
+def _row_facts(
+    label: str, seed: int, condition: Mapping[str, str], model_hash: str, sampler: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "label": label,
+        "seed": seed,
+        "condition": json.dumps(condition),
+        "model_hash": model_hash,
+        "sampler": sampler.get("name", ""),
+        "steps": sampler.get("steps", ""),
+    }
+
+
+def _publish(partial: Path, images_dir: Path, manifest_csv: str | Path, size: int, facts: dict[str, Any]) -> pd.DataFrame:
+    """Move the finished images into place and write their manifest."""
+    for file in [*partial.glob("*.png"), *partial.glob("masks/*.png")]:
+        if int(file.stem) >= size:
+            file.unlink()
+    (partial / "fingerprint.json").unlink()
+    with_masks = any(partial.glob("masks/*.png"))
+    if not with_masks:
+        (partial / "masks").rmdir()
+    shutil.rmtree(images_dir, ignore_errors=True)
+    os.replace(partial, images_dir)
+    folder = images_dir.name
+    rows = [
+        {
+            "index": index,
+            "file": f"{folder}/{index:06d}.png",
+            "mask_file": f"{folder}/masks/{index:06d}.png" if with_masks else "",
+            **facts,
+        }
+        for index in range(size)
+    ]
+    manifest = pd.DataFrame(rows, columns=COLUMNS)
+    manifest.to_csv(manifest_csv, index=False)
+    return manifest
+
+
+def count_duplicates(root: str | Path, files: list[str]) -> int:
+    """Return how many images have the pixels of an earlier one, and say so in the log."""
+    counts = Counter(sha256_pixels(read_gray(Path(root) / file)) for file in files)
+    duplicates = sum(count - 1 for count in counts.values())
+    message = "%d of %d images repeat the pixels of another"
+    (log.warning if duplicates else log.info)(message, duplicates, len(files))
+    return duplicates
+
+
+def read_pool(manifest_csv: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a pool's manifest (strings) and its images, uint8 (n, height, width)."""
+    manifest = pd.read_csv(manifest_csv, dtype=str, keep_default_na=False)
+    return manifest, read_gray_stack(Path(manifest_csv).parent, manifest["file"])

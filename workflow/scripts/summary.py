@@ -1,0 +1,12 @@
+"""Say in words what metrics/*.csv show."""
+
+from radsynth.common.job import job
+
+with job(snakemake):
+    from radsynth.analysis import summary
+    from radsynth.analysis.archive import read_source
+    from radsynth.common.files import write_text
+
+    metrics = read_source(snakemake.input, snakemake.params.source)
+    write_text(snakemake.output.headline, "\n".join(summary.headline(metrics)) + "\n")
+    write_text(snakemake.output.summary, summary.summary(metrics))

@@ -1,0 +1,24 @@
+"""Draw the tables from metrics/*.csv."""
+
+from pathlib import Path
+
+from radsynth.common.job import job
+
+with job(snakemake):
+    from radsynth.analysis import tables
+    from radsynth.analysis.archive import read_source
+    from radsynth.analysis.published import read_published
+    from radsynth.analysis.render import latex, markdown
+    from radsynth.analysis.tidy import write_csv
+    from radsynth.common.files import write_text
+
+    metrics = read_source(snakemake.input, snakemake.params.source)
+    published = read_published(snakemake.input.published, tables.sources(metrics))
+    drawn = {"accuracy": tables.accuracy(metrics, published)}
+    drawn |= {name: draw(metrics) for name, draw in tables.PLAIN.items()}
+    for path in snakemake.output:
+        title, table, sections = drawn[Path(path).stem]
+        if path.endswith(".csv"):
+            write_csv(path, list(table.columns), table.to_dict("records"))
+        else:
+            write_text(path, markdown(title, sections) if path.endswith(".md") else latex(sections))

@@ -1,0 +1,26 @@
+"""Write the pool of synthetic images of one label, its manifest and a grid to look at."""
+
+from pathlib import Path
+
+from radsynth.common.job import job
+
+with job(snakemake) as log:
+    from radsynth.generators.registry import load_family
+    from radsynth.pools.figures import write_grid
+    from radsynth.pools.writing import count_duplicates, model_hash, read_pool, write_pool
+
+    model_dir, output, params = snakemake.input.model, snakemake.output, snakemake.params
+    generator = load_family(params.family).load(model_dir)
+    manifest = write_pool(
+        generator,
+        model_hash(model_dir),
+        output.images,
+        output.manifest,
+        label=params.label,
+        size=params.pool_size,
+        seed=params.seed,
+        sampler=dict(params.sampler),
+        threads=snakemake.threads,
+    )
+    count_duplicates(Path(output.manifest).parent, list(manifest["file"]))
+    write_grid(output.grid, read_pool(output.manifest)[1], f"{snakemake.wildcards.generator}: {params.label}", params.seed)
