@@ -47,7 +47,7 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
             for scenario, sizes in plan["scenarios"].items():
                 cohort = f"{dataset}/{sampling}/{scenario}"
                 put("summaries", f"cohorts/{cohort}/summary.json", _cohort(sizes, patients))
-                tests = {f"test_{k}": _test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
+                tests = {f"test_{k}": make_test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
                 for classifier, accuracy in plan["classifiers"].items():
                     for run in range(1, plan["runs"] + 1):
                         shared = rng.normal(0, 0.01)
@@ -56,7 +56,7 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                             for name, test in tests.items():
                                 stem = f"classifiers/{cohort}/{mix}/{classifier}/run_{run}/{name}"
                                 table = predict(test, right, rng)
-                                put("evaluations", f"{stem}.json", _report(table))
+                                put("evaluations", f"{stem}.json", report(table))
                                 write_text(results / f"{stem}.csv", table.to_csv(index=False))
                         job = f"train_classifier/{cohort}/{classifier}_{run}".replace("/", "_").replace("_", "/", 1)
                         path = results / f"benchmarks/train_classifier/{job.split('/')[-1]}.tsv"
@@ -64,8 +64,11 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                         paths["benchmarks"].append(str(path))
             for generator in plan["generators"]:
                 for label in LABELS:
-                    put("quality", f"quality/{dataset}/{sampling}/small/{generator}/{label}.json",
-                        _quality(plan["extractors"], rng))
+                    put(
+                        "quality",
+                        f"quality/{dataset}/{sampling}/small/{generator}/{label}.json",
+                        _quality(plan["extractors"], rng),
+                    )
     return paths
 
 
@@ -79,7 +82,10 @@ def write_metrics(target: Path, paths: dict, results: str, plan: dict) -> dict[s
     """Write metrics/*.csv as the rule does; return their paths by name."""
     evaluations = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
     facts = {
-        "study": "planted", "seed": 7, "image_size": 32, "runs": plan["runs"],
+        "study": "planted",
+        "seed": 7,
+        "image_size": 32,
+        "runs": plan["runs"],
         "datasets": "; ".join(f"{name}: {'kaggle_cxr' if name == 'chest' else name}" for name in plan["datasets"]),
     }
     tables = {
@@ -106,17 +112,21 @@ def predict(test: pd.DataFrame, accuracy: float, rng: np.random.Generator) -> pd
     return predictions_table(test, np.stack([1 - score, score], axis=1), LABELS)
 
 
-def _report(table: pd.DataFrame) -> dict:
+def report(table: pd.DataFrame) -> dict:
+    """Return the metrics of a classifier on a test set, as the evaluation writes them."""
     return evaluate(table, LABELS, LABELS[1]) | {"architecture": "cnn", "weights": "none", "backend": "tensorflow"}
 
 
-def _test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFrame:
+def make_test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFrame:
+    """Return a test set of which four images each belong to one patient."""
     ids = [f"image_{i:05d}" for i in rng.choice(10 * size, size, replace=False)]
-    return pd.DataFrame({
-        "image_id": ids,
-        "label": [LABELS[i % 2] for i in range(size)],
-        "patient_id": [f"p{i // 4}" if patients else "" for i in range(size)],
-    })
+    return pd.DataFrame(
+        {
+            "image_id": ids,
+            "label": [LABELS[i % 2] for i in range(size)],
+            "patient_id": [f"p{i // 4}" if patients else "" for i in range(size)],
+        }
+    )
 
 
 def _cohort(sizes: list[int], patients: bool) -> dict:
@@ -130,19 +140,25 @@ def _cohort(sizes: list[int], patients: bool) -> dict:
             for subset, n in subsets.items()
         },
         "extractor": "pixels",
-        "left_out": {label: 3 for label in LABELS},
+        "left_out": dict.fromkeys(LABELS, 3),
         "patient_safe": patients,
-        "available": {label: 1800 for label in LABELS},
+        "available": dict.fromkeys(LABELS, 1800),
     }
 
 
 def _integrity() -> dict:
     checks = [
-        {"check": "exact_duplicates", "label": "NORMAL", "count": 2, "files": ["a", "b"], "fatal": False,
-         "what_was_done": "kept, grouped"},
+        {
+            "check": "exact_duplicates",
+            "label": "NORMAL",
+            "count": 2,
+            "files": ["a", "b"],
+            "fatal": False,
+            "what_was_done": "kept, grouped",
+        },
         {"check": "alpha_dropped", "label": "", "count": 0, "files": [], "fatal": False, "what_was_done": ""},
     ]
-    return {"counts": {label: 1800 for label in LABELS}, "expected": None, "checks": checks}
+    return {"counts": dict.fromkeys(LABELS, 1800), "expected": None, "checks": checks}
 
 
 def _quality(extractors: list[str], rng: np.random.Generator) -> dict:
@@ -150,18 +166,47 @@ def _quality(extractors: list[str], rng: np.random.Generator) -> dict:
     for extractor in extractors:
         for reference, n in (("all", 1800), ("train", 200), ("held_out", 1600)):
             for metric, value, mean, sd in (("fid", 80, 18.4, 0.3), ("kid", 0.04, -1e-5, 3e-4)):
-                rows.append({
-                    "metric": metric, "extractor": extractor, "preprocessing": "as is", "weights_sha256": None,
-                    "reference": reference, "value": value * (0.6 + rng.random()), "n_reference": n,
-                    "n_synthetic": 2000, "real_real_mean": mean, "real_real_sd": sd, "real_real_n": [900, 900],
-                    "reason": "", "note": "",
-                })
-        rates.append({
-            "metric": "copy_rate", "extractor": extractor, "value": 0.004, "control": 0.01, "n_reference": 200,
-            "n_synthetic": 2000, "n_control": 1600, "threshold": 1.5, "reason": "",
-        })
-    rates.append({
-        "metric": "duplicate_rate", "extractor": None, "value": 0.0, "control": 0.001, "n_reference": None,
-        "n_synthetic": 2000, "n_control": 1600, "threshold": None, "reason": "",
-    })
+                rows.append(
+                    {
+                        "metric": metric,
+                        "extractor": extractor,
+                        "preprocessing": "as is",
+                        "weights_sha256": None,
+                        "reference": reference,
+                        "value": value * (0.6 + rng.random()),
+                        "n_reference": n,
+                        "n_synthetic": 2000,
+                        "real_real_mean": mean,
+                        "real_real_sd": sd,
+                        "real_real_n": [900, 900],
+                        "reason": "",
+                        "note": "",
+                    }
+                )
+        rates.append(
+            {
+                "metric": "copy_rate",
+                "extractor": extractor,
+                "value": 0.004,
+                "control": 0.01,
+                "n_reference": 200,
+                "n_synthetic": 2000,
+                "n_control": 1600,
+                "threshold": 1.5,
+                "reason": "",
+            }
+        )
+    rates.append(
+        {
+            "metric": "duplicate_rate",
+            "extractor": None,
+            "value": 0.0,
+            "control": 0.001,
+            "n_reference": None,
+            "n_synthetic": 2000,
+            "n_control": 1600,
+            "threshold": None,
+            "reason": "",
+        }
+    )
     return {"n_synthetic": 2000, "metrics": rows, "memorisation": rates}

@@ -1,7 +1,5 @@
 """FID and KID against closed forms, hand cases and the matrix root; the real-against-real baseline's parts."""
 
-import time
-
 import numpy as np
 import pytest
 from radsynth.quality import frechet, kernel
@@ -74,19 +72,11 @@ def test_fid_is_zero_to_itself_symmetric_and_blind_to_rotation(n):
 
 
 def test_fid_of_small_samples_is_mostly_bias():
-    """The measured values of the design: 200 against 2,000 points of one 2048-d distribution are far from 0."""
+    """Why every FID stands beside its baseline: one distribution, yet far from 0 until n is much larger than d."""
     scale = 1 / np.sqrt(1 + np.arange(256))
     generator = np.random.default_rng(3)
     few, many, more = (generator.normal(size=(n, 256)) * scale for n in (50, 2000, 2000))
     assert fid(few, many) > 5 * fid(many, more)
-
-
-def test_fid_of_200_against_2000_inception_features_is_fast():
-    generator = np.random.default_rng(4)
-    a, b = generator.normal(size=(200, 2048)), generator.normal(size=(2000, 2048))
-    start = time.process_time()
-    fid(a, b)
-    assert time.process_time() - start < 4  # CPU seconds; 0.5 s of wall clock on two idle cores
 
 
 def test_kid_of_the_hand_case():

@@ -7,6 +7,13 @@ ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
 
+def reported(path, name, subcategory):
+    """Return a result as it stands in the report, with the caption of its name."""
+    return report(
+        path, caption=f"../report/{name}.rst", category="5 Results", subcategory=subcategory, labels={"shows": name}
+    )
+
+
 rule metrics:
     """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
     input:
@@ -44,12 +51,7 @@ rule tables:
         **NUMBERS,
         published=sorted(str(path) for path in Path("resources/published").glob("*.csv")),
     output:
-        report(
-            expand(f"{R}/tables/{{table}}.md", table=TABLES),
-            caption="../report/tables.rst",
-            category="5 Results",
-            subcategory="tables",
-        ),
+        [reported(f"{R}/tables/{name}.md", name, "tables") for name in TABLES],
         expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "tex"]),
     log:
         f"{LOGS}/tables.log",
@@ -75,12 +77,7 @@ rule charts:
     input:
         **NUMBERS,
     output:
-        report(
-            expand(f"{R}/figures/{{figure}}.png", figure=FIGURES),
-            caption="../report/figures.rst",
-            category="5 Results",
-            subcategory="figures",
-        ),
+        [reported(f"{R}/figures/{name}.png", name, "figures") for name in FIGURES],
         expand(f"{R}/figures/{{figure}}.pdf", figure=FIGURES),
     log:
         f"{LOGS}/charts.log",

@@ -43,9 +43,7 @@ for scenario in SCENARIOS:
         input:
             manifest=f"{DATA}/manifest.csv",
             orders=expand(f"{SAMPLING}/order_{{label}}.csv", label=LABELS, allow_missing=True),
-            features=expand(
-                f"{FEATURES}/real/{{dataset}}.npz", extractor=STUDY["diversity_extractor"], allow_missing=True
-            ),
+            features=f"{R}/features/{STUDY['diversity_extractor']}/real/{{dataset}}.npz",
         output:
             train=f"{SAMPLING}/{scenario}/train.csv",
             tests=[f"{SAMPLING}/{scenario}/{testset}.csv" for testset in STUDY.test_sets(scenario)],

@@ -16,6 +16,8 @@ from radsynth.common.files import atomic_path
 
 MM = 1 / 25.4
 WIDTH = 180 * MM
+# Characters in a line of a row's label.
+LABEL = 28
 # Okabe and Ito's palette, safe for colour-blind readers; black is kept for the baselines.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
@@ -69,9 +71,14 @@ def _grid(heights: list[float], n_columns: int) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
+def _height(labels: list[str], row: float) -> float:
+    """Return the height in mm of rows that are ``row`` mm high, or as high as their labels need."""
+    return max(10.0, len(labels) * max(row, 3.4 * max(_wrap(label, LABEL).count("\n") + 1 for label in labels)))
+
+
 def _rows(axis, labels: list[str]) -> None:
     """Label rows from the top down, wrapped where they are long."""
-    axis.set_yticks(range(len(labels)), [textwrap.fill(label, 26, break_on_hyphens=True) for label in labels])
+    axis.set_yticks(range(len(labels)), [_wrap(label, LABEL) for label in labels])
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
 
@@ -98,8 +105,22 @@ def _mix_styles(mixes: list[str]) -> dict[str, tuple[str, str]]:
     return {BASELINE: ("#000000", MARKERS[0])} | styles
 
 
-def _title(cohort: Iterable[str]) -> str:
-    return textwrap.fill(" · ".join(cohort), 110)
+def _wrap(text: str, width: int) -> str:
+    """Wrap a text, also after underscores."""
+    mark = "\0"
+    wrapped = textwrap.fill(text.replace("_", f"_{mark} "), width, break_on_hyphens=False)
+    return wrapped.replace(f"{mark} ", "").replace(mark, "")
+
+
+def _title(axis, names: Iterable[str], counts: str) -> None:
+    """Write what a row of panels shows above its first one, across all of them."""
+    lines = [*_wrap(" · ".join(names), 100).splitlines(), counts]
+    # The blank title reserves the height; the text itself is wider than the panel and must not push the others.
+    axis.set_title("\n".join(" " for _ in lines), loc="left")
+    text = axis.annotate(
+        "\n".join(lines), (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", va="bottom"
+    )
+    text.set_in_layout(False)
 
 
 def accuracy_f1(metrics: Metrics) -> Figure:
@@ -110,11 +131,9 @@ def accuracy_f1(metrics: Metrics) -> Figure:
     styles = _mix_styles(mixes)
     cohorts = list(runs["accuracy"].groupby(COHORT, sort=False))
     with mpl.rc_context(STYLE):
-        figure, axes = _grid(
-            [rows["classifier"].nunique() * max(8.0, 3.5 * len(mixes)) for _, rows in cohorts], len(names)
-        )
-        for line, (cohort, rows) in zip(axes, cohorts, strict=True):
-            classifiers = list(dict.fromkeys(rows["classifier"]))
+        labels = [list(dict.fromkeys(rows["classifier"])) for _, rows in cohorts]
+        figure, axes = _grid([_height(classifiers, 3.5 * len(mixes)) for classifiers in labels], len(names))
+        for line, (cohort, rows), classifiers in zip(axes, cohorts, labels, strict=True):
             for axis, name in zip(line, names, strict=True):
                 table = runs[name]
                 table = table[(table[COHORT] == list(cohort)).all(axis=1)]
@@ -122,10 +141,10 @@ def accuracy_f1(metrics: Metrics) -> Figure:
                     offset = (mixes.index(mix) - (len(mixes) - 1) / 2) * 0.8 / len(mixes)
                     _runs(axis, arm["value"].dropna(), classifiers.index(classifier) + offset, *styles[mix])
                 _rows(axis, classifiers)
-                axis.set_xlabel(NAMES[name])
+                axis.set_xlabel(f"{NAMES[name]}, mean ± SD")
             n_runs = rows.groupby(["classifier", "mix"], sort=False).size()
             n_test = _n_test(metrics["cohorts"], cohort)
-            line[0].set_title(f"{_title(cohort)}\n{_range(n_runs)} runs, {n_test}", loc="left")
+            _title(line[0], cohort, f"{_runs_text(n_runs)}, {n_test}")
             _same_range(line)
         handles = [_marker(mix, *styles[mix]) for mix in mixes]
         handles.append(_marker("single run", "#000000", "o", markerfacecolor="none", markeredgewidth=0.6))
@@ -162,6 +181,11 @@ def _n_test(cohorts: pd.DataFrame, cohort: tuple[str, ...]) -> str:
     return f"{sets}{_range(sizes)} test images"
 
 
+def _runs_text(numbers: Iterable[float]) -> str:
+    text = _range(numbers)
+    return f"{text} run" if text == "1" else f"{text} runs"
+
+
 def _range(numbers: Iterable[float]) -> str:
     low, high = int(min(numbers)), int(max(numbers))
     return f"{low}" if low == high else f"{low} to {high}"
@@ -176,8 +200,9 @@ def differences(metrics: Metrics) -> Figure:
     cohorts = list(table.groupby(COHORT, sort=False))
     with mpl.rc_context(STYLE):
         arms = [list(dict.fromkeys(zip(rows["classifier"], rows["mix"], strict=True))) for _, rows in cohorts]
-        figure, axes = _grid([max(10.0, 7.0 * len(rows)) for rows in arms], len(names))
-        for line, (cohort, rows), labels in zip(axes, cohorts, arms, strict=True):
+        texts = [[f"{classifier}: {mix}" for classifier, mix in labels] for labels in arms]
+        figure, axes = _grid([_height(labels, 5.0) for labels in texts], len(names))
+        for line, (cohort, rows), labels, names_shown in zip(axes, cohorts, arms, texts, strict=True):
             for axis, name in zip(line, names, strict=True):
                 axis.axvline(0, color="#000000", linewidth=0.8)
                 for _, row in rows[rows["metric"] == name].iterrows():
@@ -186,12 +211,14 @@ def differences(metrics: Metrics) -> Figure:
                     if not np.isnan(row["ci_low"]):
                         axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.3)
                     axis.plot(row["difference"], y, marker, color=colour, markersize=4.5)
-                _rows(axis, [f"{classifier}: {mix}" for classifier, mix in labels])
+                _rows(axis, names_shown)
                 axis.set_xlabel(f"Δ {NAMES[name]}")
                 axis.locator_params(axis="x", nbins=5)
-            n_runs, n_groups = _range(rows["n_runs"]), _range(rows["n_groups"])
-            line[0].set_title(f"{_title(cohort)}\n{n_runs} runs, {n_groups} test patients (or images)", loc="left")
-        _legend(figure, [_marker(name, *style) for name, style in VERDICTS.items()])
+            n_runs, n_groups = _runs_text(rows["n_runs"]), _range(rows["n_groups"])
+            _title(line[0], cohort, f"{n_runs}, {n_groups} test patients (images where unknown)")
+        handles = [_marker(name, *style) for name, style in VERDICTS.items()]
+        handles.append(Line2D([], [], color="#777777", linewidth=1.3, label="95 % interval of Δ = mix − baseline"))
+        _legend(figure, handles)
     return figure
 
 
@@ -209,21 +236,22 @@ def fid(metrics: Metrics) -> Figure:
     panels = list(table.groupby(["dataset", "scenario", "extractor"], sort=False))
     with mpl.rc_context(STYLE):
         bars = [list(dict.fromkeys(zip(rows["sampling"], rows["label"], strict=True))) for _, rows in panels]
-        figure, axes = _grid([len(rows) * max(9.0, 4.0 * len(generators)) for rows in bars], 2)
-        for line, (names, rows), labels in zip(axes, panels, bars, strict=True):
+        texts = [[f"{sampling}: {label}" for sampling, label in labels] for labels in bars]
+        figure, axes = _grid([_height(labels, 2 + 4.0 * len(generators)) for labels in texts], 2)
+        for line, (names, rows), labels, names_shown in zip(axes, panels, bars, texts, strict=True):
             for axis, metric in zip(line, ("fid", "kid"), strict=True):
                 axis.axvline(0, color="#000000", linewidth=0.6)
                 for _, row in rows[rows["metric"] == metric].iterrows():
                     height = 0.8 / len(generators)
                     offset = (generators.index(row["generator"]) - (len(generators) - 1) / 2) * height
                     _distance(axis, row, labels.index((row["sampling"], row["label"])) + offset, height, styles)
-                _rows(axis, [f"{sampling}: {label}" for sampling, label in labels])
+                _rows(axis, names_shown)
                 axis.set_xlabel(NAMES[metric])
                 axis.locator_params(axis="x", nbins=6)
             counts = f"n real = {_range(rows['n_reference'])}, synthetic = {_range(rows['n_synthetic'])}"
             a, b = rows["real_real_n_a"].dropna(), rows["real_real_n_b"].dropna()
             counts += f"; real against real: n = {_range(a)} and {_range(b)}" if len(a) else ""
-            line[0].set_title(f"{_title([*names[:2], f'features: {names[2]}'])}\n{counts}", loc="left")
+            _title(line[0], [*names[:2], f"features: {names[2]}"], counts)
         handles = [_marker(name, colour, "s") for name, (colour, _) in styles.items()]
         _legend(figure, [*handles, _marker("real against real (mean ± SD)", "#000000", "D")])
     return figure

@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$"}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "†": r"$\dagger$",
+}
 LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 
@@ -20,7 +27,7 @@ class Cell:
         return mark + self.text.replace("|", r"\|") + mark
 
     def latex(self) -> str:
-        text = re.sub(r"[\\~^±−&%$#_{}]", lambda found: LATEX[found[0]], self.text)
+        text = re.sub(r"[\\~^±−†&%$#_{}]", lambda found: LATEX[found[0]], self.text)
         command = {"bold": r"\textbf", "italic": r"\textit"}.get(self.style)
         return f"{command}{{{text}}}" if command and text else text
 
@@ -50,22 +57,20 @@ class Section:
         align = "".join("l" if column < self.n_text else "r" for column in range(len(self.header)))
         body = [" & ".join(cell.latex() for cell in row) + r" \\" for row in self.cells]
         note = Cell(f"{self.title}. {self.note}".rstrip(". ") + ".").latex()
-        return "\n".join(
-            [
-                r"\begin{table}[htbp]",
-                r"\centering",
-                rf"\caption{{{note}}}",
-                rf"\begin{{tabular}}{{{align}}}",
-                r"\toprule",
-                " & ".join(Cell(name).latex() for name in self.header) + r" \\",
-                r"\midrule",
-                *body,
-                r"\bottomrule",
-                r"\end{tabular}",
-                r"\end{table}",
-                "",
-            ]
-        )
+        lines = [
+            r"\begin{table}[htbp]",
+            r"\centering",
+            rf"\caption{{{note}}}",
+            rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule",
+            " & ".join(Cell(name).latex() for name in self.header) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def markdown(title: str, sections: Iterable[Section]) -> str:

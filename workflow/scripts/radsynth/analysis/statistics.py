@@ -1,7 +1,7 @@
 """Does a mix beat the baseline? Differences paired by run, with an interval and an exact test.
 
 Run r of every mix shares validation images, start and order, so runs are paired. The metrics of the test sets of one
-run are averaged first. The interval is a two-level (crossed) bootstrap over runs and patients, see ``compare``.
+run are averaged first. The interval is a two-level bootstrap over runs and patients, see ``interval``.
 """
 
 import math
@@ -20,34 +20,48 @@ from radsynth.common.seeds import derive_seed
 METRICS = ("accuracy", "f1_weighted", "f1_positive", "recall_positive", "roc_auc")
 DRAWS = 2000
 LEVEL = 0.95
-# Images x draws that are held in memory at once.
+# Patients x draws that are held in memory at once.
 BLOCK = 2_000_000
 
 
-def weighted_metrics(
-    true: np.ndarray, predicted: np.ndarray, scores: np.ndarray, positive: int, weights: np.ndarray
+def resampled_metrics(
+    true: np.ndarray, predicted: np.ndarray, scores: np.ndarray, positive: int, groups: np.ndarray, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return each of ``METRICS`` for every row of ``weights``, defined as in the evaluation of the classifiers.
+    """Return each of ``METRICS`` for every resample of the patients, defined as in the evaluation of the classifiers.
 
     ``true`` and ``predicted`` are label indices (n,), ``scores`` the probabilities (n, labels), ``positive`` the index
-    of the positive label, ``weights`` how often each image counts, (draws, n). The values have the shape (draws,), NaN
-    where undefined. With more than two labels the ROC-AUC is the macro average of one against the rest.
+    of the positive label, ``groups`` the patient of each image (n,), ``counts`` how often each patient was drawn
+    (draws, patients). The values have the shape (draws,), NaN where undefined. With more than two labels the ROC-AUC is
+    the macro average of one against the rest.
+
+    The ROC-AUC is exact for the images as they are; a resample weighs the placement values of DeLong et al. (1988,
+    10.2307/2531595), its first-order approximation, which is as fast as counting.
     """
     n_labels = scores.shape[1]
-    cells = np.zeros((len(true), n_labels * n_labels))
-    cells[np.arange(len(true)), true * n_labels + predicted] = 1
-    confusion = (weights @ cells).reshape(-1, n_labels, n_labels)
+
+    def resample(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((counts.shape[1], values.shape[1]))
+        np.add.at(sums, groups, values)
+        return counts @ sums
+
+    confusion = resample(np.eye(n_labels * n_labels)[true * n_labels + predicted]).reshape(-1, n_labels, n_labels)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     support, claimed = confusion.sum(axis=2), confusion.sum(axis=1)
     total = support.sum(axis=1)
     f1 = _ratio(2 * hits, support + claimed)
-    ranked = [positive] if n_labels == 2 else range(n_labels)
+    areas = []
+    for label in [positive] if n_labels == 2 else range(n_labels):
+        own = true == label
+        values, area = _placements(own, scores[:, label])
+        weighed = resample(np.stack([values * own, values * ~own], axis=1))
+        rest = total - support[:, label]
+        areas.append(_ratio(weighed[:, 0], support[:, label]) + _ratio(weighed[:, 1], rest) - area)
     return {
         "accuracy": _ratio(hits.sum(axis=1), total),
         "f1_weighted": _ratio((np.nan_to_num(f1) * support).sum(axis=1), total),
         "f1_positive": f1[:, positive],
         "recall_positive": _ratio(hits[:, positive], support[:, positive]),
-        "roc_auc": np.mean([_roc_auc(true == label, scores[:, label], weights) for label in ranked], axis=0),
+        "roc_auc": np.mean(areas, axis=0),
     }
 
 
@@ -55,16 +69,15 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
-def _roc_auc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(score, kind="stable")
-    ranked, is_positive = score[order], positive[order]
-    ties = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    weights = weights[:, order]
-    up = np.add.reduceat(weights * is_positive, ties, axis=1)
-    down = np.add.reduceat(weights * ~is_positive, ties, axis=1)
-    below = np.cumsum(down, axis=1) - down / 2
-    wins = np.einsum("dn,dn->d", up, below)
-    return _ratio(wins, up.sum(axis=1) * down.sum(axis=1))
+def _placements(own: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return for each image the share of the other side that it is ranked right against (ties: half), and the mean."""
+    n_own, n_rest = own.sum(), (~own).sum()
+    if not n_own or not n_rest:
+        return np.zeros(len(own)), math.nan
+    ranks, placements = stats.rankdata(score), np.empty(len(own))
+    placements[own] = (ranks[own] - stats.rankdata(score[own])) / n_rest
+    placements[~own] = 1 - (ranks[~own] - stats.rankdata(score[~own])) / n_own
+    return placements, placements[own].mean()
 
 
 def sign_flip(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -79,23 +92,23 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(test.pvalue), floor
 
 
-def run_weights(n_runs: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how much each run counts in each draw, (draws, n_runs), with row sums 1.
+def interval(differences: np.ndarray, shifts: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of paired differences, from resampled runs and resampled patients.
 
-    A plain bootstrap of few values is too narrow: it misses the factor n/(n-1) of the variance and the t quantile. So
-    the resampled weights are stretched about 1/n by sqrt(n/(n-1)) t/z (the idea of the expanded percentile interval,
-    Hesterberg 2015, doi 10.1080/00031305.2015.1089789). Runs only: patients are many.
+    ``differences`` (runs,) are those of the runs, ``shifts`` (runs, draws) the same under resampled patients. Each
+    level is resampled by itself and the deviations from the mean are added. Those of the runs are stretched by
+    sqrt(n/(n-1)) t/z, which turns the SD with n into the one with n - 1 degrees of freedom and the normal into the t
+    quantile (expanded percentile interval, Hesterberg 2015, 10.1080/00031305.2015.1089789): where runs differ much, a
+    plain bootstrap of 2, 3, 5 runs covered .65, .76, .87, this one .95 each. Where the noise is only from image to
+    image within a run, it counts on both levels and the interval is conservative (.99).
     """
-    tail = (1 + LEVEL) / 2
-    stretch = math.sqrt(n_runs / (n_runs - 1)) * stats.t.ppf(tail, n_runs - 1) / stats.norm.ppf(tail)
-    counts = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=draws) / n_runs
-    return 1 / n_runs + stretch * (counts - 1 / n_runs)
-
-
-def interval(differences: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of resampled differences (runs, draws) under run weights (draws, runs)."""
-    draws = np.einsum("rd,dr->d", differences, weights)
-    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    n, tail = len(differences), (1 + LEVEL) / 2
+    shifts = shifts[:, ~np.isnan(shifts).any(axis=0)]
+    stretch = math.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1) / stats.norm.ppf(tail)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=shifts.shape[1])
+    runs = stretch * (counts / n - 1 / n) @ differences
+    patients = shifts.mean(axis=0) - shifts.mean()
+    low, high = np.quantile(differences.mean() + runs + patients, [1 - tail, tail])
     return float(low), float(high)
 
 
@@ -109,10 +122,9 @@ def verdict(low: float | None, high: float | None) -> str:
 def compare(evaluations: Iterable[Evaluation], seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
     """Return the rows of comparisons.csv: every mix against ``baseline``, per cohort, classifier and metric.
 
-    The interval resamples runs and, independently, patients (images where the patient is unknown), both with
-    replacement and the same for both mixes; crossed levels make it conservative where mixes differ by chance from
-    image to image (Owen 2007, doi 10.1214/07-AOAS122). It covers new runs and new patients of the same source, not
-    another training cohort or another generator.
+    Intervals as in ``interval``; the resamples of the patients (of images where the patient is unknown) are the same
+    for all mixes and runs. They cover new runs and new patients of the same source, not another training cohort or
+    another generator.
     """
     cohorts: dict[tuple[str, str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
@@ -171,7 +183,7 @@ def paired_figures(
     if n_runs < 2:
         figures["reason"] = f"{n_runs} paired run{'s' * (n_runs != 1)}, an interval needs at least 2"
         return figures
-    low, high = interval(np.stack(shifts), run_weights(n_runs, len(shifts[0]), rng))
+    low, high = interval(difference, np.stack(shifts), rng)
     p_value, p_floor = sign_flip(difference)
     return figures | {
         "baseline_sd": float(np.std(baseline, ddof=1)),
@@ -223,9 +235,10 @@ def _resample(
     rng = np.random.default_rng(seed)
     for block in _blocks(draws, len(groups)):
         counts = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=block.stop - block.start)
+        counts = counts.astype(float)
         for member in members:
             arm = (member.classifier, member.mix, member.run)
-            metrics = weighted_metrics(*_indices(member), counts[:, codes[member.testset]].astype(float))
+            metrics = resampled_metrics(*_indices(member), codes[member.testset], counts)
             for metric, values in metrics.items():
                 totals[arm][metric][block] += values / n_testsets[arm]
     return totals

@@ -5,16 +5,12 @@ import pandas as pd
 
 from radsynth.analysis.tidy import COHORT, Metrics
 
-VERDICT_WORDS = {
-    "helps": "The synthetic images **help**",
-    "hurts": "The synthetic images **hurt**",
-    "undecided": "**Undecided**",
-}
+VERDICTS = ("helps", "hurts", "undecided")
 
 
-def points(value: float, sign: bool = True) -> str:
-    """Return a share as percentage points with a true minus sign."""
-    return f"{100 * value:{'+' if sign else ''}.1f}".replace("-", "−")
+def points(value: float) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    return "undefined" if np.isnan(value) else f"{100 * value:+.1f}".replace("-", "−")
 
 
 def accuracy_rows(metrics: Metrics) -> pd.DataFrame:
@@ -28,8 +24,8 @@ def headline(metrics: Metrics) -> list[str]:
     lines = ["utility:  no mix besides the baseline was compared"]
     for _, row in accuracy_rows(metrics).head(1).iterrows():
         lines = [
-            f"utility:  accuracy of {row['classifier']} ({_where(row)}) {percent(row['baseline_mean'])} with real images "
-            f"alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: {row['verdict']}"
+            f"utility:  accuracy of {row['classifier']} ({_where(row)}) {percent(row['baseline_mean'])} with real "
+            f"images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: {row['verdict']}"
         ]
     lines.append(next((f"realism:  {text}" for _, text in _realism(metrics)), "realism:  no distance was measured"))
     copies = next((f"copying:  {text}" for _, text in _copying(metrics)), "copying:  no copy rate was measured")
@@ -71,11 +67,16 @@ def _realism(metrics: Metrics) -> list[tuple[bool, str]]:
         n = f"n = {row['n_reference']:.0f} real, {row['n_synthetic']:.0f} synthetic"
         text = f"{name} is {row['value']:.3g} ({n})"
         if np.isnan(row["real_real_mean"]):
-            found.append((False, f"{text}; no real-against-real baseline"))
+            found.append((False, f"{text}; there is no real-against-real baseline"))
             continue
         near = row["value"] <= row["real_real_mean"] + 2 * np.nan_to_num(row["real_real_sd"])
+        nearness = (
+            "as near to the real images as these are to each other"
+            if near
+            else ("farther from the real images than these are from each other")
+        )
         baseline = f"real against real {row['real_real_mean']:.3g} ± {row['real_real_sd']:.2g}"
-        found.append((near, f"{text}, {baseline}: {'within' if near else 'beyond'} the scatter of real images"))
+        found.append((near, f"{text}, {baseline}: {nearness}"))
     return found
 
 
@@ -83,8 +84,9 @@ def _copying(metrics: Metrics) -> list[tuple[bool, str]]:
     """Return for each pool whether it copies more than held-out real images do, and a sentence."""
     table = metrics["quality"]
     found = []
-    for _, row in table[table["metric"] == "copy_rate"].iterrows():
-        name = f"copy rate ({row['extractor']}) of {row['generator']} {row['label']} ({_where(row)})"
+    for _, row in table[table["metric"].isin(["copy_rate", "exact_copy_rate"])].iterrows():
+        kind = "share of exact copies" if row["metric"] == "exact_copy_rate" else f"copy rate ({row['extractor']})"
+        name = f"{kind} of {row['generator']} {row['label']} ({_where(row)})"
         if np.isnan(row["value"]):
             found.append((True, f"{name} is undefined: {row['reason']}"))
             continue
@@ -102,7 +104,7 @@ def summary(metrics: Metrics) -> str:
     """Return summary.md."""
     parts = [
         f"# {_study(metrics).get('study', 'Study')}: do the synthetic images help?\n",
-        *(f"- {line}" for line in headline(metrics)),
+        *(f"- {' '.join(line.split())}" for line in headline(metrics)),
         "",
         _overall(metrics),
         "\n## Does it help?\n",
@@ -110,7 +112,7 @@ def summary(metrics: Metrics) -> str:
         "\n## How real are the images?\n",
         *_section(_realism(metrics), "No distance was measured."),
         "\nFID and KID compare distributions in the features named; they say nothing about whether a single image is "
-        "right. FID is biased upwards in small samples, so it means something only beside its real-against-real baseline.",
+        "right. FID is biased upwards in small samples: it means something only beside its real-against-real baseline.",
         "\n## Can they be shared?\n",
         *_section(_copying(metrics), "No copy rate was measured: nothing is known, so do not share them."),
         "\n" + _sharing(metrics),
@@ -135,23 +137,19 @@ def _overall(metrics: Metrics) -> str:
     rows = accuracy_rows(metrics)
     if rows.empty:
         return "There is no mix with synthetic images to compare with the baseline."
-    counts = {verdict: int((rows["verdict"] == verdict).sum()) for verdict in VERDICT_WORDS}
+    helps, hurts, undecided = (int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS)
     n = len(rows)
-    if counts["helps"] == n:
-        answer = "Yes, here they help"
-    elif counts["hurts"] == n:
-        answer = "No, here they hurt"
-    elif counts["undecided"] == n:
-        answer = "These runs cannot tell"
-    elif counts["hurts"] == 0:
-        answer = "In part"
+    if n in (helps, hurts, undecided):
+        answer = {helps: "Yes, here they help", hurts: "No, here they hurt", undecided: "These runs cannot tell"}[n]
+    elif hurts:
+        answer = "It depends" if helps else "No sign that they help"
     else:
-        answer = "It depends" if counts["helps"] else "No sign that they help"
-    span = f"from {points(rows['difference'].min())} to {points(rows['difference'].max())} percentage points"
+        answer = "In part"
+    span = f"{points(rows['difference'].min())} to {points(rows['difference'].max())} percentage points"
     return (
-        f"**{answer}.** Of {n} comparison(s) with real images alone, judged by the 95 % interval of the accuracy "
-        f"difference, {counts['helps']} help(s), {counts['hurts']} hurt(s) and {counts['undecided']} remain(s) undecided; "
-        f"the mean differences go {span}."
+        f"**{answer}.** Comparisons of a mix with real images alone, judged by the 95 % interval of the difference in "
+        f"accuracy: {n}. In {helps} the synthetic images help, in {hurts} they hurt, {undecided} undecided. "
+        f"Mean differences: {span}."
     )
 
 
@@ -160,15 +158,14 @@ def _utility(metrics: Metrics) -> list[str]:
     for cohort, rows in accuracy_rows(metrics).groupby(COHORT, sort=False):
         lines.append(f"**{', '.join(cohort)}**\n")
         for _, row in rows.iterrows():
-            words = VERDICT_WORDS[row["verdict"]]
-            test = "" if np.isnan(row["p_value"]) else f"; sign-flip p = {row['p_value']:.3g}"
+            test = "" if np.isnan(row["p_value"]) else f"; sign-flip test p = {row['p_value']:.3g}"
             lines.append(
-                f"- {row['classifier']} with {row['mix']}: {words}: accuracy {percent(row['baseline_mean'])} to "
-                f"{percent(row['mix_mean'])}, {_difference(row)}, {row['n_runs']:.0f} run(s), "
-                f"{row['n_groups']:.0f} test patients or images{test}."
+                f"- {row['classifier']} with {row['mix']}: **{row['verdict']}**; accuracy "
+                f"{percent(row['baseline_mean'])} to {percent(row['mix_mean'])}, {_difference(row)}; "
+                f"runs: {row['n_runs']:.0f}; test patients (images where unknown): {row['n_groups']:.0f}{test}."
             )
         lines.append("")
-    return lines[:-1]
+    return lines[:-1] or ["Nothing was compared."]
 
 
 def _sharing(metrics: Metrics) -> str:
@@ -179,17 +176,17 @@ def _sharing(metrics: Metrics) -> str:
             "be checked: **do not share that pool** before its nearest neighbours have been looked at."
         )
     return (
-        "No pool holds more near-copies than held-out real images do. This is a necessary check, not a proof of privacy: "
-        "the features named may miss copies of a part of an image or of a patient's identity. Share with caution and "
-        "within the terms of the training data."
+        "No pool holds more near-copies than held-out real images do. This is a necessary check, not a proof of "
+        "privacy: the features named may miss copies of a part of an image or of a patient's identity. Share with "
+        "caution and within the terms of the training data."
     )
 
 
 def _limits(metrics: Metrics) -> list[str]:
     lines = [
-        "- All runs of a comparison share one training cohort and one trained generator per class. The intervals cover new "
-        "runs and new test patients of the same source; they do not cover another draw of the training images, another "
-        "training of the generator, or another hospital. Further samplings (`random_2`, ...) widen them honestly.",
+        "- All runs of a comparison share one training cohort and one training of each generator. The intervals cover "
+        "new runs and new test patients of the same source; they do not cover another draw of the training images, "
+        "another training of the generator, or another hospital. Replicated samplings (`random_2`, ...) show that.",
     ]
     rows = accuracy_rows(metrics)
     rows = rows[rows["n_runs"] >= 2]
@@ -221,7 +218,7 @@ def _data(metrics: Metrics) -> list[str]:
         lines.append(f"- {row['dataset']}: {row['count']:.0f} {row['check'].replace('_', ' ')}{label}{done}.")
     undefined = metrics["classification"][metrics["classification"]["value"].isna()]
     for (metric, reason), rows in undefined.groupby(["metric", "reason"], sort=False):
-        lines.append(f"- {metric} is undefined in {len(rows)} evaluation(s): {reason}.")
+        lines.append(f"- Evaluations in which {metric} is undefined: {len(rows)} ({reason}).")
     weights = sorted(set(metrics["classification"]["weights"]) - {""})
     if weights:
         lines.append(f"- Initial weights of the classifiers: {', '.join(weights)}.")

@@ -73,7 +73,7 @@ def _accuracy_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Secti
     counts = sorted({int(n) for n in rows["n_runs"]})
     n_runs = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     note = (
-        f"Mean ± SD over {n_runs} run(s), each the mean of {int(rows['n_testsets'].max())} test set(s). "
+        f"Mean ± SD (runs: {n_runs}; test sets averaged in each run: {int(rows['n_testsets'].max())}). "
         "Bold: the best mix where the 95 % interval of its difference to the baseline excludes 0, or the baseline "
         "where that of every mix lies below 0."
     )
@@ -91,81 +91,68 @@ def _best(arms: pd.DataFrame) -> str | None:
     return best if arms.loc[best, "verdict"] == "helps" else None
 
 
+DISTANCES: dict[str, Callable[[pd.Series], str]] = {
+    "generator": lambda row: row["generator"],
+    "label": lambda row: row["label"],
+    "metric": lambda row: row["metric"].upper(),
+    "extractor": lambda row: row["extractor"],
+    "reference": lambda row: row["reference"],
+    "value": lambda row: _value(row),
+    "real against real": lambda row: _baseline(row),
+    "n real / synthetic": lambda row: _pair(row["n_reference"], row["n_synthetic"]),
+    "n real / real": lambda row: _pair(row["real_real_n_a"], row["real_real_n_b"]),
+}
+COPIES: dict[str, Callable[[pd.Series], str]] = {
+    "generator": lambda row: row["generator"],
+    "label": lambda row: row["label"],
+    "metric": lambda row: row["metric"].replace("_", " "),
+    "extractor": lambda row: row["extractor"],
+    "value": lambda row: _value(row),
+    "held-out real images": lambda row: number(row["control"]),
+    "n synthetic": lambda row: number(row["n_synthetic"]),
+    "n held-out": lambda row: number(row["n_control"]),
+}
+SUBSETS: dict[str, Callable[[pd.Series], str]] = {
+    "subset": lambda row: row["subset"],
+    "label": lambda row: row["label"],
+    "images": lambda row: number(row["n_images"]),
+    "patients": lambda row: number(row["n_patients"]) or "unknown",
+    "mean pairwise distance": lambda row: number(row["mean_pairwise_distance"], 4),
+}
+
+
+def _section(
+    title: str, rows: pd.DataFrame, columns: dict[str, Callable[[pd.Series], str]], note: str, n_text: int
+) -> Section:
+    lines = [[column(row) for column in columns.values()] for _, row in rows.iterrows()]
+    return Section(title, list(columns), lines, note, n_text)
+
+
 def quality(metrics: Metrics) -> Table:
     """Distances with both n and the real-against-real baseline; copy and duplicate rates with their control."""
     table = metrics["quality"]
     sections = []
     for cohort, rows in table.groupby(COHORT, sort=False):
         is_distance = rows["metric"].isin(["fid", "kid"])
-        distances, copies = rows[is_distance], rows[~is_distance]
-        sections.append(
-            Section(
-                f"Distances: {', '.join(cohort)}",
-                [
-                    "generator",
-                    "label",
-                    "metric",
-                    "extractor",
-                    "reference",
-                    "value",
-                    "real against real",
-                    "n real / synthetic",
-                    "n real / real",
-                ],
-                [
-                    [
-                        *row[["generator", "label"]],
-                        row["metric"].upper(),
-                        row["extractor"],
-                        row["reference"],
-                        _value(row),
-                        _baseline(row),
-                        _pair(row["n_reference"], row["n_synthetic"]),
-                        _pair(row["real_real_n_a"], row["real_real_n_b"]),
-                    ]
-                    for _, row in distances.iterrows()
-                ],
-                "Lower is closer. Real against real: mean ± SD over random disjoint parts of the real images of the class. "
-                "FID is biased upwards in small samples: compare values of equal n only. KID may be negative.",
-                n_text=5,
-            )
+        note = (
+            "Lower is closer. Real against real: mean ± SD over random disjoint parts of the real images of the class. "
+            "FID is biased upwards in small samples: compare values of equal n only. KID may be negative."
         )
-        if len(copies):
-            sections.append(
-                Section(
-                    f"Copies: {', '.join(cohort)}",
-                    [
-                        "generator",
-                        "label",
-                        "metric",
-                        "extractor",
-                        "value",
-                        "held-out real images",
-                        "n synthetic",
-                        "n control",
-                    ],
-                    [
-                        [
-                            *row[["generator", "label"]],
-                            row["metric"].replace("_", " "),
-                            row["extractor"],
-                            _value(row),
-                            number(row["control"]),
-                            number(row["n_synthetic"]),
-                            number(row["n_control"]),
-                        ]
-                        for _, row in copies.iterrows()
-                    ],
-                    "Copy rate: share of synthetic images nearer to a training image than real images are to each other; "
-                    "the same share of held-out real images is the control. Duplicate rate: within the pool.",
-                    n_text=4,
-                )
-            )
+        note += "".join(f" † {remark}." for remark in sorted(set(rows["note"]) - {""}))
+        sections.append(_section(f"Distances: {', '.join(cohort)}", rows[is_distance], DISTANCES, note, 5))
+        note = (
+            "Copy rate: share of synthetic images nearer to a training image than all but a few training images are "
+            "to each other. Exact copies: the same pixels. Duplicates: the same pixels within the pool. The same "
+            "shares of held-out real images are the control."
+        )
+        sections.append(_section(f"Copies: {', '.join(cohort)}", rows[~is_distance], COPIES, note, 4))
     return "Image quality", table, sections
 
 
 def _value(row: pd.Series) -> str:
-    return f"{UNDEFINED} ({row['reason']})" if math.isnan(row["value"]) else number(row["value"])
+    if math.isnan(row["value"]):
+        return f"{UNDEFINED} ({row['reason']})"
+    return number(row["value"]) + ("†" if row["note"] else "")
 
 
 def _baseline(row: pd.Series) -> str:
@@ -183,24 +170,11 @@ def cohorts(metrics: Metrics) -> Table:
     sections = []
     for cohort, rows in table.groupby(COHORT, sort=False):
         safe = set(rows["patient_safe"]) == {"true"}
-        sections.append(
-            Section(
-                f"Cohorts: {', '.join(cohort)}",
-                ["subset", "label", "images", "patients", "mean pairwise distance"],
-                [
-                    [
-                        *row[["subset", "label"]],
-                        number(row["n_images"]),
-                        number(row["n_patients"]) or "unknown",
-                        number(row["mean_pairwise_distance"], 4),
-                    ]
-                    for _, row in rows.iterrows()
-                ],
-                f"{'Patient-safe' if safe else 'Not patient-safe: patients are unknown or not separated'}. "
-                f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor'])))}.",
-                n_text=2,
-            )
+        note = (
+            f"{'Patient-safe' if safe else 'Not patient-safe: patients are unknown or not separated'}. "
+            f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor'])))}."
         )
+        sections.append(_section(f"Cohorts: {', '.join(cohort)}", rows, SUBSETS, note, 2))
     return "Cohorts", table, sections
 
 

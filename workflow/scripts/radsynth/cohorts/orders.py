@@ -21,8 +21,8 @@ def farthest_first(
     """Return the order of k-center greedy: each next image is the one farthest from all before it.
 
     Farthest-first traversal with Euclidean distances (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5; as core-set
-    selection Sener and Savarese 2018, arXiv 1708.00489): any prefix of k centres covers all images within at most
-    twice the optimal radius. Among equally far images the one with the lowest row number comes first.
+    selection Sener and Savarese 2018, arXiv 1708.00489): without groups, the first k images cover all images within
+    at most twice the optimal radius. Among equally far images the one with the lowest row number comes first.
 
     ``features`` is float32 (n, d), finite, and ``first`` the row of the first centre. ``groups`` (n,) holds group
     numbers: an image that is chosen is followed directly by the others of its group, and the distances are measured
@@ -36,14 +36,15 @@ def farthest_first(
     n, d = features.shape
     groups = np.arange(n) if groups is None else groups
     limit = n if limit is None else min(limit, n)
-    # A float32 inner product is off by at most d u |x| |c| <= d u (|x|^2 + |c|^2) / 2, u = eps / 2 (Higham 2002,
-    # section 3.1). Shrinking both squared norms by d * eps covers that four times over.
+    # In float32, 2 x.c is off by at most 2 d u |x| |c| <= d u (|x|^2 + |c|^2), u = eps / 2 (Higham 2002, section 3.1).
+    # Shrinking both squared norms by d * eps covers that twice over.
     norms = np.einsum("ij,ij->i", features, features, dtype=np.float64) * (1 - d * np.finfo(np.float32).eps)
     nearest = np.full(n, np.inf)  # squared distance to the nearest chosen image; -1 for the chosen ones
     order: list[int] = []
     centre = first
     while True:
-        chosen = np.concatenate([[centre], np.setdiff1d(np.flatnonzero(groups == groups[centre]), centre)])
+        group = np.flatnonzero(groups == groups[centre])
+        chosen = np.concatenate([[centre], group[group != centre]])
         nearest[chosen] = -1
         for image in chosen:
             bound = norms + norms[image] - 2.0 * (features @ features[image])

@@ -129,7 +129,8 @@ def ribs(a: Anatomy, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the projected density of the ribs: posterior arcs and fainter, steeper anterior ones."""
     across = np.abs(x)
     along = across / np.maximum(cage_half_width(a, y), 0.3)
-    cage = smooth(1.02 - along, 0.03) * smooth(y - a.apex - 1.6 * (across - 0.27) ** 2, 0.03) * smooth(a.base + 0.3 - y, 0.08)
+    cage = smooth(1.02 - along, 0.03) * smooth(a.base + 0.3 - y, 0.08)
+    cage *= smooth(y - a.apex - 1.6 * (across - 0.27) ** 2, 0.03)
     posterior = y + a.rib_slope * 0.6 * along - 0.4 * along**3
     anterior = y + 0.6 * (1.0 - along) + 0.15 * along**2
     total = np.zeros_like(x)
@@ -139,7 +140,7 @@ def ribs(a: Anatomy, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ):
         cycle = curve / a.rib_spacing + a.rib_phase
         distance = np.abs(cycle - np.rint(cycle)) / (0.5 * a.rib_width)
-        # A tube of cortical bone: brighter towards its two edges, the lower one most.
+        # A tube of cortical bone: brighter towards its two edges.
         total += strength * reach * smooth(1.0 - distance, 0.3) * (0.6 + 0.5 * np.clip(distance, 0.0, 1.0) ** 2)
     return a.rib_density * total * cage
 
@@ -195,3 +196,8 @@ def stomach_gas(a: Anatomy, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if not a.bubble:
         return np.zeros_like(x)
     return dome(((x - 0.33) / a.bubble) ** 2 + ((y - a.base - 0.27) / (0.7 * a.bubble)) ** 2)
+
+
+def trachea(a: Anatomy, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the thickness (0..1) of the air in the windpipe."""
+    return smooth(0.045 - np.abs(x - 0.01), 0.015) * smooth(a.apex + 0.55 - y, 0.06)

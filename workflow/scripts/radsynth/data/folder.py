@@ -41,13 +41,13 @@ def load_mask(path: Path, value: int | None) -> Image.Image:
         with Image.open(path) as opened:
             mask = ImageOps.exif_transpose(opened).convert("L")
     except OSError as error:
-        raise UserError(f"{path}: not a readable mask ({error})") from None
+        raise UserError(f"its mask {path} is not readable ({error})") from None
     if value is not None:
         return mask.point(lambda pixel: value if pixel else 0)
     found = [pixel for _, pixel in mask.getcolors()]
     if not set(found) <= set(MASK_VALUES):
         raise UserError(
-            f"{path}: mask values up to {max(found)}, expected 0 background, 1 organ, 2 lesion; "
+            f"its mask {path} has values up to {max(found)}, expected 0 background, 1 organ, 2 lesion; "
             "for a mask of one object set mask_value"
         )
     return mask

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import yaml
@@ -29,7 +29,8 @@ def image_ids(sources: Sequence[str]) -> list[str]:
 
     Folders are joined by ``-``, other characters than letters, digits, dot, underscore and hyphen become ``_``.
     """
-    plain = [re.sub(r"[^A-Za-z0-9._-]", "_", source.rsplit(".", 1)[0].replace("/", "-")) for source in sources]
+    stems = (PurePosixPath(source).with_suffix("").as_posix() for source in sources)
+    plain = [re.sub(r"[^A-Za-z0-9._-]", "_", stem.replace("/", "-")) for stem in stems]
     # Compared without case: some file systems do not tell A.png from a.png.
     seen = Counter(name.lower() for name in plain)
     return [

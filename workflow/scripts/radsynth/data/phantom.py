@@ -16,7 +16,10 @@ DRAWN_SIZE = 128
 
 
 def lesions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Return the density of one to three soft, irregular opacities inside a lung; ``field`` is its soft mask."""
+    """Return the share (0 to about 1) of the air that one to three soft, irregular opacities fill in a lung.
+
+    ``field`` is the soft mask of that lung.
+    """
     # Mostly in the lower half of the lung, as aspirated and lobar pneumonia is.
     weight = np.where(field > 0.9, np.exp(-(((y - 0.15) / 0.35) ** 2)), 0.0).ravel()
     cumulative = np.cumsum(weight)
@@ -29,8 +32,8 @@ def lesions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, field: np.nd
         dx, dy = x - x.flat[centre], y - y.flat[centre]
         u = (dx * np.cos(angle) + dy * np.sin(angle)) / (radius * stretch)
         v = (dy * np.cos(angle) - dx * np.sin(angle)) / (radius / stretch)
-        edge = 0.3 * anatomy.smooth_field(rng, 10, size)
-        texture = 1.0 + 0.25 * anatomy.smooth_field(rng, 28, size)
+        edge = 0.3 * anatomy.smooth_field(rng, 9, size)
+        texture = 1.0 + 0.12 * anatomy.smooth_field(rng, 28, size)
         total = np.maximum(total, rng.uniform(0.6, 1.0) * np.exp(-np.clip(u * u + v * v + edge, 0.0, None)) * texture)
     return total * field
 
@@ -47,9 +50,7 @@ def render(patient_seed: int, image_seed: int, size: int, lesion: bool) -> tuple
     factor = -(-DRAWN_SIZE // size)
     drawn = size * factor
     zoom = u(0.9, 1.12)
-    x, y = anatomy.plane(
-        drawn, u(-0.07, 0.07), (zoom * u(0.95, 1.05), zoom), (u(-0.08, 0.08), u(-0.06, 0.12))
-    )
+    x, y = anatomy.plane(drawn, u(-0.07, 0.07), (zoom * u(0.95, 1.05), zoom), (u(-0.08, 0.08), u(-0.06, 0.12)))
     x = x - np.float32(a.spine[2]) * np.sin(2.0 * y)
     right, left = anatomy.lungs(a, x, y, u(-0.07, 0.05))
     lung = right + left
@@ -58,17 +59,17 @@ def render(patient_seed: int, image_seed: int, size: int, lesion: bool) -> tuple
     density = anatomy.soft_tissue(a, x, y)
     middle = np.clip(1.0 - ((np.abs(x) - 0.5 * a.width) / (0.62 * a.width)) ** 2, 0.0, 1.0)
     cardiac = anatomy.heart(a, x, y)
-    density -= lung * (0.42 + 0.33 * middle) * (1.0 - 0.8 * cardiac)
+    air = lung * (0.42 + 0.33 * middle) * (1.0 - 0.8 * cardiac)
+    density -= air
     density += 0.1 * cardiac + anatomy.vessels(a, x, y) * lung + anatomy.skeleton(a, x, y)
     density += anatomy.ribs(a, x, y) * (0.25 + 0.75 * lung * (1.0 - 0.5 * cardiac))
-    density -= 0.2 * anatomy.smooth(0.045 - np.abs(x - 0.01), 0.015) * anatomy.smooth(a.apex + 0.55 - y, 0.06)  # trachea
-    density -= 0.22 * anatomy.stomach_gas(a, x, y)
+    density -= 0.2 * anatomy.trachea(a, x, y) + 0.22 * anatomy.stomach_gas(a, x, y)
     density += 0.03 * anatomy.smooth_field(rng, 6, drawn) + 0.02 * lung * anatomy.smooth_field(rng, 44, drawn)
 
     opacity = np.zeros_like(density)
     if lesion:
         opacity = lesions(rng, x, y, left if rng.random() < 0.5 else right)
-        density += u(0.42, 0.8) * opacity
+        density += u(0.65, 1.1) * opacity * air  # fluid takes the place of air
 
     # Exposure: a window of the density scale, a film curve, scatter, quantum and detector noise.
     low, high = u(-0.05, 0.2), u(1.15, 1.6)
@@ -95,6 +96,9 @@ class Phantom(Source):
         missing = [label for label in self.labels if label not in counts]
         if missing or len(counts) != len(self.labels):
             raise UserError(f"datasets: phantom images names {sorted(counts)}, expected every one of {self.labels}")
+        unknown = sorted(set(self.options["lesion_labels"]) - set(self.labels))
+        if unknown:
+            raise UserError(f"datasets: phantom lesion_labels names {unknown[0]!r}, which is not among {self.labels}")
         records = []
         for label in self.labels:
             for index in range(counts[label]):

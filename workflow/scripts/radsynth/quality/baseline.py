@@ -13,8 +13,8 @@ def part_sizes(n_real: int, n_reference: int, n_synthetic: int) -> tuple[int, in
     They are the comparison's own (n_reference, n_synthetic) if the data reach, else both are shrunk by one factor,
     which keeps their ratio. UndefinedError if a part has fewer than 2 images.
     """
-    factor = min(1.0, n_real / (n_reference + n_synthetic))
-    a, b = int(n_reference * factor), int(n_synthetic * factor)
+    whole = max(n_reference + n_synthetic, n_real, 1)
+    a, b = n_reference * n_real // whole, n_synthetic * n_real // whole
     if min(a, b) < 2:
         raise UndefinedError(f"{n_real} real images are too few for two parts in the ratio {n_reference}:{n_synthetic}")
     return a, b

@@ -83,14 +83,18 @@ def distances(
 
 
 def copies(real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """Return the row of the copy rate for one extractor."""
-    train = real.of(references["train"].drop_duplicates("sha256")["image_id"])
+    """Return the row of the copy rate for one extractor.
+
+    One half of the held-out reals sets the threshold, the other half is the control.
+    """
+    train = real.of(references["train"]["image_id"])
     held_out = real.of(references["held_out"]["image_id"])
+    calibration, control_images = held_out[::2], held_out[1::2]
     value = control = None
-    threshold, reason = _attempt(memorisation.copy_threshold, train)
+    threshold, reason = _attempt(memorisation.copy_threshold, calibration, train)
     if threshold is not None:
         value, reason = _attempt(memorisation.copy_rate, pool.features, train, threshold)
-        control, _ = _attempt(memorisation.copy_rate, held_out, train, threshold)
+        control, _ = _attempt(memorisation.copy_rate, control_images, train, threshold)
     return {
         "metric": "copy_rate",
         "extractor": real.extractor["name"],
@@ -98,7 +102,7 @@ def copies(real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFram
         "control": control,
         "n_reference": len(train),
         "n_synthetic": len(pool.features),
-        "n_control": len(held_out),
+        "n_control": len(control_images),
         "threshold": threshold,
         "reason": reason,
     }

@@ -1,0 +1,255 @@
+"""The source `folder` and what preparation does with good, odd and bad images."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from radsynth.common.errors import UserError
+from radsynth.common.files import read_json
+from radsynth.common.hashing import sha256_pixels
+from radsynth.common.images import read_gray
+from radsynth.data.convert import fit_square, to_gray
+from radsynth.data.manifest import image_ids, write_manifest
+from radsynth.data.prepare import prepare
+
+LABELS = ["NORMAL", "PNEUMONIA"]
+
+
+def texture(seed: int, shape: tuple[int, int] = (40, 40)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def save(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Two class folders with three good images each, below a path with a space."""
+    root = tmp_path / "my images"
+    for offset, label in enumerate(LABELS):
+        for index in range(3):
+            save(root / label / f"p{index + 3 * offset}_{index}.png", texture(index + 10 * offset))
+    return root
+
+
+@pytest.fixture
+def run(tmp_path, raw):
+    """Prepare `raw` at 32 px; return manifest, integrity checks by name and the output folder."""
+
+    def prepare_raw(labels=LABELS, size=32, **options):
+        out = tmp_path / "out"
+        dataset = {"source": "folder", "path": str(raw), "fit": "squash", **options}
+        files = {name: out / name for name in ("images", "masks")}
+        files |= {"manifest": out / "manifest.csv", "integrity": out / "integrity.json", "table": out / "integrity.md"}
+        prepare("mine", dataset, labels, size, 1, **files, threads=2)
+        table = pd.read_csv(out / "manifest.csv", dtype=str, keep_default_na=False)
+        checks = {}
+        for check in read_json(out / "integrity.json")["checks"]:
+            checks[check["check"]] = checks.get(check["check"], 0) + check["count"]
+        return table, checks, out
+
+    return prepare_raw
+
+
+def test_prepared_images_and_manifest_agree(run):
+    table, checks, out = run()
+    assert len(table) == 6 and set(table.label) == set(LABELS)
+    assert table.image_id.is_unique and list(table.columns[:2]) == ["image_id", "file"]
+    for row in table.itertuples():
+        pixels = read_gray(out / row.file)
+        assert pixels.shape == (32, 32) and pixels.dtype == np.uint8
+        assert sha256_pixels(pixels) == row.sha256
+    assert not list((out / "masks").iterdir())
+    assert all(count == 0 for name, count in checks.items() if name != "patient_unknown")
+    report = read_json(out / "integrity.json")
+    assert report["counts"] == {"NORMAL": 3, "PNEUMONIA": 3} and report["expected"] is None
+    assert "| NORMAL | 3 |" in (out / "integrity.md").read_text()
+
+
+def test_every_listed_format_is_found_in_any_case_and_depth(run, raw):
+    for number, name in enumerate(["a.JPG", "b.jpeg", "deep er/c.BMP", "d.tif", "e.Tiff"]):
+        save(raw / "NORMAL" / name, texture(50 + number))
+    (raw / "NORMAL" / "notes.txt").write_text("not an image")
+    (raw / "NORMAL" / "._a.png").write_text("not an image either")
+    table, _, _ = run()
+    assert (table.label == "NORMAL").sum() == 8
+
+
+def test_native_size_keeps_every_pixel(run, raw):
+    table, _, out = run(size=40)
+    row = table[table.source == "NORMAL/p1_1.png"].iloc[0]
+    assert (read_gray(out / row.file) == texture(1)).all()
+
+
+def test_classes_give_other_folder_names(run, raw):
+    (raw / "NORMAL").rename(raw / "healthy ones")
+    table, _, _ = run(classes={"NORMAL": "healthy ones"})
+    assert (table.label == "NORMAL").sum() == 3
+
+
+def test_unknown_class_name_is_refused(run):
+    with pytest.raises(UserError, match="'SICK'.*not among labels"):
+        run(classes={"SICK": "x"})
+
+
+@pytest.mark.parametrize("pattern", [r"^(p\d+)_", r"^(?P<patient>p\d+)_(\d)"])
+def test_patient_pattern(run, pattern):
+    table, checks, _ = run(patient_pattern=pattern)
+    assert sorted(table.patient_id) == [f"p{n}" for n in range(6)] and checks["patient_unknown"] == 0
+
+
+def test_patient_pattern_that_does_not_match_names_the_file(run, raw):
+    save(raw / "NORMAL" / "odd.png", texture(9))
+    with pytest.raises(UserError, match="odd.png.*patient_pattern"):
+        run(patient_pattern=r"^(p\d+)_")
+
+
+def test_patient_in_two_classes_is_counted(run, raw):
+    save(raw / "PNEUMONIA" / "p0_7.png", texture(99))
+    _, checks, _ = run(patient_pattern=r"^(p\d+)_")
+    assert checks["patient_in_two_classes"] == 1
+
+
+def test_missing_path_missing_class_empty_class(run, raw, tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder; put the images there"):
+        run(path=str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="TB: no such class folder for label TB; its parent holds NORMAL, PNEUMONIA"):
+        run(labels=[*LABELS, "TB"])
+    (raw / "TB").mkdir()
+    with pytest.raises(UserError, match="TB: empty class folder for label TB"):
+        run(labels=[*LABELS, "TB"])
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", "cut"])
+def test_unreadable_image_stops_with_its_name(run, raw, content):
+    path = raw / "NORMAL" / "broken one.png"
+    if content == "cut":
+        content = save(path, texture(3)).read_bytes()[:700]
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="my images/NORMAL/broken one.png: not a readable image") as caught:
+        run()
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_images_can_be_skipped(run, raw):
+    (raw / "NORMAL" / "broken.png").write_bytes(b"no image")
+    table, checks, _ = run(skip_unreadable=True)
+    assert len(table) == 6 and checks["unreadable"] == 1
+
+
+def test_class_with_nothing_usable_stops(run, raw):
+    for file in (raw / "NORMAL").iterdir():
+        save(file, np.full((40, 40), 7, dtype=np.uint8))
+    with pytest.raises(UserError, match="mine has no usable image of label NORMAL"):
+        run()
+
+
+def test_16_bit_is_refused_scaled_or_windowed(run, raw):
+    deep = np.full((32, 32), 25700, dtype=np.uint16)
+    deep[0, :3] = [0, 20000, 65535]
+    save(raw / "NORMAL" / "deep.png", deep)
+    with pytest.raises(UserError, match="deep.png: 16 bits or more"):
+        run()
+    for how, expected in (("scale", [0, 78, 255, 100]), ([20000, 30000], [0, 0, 255, 145])):
+        table, checks, out = run(sixteen_bit=how)
+        pixels = read_gray(out / table[table.source == "NORMAL/deep.png"].file.iloc[0])
+        assert pixels[0, :4].tolist() == expected
+        assert checks["converted_16_bit"] == 1
+
+
+def test_alpha_colour_constant_and_small_are_counted(run, raw):
+    gray = texture(70)
+    save(raw / "NORMAL" / "alpha.png", np.dstack([gray, gray, gray, texture(71)]))
+    save(raw / "NORMAL" / "gray_rgb.png", np.dstack([texture(72)] * 3))
+    save(raw / "NORMAL" / "colour.png", np.dstack([texture(73), texture(74), texture(75)]))
+    save(raw / "NORMAL" / "flat.png", np.full((40, 40), 9, dtype=np.uint8))
+    save(raw / "NORMAL" / "small.png", texture(76, (15, 60)))
+    table, checks, out = run(size=40)
+    assert len(table) == 10 and "NORMAL/flat.png" not in set(table.source)
+    assert {name: count for name, count in checks.items() if count and name != "patient_unknown"} == {
+        "alpha_dropped": 1,
+        "colour_to_luminance": 1,
+        "constant": 1,
+        "too_small": 1,
+    }
+    # What is below the alpha channel is kept as it is.
+    assert (read_gray(out / table[table.source == "NORMAL/alpha.png"].file.iloc[0]) == gray).all()
+
+
+def test_exact_duplicates_share_a_group_and_are_counted(run, raw):
+    save(raw / "NORMAL" / "copy.bmp", texture(1))
+    save(raw / "PNEUMONIA" / "wrong.png", texture(2))
+    table, checks, _ = run()
+    groups = table.set_index("source").near_duplicate_group
+    assert groups["NORMAL/copy.bmp"] == groups["NORMAL/p1_1.png"] != ""
+    assert groups["PNEUMONIA/wrong.png"] == groups["NORMAL/p2_2.png"] != groups["NORMAL/copy.bmp"]
+    assert (groups == "").sum() == 4
+    assert checks["exact_duplicates"] == 2 and checks["near_duplicates"] == 0
+    assert checks["duplicates_in_two_classes"] == 2
+
+
+def test_masks_mirror_the_names(run, raw):
+    mask = np.zeros((40, 40), dtype=np.uint8)
+    mask[10:30, 10:30] = 255
+    save(raw / "masks" / "NORMAL" / "p0_0.png", mask)
+    with pytest.raises(UserError, match="NORMAL/p0_0.png: its mask .* has values up to 255"):
+        run(masks="masks")
+    table, checks, out = run(masks="masks", mask_value=2, size=20)
+    files = table.set_index("source").mask_file
+    assert (files != "").sum() == 1 and checks["mask_missing"] == 5
+    prepared = read_gray(out / files["NORMAL/p0_0.png"])
+    assert set(np.unique(prepared)) == {0, 2} and (prepared[5:15, 5:15] == 2).all()
+
+
+def test_mask_of_another_size_is_refused(run, raw):
+    save(raw / "masks" / "NORMAL" / "p0_0.png", np.ones((20, 20), dtype=np.uint8))
+    with pytest.raises(UserError, match="p0_0.png: its mask has"):
+        run(masks="masks")
+
+
+def test_fit_pad_crop_squash():
+    wide = Image.fromarray(np.full((20, 40), 200, dtype=np.uint8))
+    wide.paste(100, (0, 0, 10, 20))
+    padded, cropped, squashed = (
+        np.asarray(fit_square(wide, 20, fit, Image.Resampling.BOX)) for fit in ("pad", "crop", "squash")
+    )
+    assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 5:] == 200).all()
+    assert (cropped == 200).all()
+    assert (squashed[:, :5] == 100).all() and (squashed[:, 5:] == 200).all()
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    pixels = np.tile(np.repeat(np.array([30, 220], dtype=np.uint8), 16), (16, 1))
+    path = save(tmp_path / "turned.jpg", pixels, exif=exif, quality=100)
+    with Image.open(path) as image:
+        gray, _ = to_gray(image)
+    upright = np.asarray(gray)
+    assert upright.shape == (32, 16) and upright[:12].mean() < 60 and upright[-12:].mean() > 190
+
+
+def test_image_ids_are_safe_unique_and_stable():
+    sources = ["a b/x.png", "a_b/x.png", "c/y.jpg", "c/Y.png", "d/é.png", "e/" + "long" * 60 + ".png", "f/1.2.png"]
+    ids = image_ids(sources)
+    assert len({name.lower() for name in ids}) == len(ids)
+    assert all(name.isascii() and " " not in name and "/" not in name and len(name) < 140 for name in ids)
+    assert ids[-1] == "f-1.2"
+    # An id depends on colliding names only, not on the order.
+    assert image_ids(sources[::-1]) == ids[::-1]
+    assert image_ids(["c/y.jpg"]) == ["c-y"]
+
+
+def test_manifest_schema_names_row_and_column(tmp_path):
+    row = {"image_id": "x", "file": "images/x.png", "mask_file": "", "label": "N", "patient_id": "", "source": "x.png"}
+    row |= {"sha256": "0" * 64, "near_duplicate_group": ""}
+    write_manifest(tmp_path / "manifest.csv", [row])
+    for column, bad in (("sha256", "12"), ("file", "../x.png"), ("label", ""), ("image_id", "a b")):
+        with pytest.raises(UserError, match=rf"row 1 \(x.png\), {column}"):
+            write_manifest(tmp_path / "bad.csv", [{**row, column: bad}])
+    with pytest.raises(UserError, match="image_id 'x' occurs more than once"):
+        write_manifest(tmp_path / "bad.csv", [row, {**row, "source": "y.png"}])
+    assert not (tmp_path / "bad.csv").exists()

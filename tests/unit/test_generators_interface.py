@@ -1,0 +1,211 @@
+"""The interface of generator families: registry, options, training sets, and two families of a few lines."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from radsynth.common.errors import UserError
+from radsynth.generators import options as options_module
+from radsynth.generators.base import Generator, TrainingSet
+from radsynth.generators.options import resolve_options, resolve_sampler
+from radsynth.generators.registry import FAMILIES, load_family
+from radsynth.generators.training import train_generator
+
+
+class ClassMean(Generator):
+    """Joint and conditional: the mean image of the asked label, and noise."""
+
+    conditional = True
+
+    def learn(self, data, run_dir, seed):
+        self.arrays = {label: data.images[data.labels == label].mean(axis=0) for label in data.label_counts}
+
+    def draw(self, rng, condition):
+        mean = self.arrays[condition["label"]]
+        return (mean + rng.normal(0, 8, mean.shape)).clip(0, 255).astype(np.uint8)
+
+
+class Pairs(Generator):
+    """Writes masks: a random training image, brightened, with its mask."""
+
+    def learn(self, data, run_dir, seed):
+        self.arrays = {"images": data.images, "masks": data.masks}
+
+    def draw(self, rng, condition):
+        chosen = rng.integers(len(self.arrays["images"]))
+        return self.arrays["images"][chosen] // 2 + 100, self.arrays["masks"][chosen]
+
+
+def training_set(counts, size=16):
+    rng = np.random.default_rng(0)
+    labels = [label for label, n in counts.items() for _ in range(n)]
+    levels = {label: 40 + 150 * position for position, label in enumerate(counts)}
+    images = np.stack([rng.integers(0, 20, (size, size)) + levels[label] for label in labels]).astype(np.uint8)
+    return TrainingSet(images, [{"label": label} for label in labels], (images > 50).astype(np.uint8))
+
+
+def test_joint_conditional_family_draws_the_label_it_is_asked_for(tmp_path):
+    generator = ClassMean({})
+    generator.fit(training_set({"NORMAL": 5, "PNEUMONIA": 5}), tmp_path, seed=1)
+    generator.save(tmp_path / "model")
+    loaded = ClassMean.load(tmp_path / "model")
+    for label, low, high in [("NORMAL", 30, 70), ("PNEUMONIA", 180, 220)]:
+        batches = list(loaded.sample(range(3), 7, [{"label": label}] * 3))
+        images = np.concatenate([batch.images for batch in batches])
+        assert images.shape == (3, 16, 16)
+        assert images.dtype == np.uint8
+        assert low < images.mean() < high
+        assert [index for batch in batches for index in batch.indices] == [0, 1, 2]
+
+
+def test_images_depend_on_seed_and_index_alone(tmp_path):
+    generator = ClassMean({})
+    generator.fit(training_set({"NORMAL": 5}), tmp_path, seed=1)
+    condition = {"label": "NORMAL"}
+    whole = np.concatenate([b.images for b in generator.sample(range(6), 7, [condition] * 6)])
+    shard = np.concatenate([b.images for b in generator.sample([4, 2], 7, [condition] * 2)])
+    other = np.concatenate([b.images for b in generator.sample(range(6), 8, [condition] * 6)])
+    assert np.array_equal(shard, whole[[4, 2]])
+    assert not np.array_equal(other, whole)
+
+
+def test_family_with_masks_returns_the_mask_of_each_image(tmp_path):
+    generator = Pairs({})
+    data = training_set({"NORMAL": 5})
+    generator.fit(data, tmp_path, seed=1)
+    for batch in generator.sample(range(4), 3):
+        match = (data.images // 2 + 100 == batch.images).all(axis=(1, 2)).argmax()
+        assert np.array_equal(batch.masks[0], data.masks[match])
+
+
+def test_unconditional_family_refuses_several_labels(tmp_path):
+    with pytest.raises(UserError, match="per: all asks one Pairs for NORMAL, PNEUMONIA"):
+        Pairs({}).fit(training_set({"NORMAL": 2, "PNEUMONIA": 2}), tmp_path, seed=1)
+
+
+def test_train_generator_writes_all_files_for_a_family_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "class_mean", f"{__name__}:ClassMean")
+    outputs = {"model_dir": tmp_path / "model", "training_png": tmp_path / "t.png", "preview_png": tmp_path / "p.png"}
+    data = training_set({"NORMAL": 12, "PNEUMONIA": 12})
+    train_generator("class_mean", {}, data, **outputs, seed=1)
+    description = json.loads((tmp_path / "model" / "describe.json").read_text())
+    assert description["parameters"] == 2 * 16 * 16
+    assert description["data"]["sha256"] == data.sha256
+    assert description["data"]["labels"] == {"NORMAL": 12, "PNEUMONIA": 12}
+    for picture in ("t.png", "p.png"):
+        assert Image.open(tmp_path / picture).size[0] > 300
+
+
+def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for index, label in enumerate(["A", "B", "A"]):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(rng.integers(0, 3, (8, 8), dtype=np.uint8)).save(tmp_path / folder / f"{index}.png")
+        files = {"file": f"images/{index}.png", "mask_file": f"masks/{index}.png"}
+        rows.append({"image_id": str(index), **files, "label": label, "patient_id": "p", "view": "PA"})
+    pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
+    data = TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
+    assert len(data) == 2
+    assert data.attributes == [{"label": "A", "view": "PA"}] * 2
+    assert np.array_equal(data.masks[1], np.asarray(Image.open(tmp_path / "masks/2.png")))
+    assert TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "B"]).label_counts == {"A": 2, "B": 1}
+    with pytest.raises(UserError, match="no training image of C"):
+        TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "C"])
+
+
+def test_data_hash_changes_with_pixels_masks_attributes_and_order():
+    data = training_set({"A": 3})
+    changed = data.images.copy()
+    changed[0, 0, 0] += 1
+    masks = data.masks.copy()
+    masks[0, 0, 0] += 1
+    others = [
+        TrainingSet(changed, data.attributes, data.masks),
+        TrainingSet(data.images, data.attributes, masks),
+        TrainingSet(data.images, data.attributes),
+        TrainingSet(data.images, [{"label": "B"}] * 3, data.masks),
+        TrainingSet(data.images[::-1], data.attributes, data.masks),
+    ]
+    hashes = {data.sha256, *(other.sha256 for other in others)}
+    assert len(hashes) == 6
+    assert training_set({"A": 3}).sha256 == data.sha256
+
+
+def test_options_are_defaults_then_preset_then_overrides():
+    assert resolve_options("ddpm", "default", {})["timesteps"] == 1000
+    assert resolve_options("ddpm", "paper", {})["timesteps"] == 8000
+    assert resolve_options("ddpm", "paper", {"timesteps": 50})["timesteps"] == 50
+    assert resolve_sampler("ddpm", "paper", {})["name"] == "ancestral"
+    assert resolve_sampler("ddpm", "default", {"steps": 7})["steps"] == 7
+
+
+def test_paper_preset_is_the_published_recipe():
+    found = resolve_options("ddpm", "paper", {})
+    expected = {
+        "block_out_channels": [128, 128, 256, 256, 512, 512],
+        "layers_per_block": 2,
+        "attention_levels": [4],
+        "timesteps": 8000,
+        "beta_schedule": "linear",
+        "prediction": "epsilon",
+        "snr_gamma": None,
+        "epochs": 512,
+        "batch_size": 16,
+        "learning_rate": 1e-4,
+        "warmup_steps": 500,
+        "learning_rate_schedule": "cosine",
+        "gradient_clip": 1.0,
+        "precision": "fp16",
+        "ema_decay": 0,
+        "augment_rotation": 0,
+        "augment_shift": 0,
+        "augment_scale": 0,
+        "augment_intensity": 0,
+    }
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ddpm", "default", {"timestep": 5}), r"^generators\.x\.options\.timestep: unknown key"),
+        (("ddpm", "default", {"batch_size": "16"}), r"^generators\.x\.options\.batch_size: '16'"),
+        (("ddpm", "default", {"batch_size": 0}), r"^generators\.x\.options\.batch_size: 0"),
+        (("ddpm", "best", {}), r"^generators\.x\.preset: unknown preset 'best', expected one of default, paper, cpu"),
+        (("gan", "default", {}), r"^generators\.x\.family: unknown family 'gan'"),
+    ],
+)
+def test_wrong_options_name_their_key(arguments, message):
+    with pytest.raises(UserError, match=message) as error:
+        resolve_options(*arguments, "generators.x")
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_sampler_names_its_key():
+    with pytest.raises(UserError, match=r"^generators\.x\.sampler\.name: 'euler'"):
+        resolve_sampler("ddpm", "default", {"name": "euler"}, "generators.x")
+
+
+def test_every_hyperparameter_is_described():
+    for part in options_module.read_schema("generators/ddpm")["properties"].values():
+        for key, entry in part["properties"].items():
+            assert entry["description"].endswith("."), key
+            assert "default" in entry, key
+            assert "type" in entry or "enum" in entry, key
+
+
+def test_configuration_side_imports_no_torch():
+    code = "import sys, radsynth.generators.options, radsynth.generators.training; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_unknown_family_is_refused():
+    with pytest.raises(UserError, match="unknown family 'gan', expected one of ddpm"):
+        load_family("gan")
