@@ -193,15 +193,15 @@ def test_exact_duplicates_share_a_group_and_are_counted(run, raw):
 
 def test_masks_mirror_the_names(run, raw):
     mask = np.zeros((40, 40), dtype=np.uint8)
-    mask[10:30, 10:30] = 255
+    mask[10:31, 10:31] = 255
     save(raw / "masks" / "NORMAL" / "p0_0.png", mask)
     with pytest.raises(UserError, match="NORMAL/p0_0.png: its mask .* has values up to 255"):
         run(masks="masks")
-    table, checks, out = run(masks="masks", mask_value=2, size=20)
+    table, checks, out = run(masks="masks", mask_value=2, size=27)
     files = table.set_index("source").mask_file
     assert (files != "").sum() == 1 and checks["mask_missing"] == 5
     prepared = read_gray(out / files["NORMAL/p0_0.png"])
-    assert set(np.unique(prepared)) == {0, 2} and (prepared[5:15, 5:15] == 2).all()
+    assert set(np.unique(prepared)) == {0, 2} and (prepared[7:20, 7:20] == 2).all()
 
 
 def test_mask_of_another_size_is_refused(run, raw):

@@ -132,6 +132,8 @@ def test_resnet_preprocessing_is_imagenets():
     assert seen.shape == (1, 3, 224, 224)
     expected = [(0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225]
     np.testing.assert_allclose(seen.mean(dim=(0, 2, 3)), expected, rtol=1e-5)
+    stripes = torch.arange(672.0).remainder(2).expand(1, 1, 672, 672)  # finer than the target can show
+    assert untrained(ResNet18ImageNet).preprocess(stripes)[0, 0, :, 1:-1].std() < 0.5
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 8, 8), np.float32), np.zeros((2, 8, 8, 3), np.uint8)])

@@ -62,7 +62,7 @@ rule prepare_data:
         dataset=lambda wildcards: DATASETS[wildcards.dataset],
         labels=LABELS,
         image_size=STUDY["image_size"],
-        seed=lambda wildcards: STUDY.seed("data", wildcards.dataset),
+        seed=STUDY["seed"],
         code=lambda wildcards: code("prepare_data", module_of(SOURCES[DATASETS[wildcards.dataset]["source"]])),
     message:
         "Preparing the images of {wildcards.dataset}"

@@ -27,8 +27,8 @@ rule pool_quality:
         label=lambda wildcards: wildcards.label,
         baseline_draws=STUDY["quality"]["baseline_draws"],
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
-        code=code("quality"),
+        code=code("pool_quality"),
     message:
         "Quality of the {wildcards.label} pool of {wildcards.generator}"
     script:
-        "../scripts/quality.py"
+        "../scripts/pool_quality.py"

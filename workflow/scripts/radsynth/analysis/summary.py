@@ -25,7 +25,8 @@ def headline(metrics: Metrics) -> list[str]:
     for _, row in accuracy_rows(metrics).head(1).iterrows():
         lines = [
             f"utility:  accuracy of {row['classifier']} ({_where(row)}) {percent(row['baseline_mean'])} with real "
-            f"images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: {row['verdict']}"
+            f"images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: "
+            f"{row['verdict']}"
         ]
     lines.append(next((f"realism:  {text}" for _, text in _realism(metrics)), "realism:  no distance was measured"))
     copies = next((f"copying:  {text}" for _, text in _copying(metrics)), "copying:  no copy rate was measured")

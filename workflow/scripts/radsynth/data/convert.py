@@ -30,6 +30,8 @@ def _reduce_depth(image: Image.Image, how: str | list[float]) -> Image.Image:
     if window is None:
         return image
     low, high = window
+    if high <= low:
+        raise UserError(f"sixteen_bit: the window [{low:g}, {high:g}] is empty")
     values = (np.asarray(image, dtype=np.float64) - low) * (255.0 / (high - low))
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 

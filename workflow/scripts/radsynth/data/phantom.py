@@ -106,7 +106,7 @@ class Phantom(Source):
                 image_seed = derive_seed(seed, "phantom", label, index)
                 records.append(
                     RawRecord(
-                        source=f"{label}/{label}_{index:05d}.png",
+                        source=f"{label}/{index:05d}.png",
                         label=label,
                         load=partial(
                             load,

@@ -1,0 +1,355 @@
+"""From the files of the jobs to metrics, tables, figures, summary and archive."""
+
+import logging
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import analysis_planted as planted
+import pandas as pd
+import pytest
+from radsynth.analysis import archive, collect, figures, published, render, summary, tables
+from radsynth.analysis.tidy import COLUMNS, read_metrics, write_csv
+from radsynth.common.errors import UserError
+from radsynth.common.files import read_json, write_json
+
+NAMES = {
+    "tables": ["accuracy", "quality", "cohorts", "costs"],
+    "figures": ["accuracy_f1", "fid", "differences"],
+}
+TINY = planted.SMALL | {"scenarios": {"small": [60]}}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with the metrics of a planted study on the paper's images: two samplings, three mixes, two runs."""
+    folder = tmp_path_factory.mktemp("study")
+    plan = planted.GRID | {
+        "scenarios": {"small": [60]},
+        "classifiers": {"custom_cnn": 0.8, "vgg16_untrained": 0.8},
+        "runs": 2,
+    }
+    planted.metrics(folder, plan)
+    return folder
+
+
+@pytest.fixture
+def metrics(study):
+    return read_metrics({name: study / "metrics" / f"{name}.csv" for name in COLUMNS})
+
+
+@pytest.fixture
+def run_script(root, tmp_path):
+    """Run a rule's script with a stand-in for Snakemake's object."""
+    before = logging.root.handlers[:], logging.root.level
+
+    class Named(dict):
+        __getattr__ = dict.__getitem__
+
+        def __iter__(self):
+            return iter(self.values())
+
+    def run(rule, inputs, outputs, **params):
+        job = SimpleNamespace(
+            rule=rule,
+            log=[tmp_path / f"{rule}.log"],
+            resources={},
+            config={},
+            threads=1,
+            input=Named(inputs),
+            output=Named(outputs),
+            params=SimpleNamespace(**params),
+        )
+        for path in outputs.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), init_globals={"snakemake": job})
+
+    yield run
+    logging.root.handlers[:], logging.root.level = before
+
+
+def outputs(folder, kind):
+    formats = {"tables": ["csv", "md", "tex"], "figures": ["pdf", "png"]}[kind]
+    return {f"{n}.{f}": str(folder / kind / f"{n}.{f}") for n in NAMES[kind] for f in formats}
+
+
+def test_the_room_loads_neither_torch_nor_tensorflow():
+    code = (
+        "import sys; from radsynth.analysis import archive, collect, figures, published, render, statistics, summary, "
+        "tables, tidy; print([m for m in ('torch', 'tensorflow', 'keras') if m in sys.modules])"
+    )
+    environment = {"PYTHONPATH": str(next(p for p in sys.path if p.endswith("workflow/scripts")))}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.strip() == "[]"
+
+
+def test_identity_of_a_path():
+    path, pattern = (
+        "results/s/quality/a/b/c/d/NORMAL.json",
+        "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}",
+    )
+    assert collect.identity(path, "results/s", pattern) == {
+        "dataset": "a",
+        "sampling": "b",
+        "scenario": "c",
+        "generator": "d",
+        "label": "NORMAL.json",
+    }
+    for wrong in ("results/t/quality/a/b/c/d/e", "results/s/quality/a", "results/s/cohorts/a/b/c/d/e"):
+        with pytest.raises(UserError, match="not a path of the form"):
+            collect.identity(wrong, "results/s", pattern)
+
+
+def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_path, run_script):
+    results = tmp_path / "results"
+    inputs = planted.plant(results, TINY)
+    facts = {"study": "s", "seed": 3, "datasets": "phantom: phantom", "list": ["a"]}
+    written = []
+    for folder in ("first", "second"):
+        files = {name: str(tmp_path / folder / f"{name}.csv") for name in COLUMNS}
+        run_script("metrics", inputs, files, results=str(results), study=facts)
+        written.append({name: Path(path).read_text() for name, path in files.items()})
+    assert written[0] == written[1]
+    assert all(text.splitlines()[0].split(",") == COLUMNS[name] for name, text in written[0].items())
+    table = pd.read_csv(tmp_path / "first/confusion.csv")
+    assert table.groupby(["mix", "run"])["count"].sum().eq(60).all()
+    assert 'list,"[""a""]"' in written[0]["study"]
+
+
+def test_undefined_values_are_empty_with_their_reason(tmp_path):
+    paths = planted.plant(tmp_path, TINY)
+    quality = read_json(paths["quality"][0])
+    quality["metrics"][0] |= {
+        "value": None,
+        "real_real_mean": None,
+        "real_real_sd": None,
+        "real_real_n": None,
+        "reason": "one image",
+    }
+    write_json(paths["quality"][0], quality)
+    rows = collect.quality_rows(paths["quality"], str(tmp_path))
+    write_csv(tmp_path / "quality.csv", COLUMNS["quality"], rows)
+    first = pd.read_csv(tmp_path / "quality.csv", dtype=str, keep_default_na=False).iloc[0]
+    assert (first["value"], first["real_real_n_a"], first["reason"]) == ("", "", "one image")
+
+
+def test_costs_of_a_job_too_short_to_be_measured_are_empty(tmp_path):
+    (tmp_path / "benchmarks/quality").mkdir(parents=True)
+    path = tmp_path / "benchmarks/quality/a_b.tsv"
+    path.write_text("s\th:m:s\tmax_rss\tmean_load\n0.5\t0:00:00\t-\tNA\n")
+    row = collect.cost_rows([str(path)], str(tmp_path))[0]
+    write_csv(tmp_path / "costs.csv", COLUMNS["costs"], [row])
+    assert (tmp_path / "costs.csv").read_text().splitlines()[1] == "quality,a_b,0.5,,"
+
+
+def test_floats_have_ten_digits_and_names_that_look_missing_stay(tmp_path):
+    write_csv(tmp_path / "study.csv", COLUMNS["study"], [{"key": "NA", "value": 1 / 3}, {"key": "b", "value": None}])
+    assert (tmp_path / "study.csv").read_text() == "key,value\nNA,0.3333333333\nb,\n"
+    assert read_metrics({"study": tmp_path / "study.csv"})["study"]["key"].tolist() == ["NA", "b"]
+
+
+def test_a_missing_table_or_column_is_named(tmp_path):
+    with pytest.raises(UserError, match="costs.csv: not found"):
+        read_metrics({"costs": tmp_path / "costs.csv"})
+    (tmp_path / "costs.csv").write_text("stage,job\n")
+    with pytest.raises(UserError, match="column seconds is missing"):
+        read_metrics({"costs": tmp_path / "costs.csv"})
+
+
+def test_published_tables_are_complete(root):
+    files = sorted((root / "resources/published").glob("*.csv"))
+    found = published.read_published(files, {"chest": "kaggle_cxr", "own": "folder"})
+    assert len(found) == 4 * 4 * 3
+    assert set(found["dataset"]) == {"chest"}
+    assert found.groupby(["sampling", "scenario"]).size().eq(12).all()
+    best = found.astype({"mean": float}).set_index(["table", "classifier", "mix"])["mean"]
+    assert best["6", "vgg16_untrained", "ddpm"] == 0.94
+    assert best["7", "custom_cnn", "pggan"] == 0.97
+    # Sums over each printed table, added up by hand.
+    assert best.groupby("table").sum().round(2).to_dict() == {"4": 11.01, "5": 11.19, "6": 11.12, "7": 11.34}
+
+
+def test_accuracy_table_shows_published_values_for_the_papers_images_only(root, metrics):
+    files = sorted((root / "resources/published").glob("*.csv"))
+    _, table, sections = tables.accuracy(metrics, published.read_published(files, tables.sources(metrics)))
+    assert [section.title for section in sections] == [
+        "Accuracy: chest, random, small",
+        "Accuracy: chest, greedy_k, small",
+    ]
+    assert sections[0].header == ["classifier", "baseline", "ddpm", "pggan"]
+    assert [cell.text for cell in sections[0].cells[1]] == [
+        "published, Table 4",
+        "0.90 ± 0.035",
+        "0.93 ± 0.011",
+        "0.92 ± 0.011",
+    ]
+    row = table.set_index(["sampling", "classifier", "mix"]).loc[("random", "custom_cnn", "ddpm")]
+    assert sections[0].cells[0][2].text == f"{row['mean']:.3f} ± {row['sd']:.3f}"
+    _, _, own = tables.accuracy(metrics, published.read_published(files, {"chest": "folder"}))
+    assert not any("published" in cell.text for section in own for line in section.cells for cell in line)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "means", "best"),
+    [
+        (["helps", "undecided"], [0.8, 0.9, 0.7], "ddpm"),
+        (["undecided", "helps"], [0.8, 0.9, 0.7], None),
+        (["hurts", "hurts"], [0.8, 0.7, 0.6], "baseline"),
+        (["hurts", "undecided"], [0.8, 0.7, 0.79], None),
+    ],
+)
+def test_only_a_distinguishable_best_value_is_bold(metrics, verdicts, means, best):
+    values = metrics["classification"]
+    values = values[(values["sampling"] == "random") & (values["classifier"] == "custom_cnn")].copy()
+    values["value"] = values["mix"].map(dict(zip(["baseline", "ddpm", "pggan"], means, strict=True)))
+    rows = metrics["comparisons"]
+    rows["verdict"] = rows["mix"].map(dict(zip(["ddpm", "pggan"], verdicts, strict=True)))
+    changed = metrics | {"classification": values, "comparisons": rows}
+    _, _, sections = tables.accuracy(changed, published.read_published([], {}))
+    styles = dict(zip(sections[0].header, [cell.style for cell in sections[0].cells[0]], strict=True))
+    assert [mix for mix, style in styles.items() if style == "bold"] == ([best] if best else [])
+
+
+def test_latex_escapes_and_markdown_bars():
+    section = render.Section("a_b", ["x|y", "n"], [["50 %", render.Cell("1 ± 2", "bold")]])
+    assert r"50 \% & \textbf{1 $\pm$ 2} \\" in section.latex()
+    assert r"\caption{a\_b.}" in section.latex()
+    assert r"| x\|y | n |" in section.markdown()
+    assert "| 50 % | **1 ± 2** |" in section.markdown()
+
+
+def test_the_summary_gives_three_verdicts_for_three_planted_effects(tmp_path):
+    plan = planted.SMALL | {
+        "mixes": {"baseline": 0.0, "good": 0.12, "bad": -0.15, "same": 0.0},
+        "runs": 5,
+        "scenarios": {"small": [400]},
+    }
+    text = summary.summary(planted.metrics(tmp_path, plan))
+    assert "custom_cnn with good: **helps**" in text
+    assert "custom_cnn with bad: **hurts**" in text
+    assert "custom_cnn with same: **undecided**" in text
+    assert "**It depends.**" in text
+    assert "below 0.0625" in text and "cannot reach 0.05" in text
+    assert len(summary.headline(planted.metrics(tmp_path / "again", TINY))) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "control", "words"),
+    [
+        (0.02, 0.01, ["above the control", "do not share that pool"]),
+        (0.01, 0.01, ["not above the control", "not a proof"]),
+        (0.0, float("nan"), ["no held-out real images", "do not share that pool"]),
+    ],
+)
+def test_the_summary_judges_copies_by_their_control(metrics, value, control, words):
+    rows = metrics["quality"]
+    copies = rows["metric"] == "copy_rate"
+    rows.loc[copies, "value"], rows.loc[copies, "control"] = value, control
+    text = summary.summary(metrics)
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.0005, "as near to the real"), (0.01, "farther from the real")])
+def test_the_summary_judges_realism_by_the_real_against_real_baseline(metrics, value, words):
+    rows = metrics["quality"]
+    rows.loc[rows["metric"] == "kid", "value"] = value
+    assert words in summary.headline(metrics)[1]
+
+
+def test_unknown_patients_are_called_so(tmp_path):
+    metrics = planted.metrics(tmp_path, TINY, patients=False)
+    assert "not patient-safe" in summary.summary(metrics)
+    _, _, sections = tables.cohorts(metrics)
+    assert sections[0].cells[0][3].text == "unknown"
+    assert sections[0].note.startswith("Not patient-safe")
+
+
+def test_a_single_run_without_a_mix_can_be_shown(tmp_path):
+    metrics = planted.metrics(tmp_path, TINY | {"runs": 1, "mixes": {"baseline": 0.0}})
+    for name, draw in figures.FIGURES.items():
+        figures.save(draw(metrics), [tmp_path / f"{name}.png"])
+    assert "no mix besides the baseline" in summary.headline(metrics)[0]
+    _, _, sections = tables.accuracy(metrics, published.read_published([], {}))
+    assert "±" not in sections[0].cells[0][1].text
+
+
+def drawn_ticks(axis):
+    """Return the tick labels that are drawn: those within the limits."""
+    low, high = axis.get_xlim()
+    found = [label for x, label in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True) if low <= x <= high]
+    return found + (axis.get_yticklabels() if axis.get_subplotspec().is_first_col() else [])
+
+
+@pytest.mark.parametrize("name", NAMES["figures"])
+def test_texts_of_a_figure_do_not_overlap_and_are_readable(metrics, name):
+    figure = figures.FIGURES[name](metrics)
+    figure.canvas.draw()
+    texts = [text for axis in figure.axes for text in [axis.xaxis.label, *axis.texts, *drawn_ticks(axis)]]
+    boxes = [(text, text.get_window_extent()) for text in texts if text.get_text().strip() and text.get_visible()]
+    assert figure.get_size_inches()[0] == pytest.approx(180 / 25.4)
+    assert min(text.get_fontsize() for text, _ in boxes) >= 7
+    clashes = [
+        (a.get_text(), b.get_text())
+        for i, (a, first) in enumerate(boxes)
+        for b, second in boxes[i + 1 :]
+        if first.overlaps(second)
+    ]
+    assert clashes == []
+
+
+def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, study, root, run_script):
+    files = {name: str(study / "metrics" / f"{name}.csv") for name in COLUMNS}
+    config = {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}}
+    folder = tmp_path / "cache" / "v1"
+    run_script("archive", {"metrics": list(files.values())}, {"folder": str(folder)}, config=config, date="2025-01-01")
+    kept = {name: str(folder / f"{name}.csv") for name in COLUMNS}
+    drawn = {}
+    for source, inputs in (("build", files), ("archive", kept)):
+        target = tmp_path / source
+        values = sorted(str(path) for path in (root / "resources/published").glob("*.csv"))
+        run_script("tables", inputs | {"published": values}, outputs(target, "tables"), source=source)
+        run_script("figures", inputs, outputs(target, "figures"), source=source)
+        words = {"summary": str(target / "summary.md"), "headline": str(target / "headline.txt")}
+        run_script("summary", inputs, words, source=source)
+        drawn[source] = {p.relative_to(target): p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    assert drawn["build"] == drawn["archive"]
+    assert len(drawn["build"]) == 4 * 3 + 3 * 2 + 2
+
+
+@pytest.fixture
+def archived(tmp_path, study):
+    folder = tmp_path / "v1"
+    config = {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}}
+    archive.write_archive(folder, [study / "metrics" / f"{name}.csv" for name in COLUMNS], config, "2025-01-01")
+    return folder
+
+
+def test_manifest_tells_what_a_reader_needs_and_no_path_of_the_machine(archived):
+    manifest = archive.verify_archive(archived)
+    assert set(manifest["files"]) == {f"{name}.csv" for name in COLUMNS} | {"config.yaml"}
+    assert (manifest["study"], manifest["date"]) == ("planted", "2025-01-01")
+    assert manifest["machine"]["cpu_count"] >= 1
+    texts = (archived / "config.yaml").read_text() + (archived / "manifest.json").read_text()
+    assert "path: images" in texts and "/home" not in texts
+
+
+def test_a_changed_or_missing_file_of_an_archive_is_refused(archived):
+    inputs = {name: archived / f"{name}.csv" for name in COLUMNS}
+    archive.read_source(inputs, "archive")
+    with open(archived / "costs.csv", "a") as stream:
+        stream.write("one,more,1,1,1\n")
+    with pytest.raises(UserError, match=r"costs.csv: SHA-256 is \w+, the archive's manifest says"):
+        archive.read_source(inputs, "archive")
+    (archived / "costs.csv").unlink()
+    with pytest.raises(UserError, match="costs.csv: missing from the archive"):
+        archive.read_source(inputs, "archive")
+    with pytest.raises(UserError, match="names no archive"):
+        archive.verify_archive(archived.parent)
+
+
+def test_only_metrics_tables_are_archived(tmp_path):
+    (tmp_path / "chest.png").write_bytes(b"")
+    with pytest.raises(UserError, match="chest.png: not one of the metrics tables"):
+        archive.write_archive(tmp_path / "v1", [tmp_path / "chest.png"], {"study": "s"}, "2025-01-01")
