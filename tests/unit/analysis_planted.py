@@ -22,7 +22,7 @@ SMALL = {
 }
 GRID = {
     "datasets": ["chest"],
-    "samplings": ["random", "greedy_k"],
+    "samplings": ["random", "greedy"],
     "scenarios": {"small": [300], "imbalanced": [80, 80, 80]},
     "classifiers": {"custom_cnn": 0.9, "vgg16_untrained": 0.86, "vgg16_pretrained": 0.93, "resnet50_pretrained": 0.94},
     "mixes": {"baseline": 0.0, "ddpm": 0.04, "pggan": -0.03},

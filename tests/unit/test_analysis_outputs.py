@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import analysis_planted as planted
 import pandas as pd
 import pytest
+import yaml
 from radsynth.analysis import archive, collect, figures, published, render, summary, tables
 from radsynth.analysis.tidy import COLUMNS, read_metrics, write_csv
 from radsynth.common.errors import UserError
@@ -171,12 +172,22 @@ def test_published_tables_are_complete(root):
     assert best.groupby("table").sum().round(2).to_dict() == {"4": 11.01, "5": 11.19, "6": 11.12, "7": 11.34}
 
 
+def test_published_values_carry_the_names_of_the_core_study(root):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    sources = {name: dataset["source"] for name, dataset in config["datasets"].items()}
+    found = published.read_published((root / "resources/published").glob("*.csv"), sources)
+    assert set(found["sampling"]) == set(config["samplings"])
+    assert set(found["scenario"]) == set(config["scenarios"])
+    assert {"baseline", "ddpm"} <= set(found["mix"]) & set(config["mixes"])
+    assert set(config["classifiers"]) <= set(found["classifier"])
+
+
 def test_accuracy_table_shows_published_values_for_the_papers_images_only(root, metrics):
     files = sorted((root / "resources/published").glob("*.csv"))
     _, table, sections = tables.accuracy(metrics, published.read_published(files, tables.sources(metrics)))
     assert [section.title for section in sections] == [
         "Accuracy: chest, random, small",
-        "Accuracy: chest, greedy_k, small",
+        "Accuracy: chest, greedy, small",
     ]
     assert sections[0].header == ["classifier", "baseline", "ddpm", "pggan"]
     assert [cell.text for cell in sections[0].cells[1]] == [
@@ -310,7 +321,7 @@ def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, study, root
         target = tmp_path / source
         values = sorted(str(path) for path in (root / "resources/published").glob("*.csv"))
         run_script("tables", inputs | {"published": values}, outputs(target, "tables"), source=source)
-        run_script("figures", inputs, outputs(target, "figures"), source=source)
+        run_script("charts", inputs, outputs(target, "figures"), source=source)
         words = {"summary": str(target / "summary.md"), "headline": str(target / "headline.txt")}
         run_script("summary", inputs, words, source=source)
         drawn[source] = {p.relative_to(target): p.read_bytes() for p in target.rglob("*") if p.is_file()}

@@ -1,5 +1,3 @@
-from datetime import date
-
 METRICS = ["study", "integrity", "cohorts", "quality", "classification", "confusion", "comparisons", "costs"]
 TABLES = ["accuracy", "quality", "cohorts", "costs"]
 FIGURES = ["accuracy_f1", "fid", "differences"]
@@ -91,11 +89,11 @@ rule charts:
         runtime=10,
     params:
         source=STUDY["paper"]["source"],
-        code=code("figures"),
+        code=code("charts"),
     message:
         "Drawing the figures"
     script:
-        "../scripts/figures.py"
+        "../scripts/charts.py"
 
 
 rule summary:
@@ -144,7 +142,6 @@ if not FROM_ARCHIVE:
             runtime=10,
         params:
             config=STUDY.config,
-            date=date.today().isoformat(),
             code=code("archive"),
         message:
             f"Archiving the metrics in {ARCHIVE}"

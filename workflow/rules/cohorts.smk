@@ -38,6 +38,7 @@ rule cohort_order:
 for scenario in SCENARIOS:
 
     rule:
+        """Take a scenario's training and test sets from the orders."""
         name:
             f"cohort_{scenario}"
         input:

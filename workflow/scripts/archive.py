@@ -3,6 +3,9 @@
 from radsynth.common.job import job
 
 with job(snakemake):
+    from datetime import date
+
     from radsynth.analysis.archive import write_archive
 
-    write_archive(snakemake.output.folder, snakemake.input.metrics, snakemake.params.config, snakemake.params.date)
+    today = date.today().isoformat()
+    write_archive(snakemake.output.folder, snakemake.input.metrics, snakemake.params.config, today)

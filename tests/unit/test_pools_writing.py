@@ -1,0 +1,160 @@
+"""Pools: files, manifests, resume after a kill, grids."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from radsynth.generators.base import Generator, TrainingSet
+from radsynth.pools.figures import choose, write_comparison, write_grid
+from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, read_pool, write_pool
+
+SAMPLER = {"name": "ddim", "steps": 5}
+
+
+class Noise(Generator):
+    """Random images; counts what it draws, and may die at an image."""
+
+    masks, die_at = False, None
+
+    def learn(self, data, run_dir, seed):
+        self.arrays = {"level": np.array([100.0])}
+
+    def draw(self, rng, condition):
+        self.drawn = getattr(self, "drawn", 0) + 1
+        if self.drawn == self.die_at:
+            raise KeyboardInterrupt
+        image = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        return (image, (image > 128).astype(np.uint8)) if self.masks else image
+
+
+def pool(folder, generator=None, size=10, **changes):
+    arguments = {"label": "NORMAL", "size": size, "seed": 4, "sampler": SAMPLER, "threads": 3} | changes
+    return write_pool(generator or Noise({}), "abc", folder / "images", folder / "manifest.csv", **arguments)
+
+
+def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
+    pool(tmp_path)
+    manifest, images = read_pool(tmp_path / "manifest.csv")
+    assert list(manifest.columns) == COLUMNS
+    assert list(manifest["file"]) == [f"images/{index:06d}.png" for index in range(10)]
+    row = manifest.iloc[3].to_dict()
+    assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
+    expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "label": "NORMAL", "seed": "4"}
+    assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5"}
+    drawn = np.concatenate([batch.images for batch in Noise({}).sample(range(10), 4)])
+    assert np.array_equal(images, drawn)
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}
+    assert len(list((tmp_path / "images").iterdir())) == 10
+
+
+def test_masks_lie_beside_their_images(tmp_path):
+    generator = Noise({})
+    generator.masks = True
+    pool(tmp_path, generator)
+    manifest, images = read_pool(tmp_path / "manifest.csv")
+    for image, file in zip(images, manifest["mask_file"], strict=True):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / file)), image > 128)
+
+
+def test_an_interrupted_pool_keeps_its_finished_images(tmp_path):
+    pool(tmp_path / "whole")
+    dying = Noise({})
+    dying.die_at = 7
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path / "parts", dying)
+    assert not (tmp_path / "parts/images").exists()
+    assert not (tmp_path / "parts/manifest.csv").exists()
+    # What a kill in the middle of a file leaves behind.
+    (tmp_path / "parts/.images.partial/000008.png.tmp").write_bytes(b"half")
+    rest = Noise({})
+    pool(tmp_path / "parts", rest)
+    assert rest.drawn == 4
+    assert read_files(tmp_path / "parts") == read_files(tmp_path / "whole")
+
+
+def read_files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("change", [{"seed": 5}, {"sampler": {"name": "ddim", "steps": 6}}, {"label": "OTHER"}])
+def test_unfinished_images_of_another_pool_are_not_taken_over(tmp_path, change):
+    dying = Noise({})
+    dying.die_at = 7
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path, dying)
+    fresh = Noise({})
+    pool(tmp_path, fresh, **change)
+    assert fresh.drawn == 10
+
+
+def test_a_smaller_pool_is_a_prefix(tmp_path):
+    dying = Noise({})
+    dying.die_at = 9
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path / "a", dying)
+    assert len(pool(tmp_path / "a", size=4)) == 4
+    pool(tmp_path / "b", size=10)
+    small, large = (read_pool(tmp_path / name / "manifest.csv")[1] for name in "ab")
+    assert np.array_equal(small, large[:4])
+    assert len(list((tmp_path / "a/images").iterdir())) == 4
+
+
+def test_a_failed_write_is_not_swallowed(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        pool(tmp_path)
+    assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_duplicates_are_counted(tmp_path, caplog):
+    pool(tmp_path)
+    files = list(pd.read_csv(tmp_path / "manifest.csv")["file"])
+    assert count_duplicates(tmp_path, files) == 0
+    for copy in (2, 5):
+        (tmp_path / files[copy]).write_bytes((tmp_path / files[0]).read_bytes())
+    assert count_duplicates(tmp_path, files) == 2
+    assert "2 of 10 images repeat" in caplog.text
+
+
+def test_model_hash_follows_the_model_and_not_its_timings(tmp_path):
+    generator = Noise({"a": 1})
+    data = TrainingSet(np.zeros((2, 8, 8), dtype=np.uint8), [{"label": "A"}] * 2)
+    generator.fit(data, tmp_path, seed=1)
+    generator.save(tmp_path / "model")
+    first = model_hash(tmp_path / "model")
+    (tmp_path / "model/metrics.jsonl").write_text("1.5 images/s")
+    (tmp_path / "model/describe.json").write_text("{}")
+    assert model_hash(tmp_path / "model") == first
+    generator.arrays["level"] += 1
+    generator.save(tmp_path / "model")
+    assert model_hash(tmp_path / "model") != first
+
+
+def test_selection_is_seeded_and_without_repeats():
+    assert np.array_equal(choose(100, 10, 1), choose(100, 10, 1))
+    assert not np.array_equal(choose(100, 10, 1), choose(100, 10, 2))
+    assert len(set(choose(100, 10, 1))) == 10
+    assert list(choose(3, 10, 1)) == [0, 1, 2]
+
+
+def test_grid_and_comparison_are_legible_files(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 32, 32), dtype=np.uint8)
+    write_grid(tmp_path / "grid.png", images, "ddpm: NORMAL", seed=1)
+    write_grid(tmp_path / "few.png", images[:3], "ddpm: NORMAL", seed=1)
+    columns = [("original", images), ("ddpm", images), ("pggan", images)]
+    paths = [tmp_path / "comparison.png", tmp_path / "comparison.pdf"]
+    write_comparison(paths, columns, "NORMAL", seed=1)
+    with Image.open(paths[0]) as picture:
+        assert picture.info["dpi"][0] == pytest.approx(300, abs=1)
+        assert picture.size[0] > 1500
+    first = paths[1].read_bytes()
+    assert first.startswith(b"%PDF")
+    write_comparison(paths, columns, "NORMAL", seed=1)
+    assert paths[1].read_bytes() == first
+    assert not list(tmp_path.glob(".*"))
