@@ -1,11 +1,10 @@
 """Checkpoints: always one whole state on disk."""
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 import torch
-
 from radsynth.generators.checkpoints import Checkpoints
 
 
@@ -60,14 +59,14 @@ def test_state_of_another_training_is_discarded(tmp_path):
 def test_death_around_the_replacement_leaves_a_whole_state(tmp_path, monkeypatch, moment):
     checkpoints = Checkpoints(tmp_path, "f")
     checkpoints.save(1, state(1))
-    replace = os.replace
+    replace = Path.replace
 
     def dying(source, target):
         if moment == "after":
             replace(source, target)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("radsynth.generators.checkpoints.os.replace", dying)
+    monkeypatch.setattr(Path, "replace", dying)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(2, state(2))
     monkeypatch.undo()

@@ -6,12 +6,18 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-
 from radsynth.common.errors import UserError
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet, count_gflop
 from radsynth.generators.denoising import augment, learning_rate
-from radsynth.generators.diffusion import clean_estimate, denoise, image_generators, loss_weights, sampling_scheduler, target
+from radsynth.generators.diffusion import (
+    clean_estimate,
+    denoise,
+    image_generators,
+    loss_weights,
+    sampling_scheduler,
+    target,
+)
 from radsynth.generators.options import resolve_options
 
 TINY = {
@@ -251,7 +257,9 @@ def test_augmentation_off_changes_nothing_and_on_stays_in_range():
     images = torch.rand(5, 1, 16, 16) * 2 - 1
     off = {f"augment_{key}": 0 for key in ("rotation", "shift", "scale", "intensity")}
     assert augment(images, off) is images
-    moved = augment(images, {"augment_rotation": 10, "augment_shift": 0.1, "augment_scale": 0.1, "augment_intensity": 0.2})
+    moved = augment(
+        images, {"augment_rotation": 10, "augment_shift": 0.1, "augment_scale": 0.1, "augment_intensity": 0.2}
+    )
     assert moved.shape == images.shape
     assert moved.abs().max() <= 1
     assert not torch.equal(moved[0], moved[1])
@@ -268,7 +276,11 @@ def test_shift_moves_by_the_stated_share(monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "size", "message"),
     [
-        ({"block_out_channels": [8, 8, 8, 8]}, 12, "options.block_out_channels: 4 levels halve the image 3 times, but 12 x 12"),
+        (
+            {"block_out_channels": [8, 8, 8, 8]},
+            12,
+            "options.block_out_channels: 4 levels .* multiple of 8, found 12 x 12",
+        ),
         ({"attention_levels": [5]}, 16, r"options.attention_levels: \[5\], expected levels from 0 to 1"),
         ({"norm_groups": 3}, 16, r"options.norm_groups: 3 does not divide \[8, 16\]"),
     ],

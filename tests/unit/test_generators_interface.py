@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-
 from radsynth.common.errors import UserError
 from radsynth.generators import options as options_module
 from radsynth.generators.base import Generator, TrainingSet

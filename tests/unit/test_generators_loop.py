@@ -6,7 +6,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-
 from radsynth.common.errors import UserError
 from radsynth.generators.backend import choose_plan
 from radsynth.generators.loop import MAX_ATTEMPTS, batch_indices, count_steps, train

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # One process imports torch; each training is a fork of it, so that a kill costs milliseconds.
-DRIVER = '''
+DRIVER = """
 import hashlib, json, os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
@@ -57,7 +57,7 @@ for number in range(rounds):
     metrics = [json.loads(line)["step"] for line in (run / "progress/metrics.jsonl").read_text().splitlines()]
     results.append({"kills": kills, "same": digest(run) == reference, "metrics": metrics})
 print(json.dumps(results))
-'''
+"""
 
 
 @pytest.fixture

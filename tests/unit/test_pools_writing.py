@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools.figures import choose, write_comparison, write_grid
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, read_pool, write_pool

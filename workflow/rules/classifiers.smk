@@ -31,6 +31,8 @@ rule train_classifier:
     params:
         classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
         mix=lambda wildcards: MIXES[wildcards.mix],
+        mix_name=lambda wildcards: wildcards.mix,
+        mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
         labels=LABELS,
         validation_fraction=STUDY["validation_fraction"],
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
@@ -48,6 +50,7 @@ rule evaluate:
     """Classify a test set of real images that neither classifier nor generator has seen."""
     input:
         model=f"{CLASSIFIER}/model.keras",
+        training=f"{CLASSIFIER}/training.json",
         test=f"{COHORT}/{{testset}}.csv",
         gates=f"{COHORT}/gates.json",
         images=f"{DATA}/images",
@@ -66,7 +69,6 @@ rule evaluate:
         runtime=60,
         gpu=1,
     params:
-        classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
         labels=LABELS,
         positive_label=STUDY["positive_label"],
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),

@@ -1,7 +1,6 @@
 """Show original and synthetic images of one label side by side (figures 5 and 6 of the core paper)."""
 
 import pandas as pd
-
 from radsynth.common.job import job
 
 with job(snakemake):

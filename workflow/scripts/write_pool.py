@@ -23,4 +23,6 @@ with job(snakemake) as log:
         threads=snakemake.threads,
     )
     count_duplicates(Path(output.manifest).parent, list(manifest["file"]))
-    write_grid(output.grid, read_pool(output.manifest)[1], f"{snakemake.wildcards.generator}: {params.label}", params.seed)
+    write_grid(
+        output.grid, read_pool(output.manifest)[1], f"{snakemake.wildcards.generator}: {params.label}", params.seed
+    )

@@ -59,7 +59,8 @@ def build_model(architecture: str, image_size: int, input_size: int, n_labels: i
     image = keras.Input((image_size, image_size, 1), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255)(image)
     if input_size != image_size:
-        x = layers.Resizing(input_size, input_size, antialias=True)(x)
+        # Not layers.Resizing: its default `training=True` reaches the layers behind it when the model is called.
+        x = keras.ops.image.resize(x, (input_size, input_size), antialias=True, data_format="channels_last")
     probabilities = find_architecture(architecture).network(x, n_labels, dropout)
     return keras.Model(image, probabilities, name=architecture)
 

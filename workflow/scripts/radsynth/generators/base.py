@@ -79,6 +79,8 @@ class Generator:
 
     # Whether one model can serve several labels, told apart by the condition.
     conditional = False
+    # Packages whose versions a model's description names.
+    libraries = ("numpy",)
 
     def __init__(self, options: Mapping[str, Any]):
         self.options = dict(options)
@@ -91,7 +93,9 @@ class Generator:
         """Learn from the data. What survives an interruption is kept below ``run_dir``."""
         raise NotImplementedError
 
-    def draw(self, rng: np.random.Generator, condition: Mapping[str, str]) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, rng: np.random.Generator, condition: Mapping[str, str]
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return one uint8 image (height, width), or an image and its mask."""
         raise NotImplementedError
 
@@ -117,7 +121,8 @@ class Generator:
         """Write what was learnt; here ``self.arrays``."""
         from safetensors.numpy import save_file
 
-        save_file({key: np.ascontiguousarray(array) for key, array in self.arrays.items()}, model_dir / "model.safetensors")
+        arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays.items()}
+        save_file(arrays, model_dir / "model.safetensors")
 
     def read(self, model_dir: Path) -> None:
         """Read what ``write`` wrote."""
@@ -166,8 +171,13 @@ class Generator:
 
     def describe(self) -> dict[str, Any]:
         """Return parameters, GFLOP per image, data hash, options, seed and versions."""
-        libraries = {"python": platform.python_version(), "numpy": version("numpy")}
-        return {"family": type(self).__name__, **self.measures(), **self.facts, "options": self.options, "versions": libraries}
+        return {
+            "family": type(self).__name__,
+            **self.measures(),
+            **self.facts,
+            "options": self.options,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in self.libraries}},
+        }
 
 
 def image_rng(seed: int, index: int) -> np.random.Generator:

@@ -46,7 +46,7 @@ class Checkpoints:
         if final.exists():
             # Only after going back to an older state: this one is then not the newest good state.
             shutil.rmtree(final)
-        os.replace(partial, final)
+        partial.replace(final)
         _sync(self.folder)
         for old in self._newest_first()[keep:]:
             shutil.rmtree(old)

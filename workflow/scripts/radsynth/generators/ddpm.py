@@ -1,12 +1,10 @@
 """Denoising diffusion probabilistic models (Ho et al. 2020) in pixel space, built on diffusers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,6 +28,8 @@ class DDPM(Generator):
 
     Saved in the layout of diffusers: ``DDPMPipeline.from_pretrained(model_dir)`` loads it (with the averaged weights).
     """
+
+    libraries = ("numpy", "torch", "diffusers")
 
     def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
         options = self.options
@@ -99,8 +99,6 @@ class DDPM(Generator):
         return {
             "parameters": sum(parameter.numel() for parameter in self.unet.parameters()),
             "gflop_per_image": count_gflop(self.options, height, width),
-            "torch": torch.__version__,
-            "diffusers": version("diffusers"),
         }
 
 
@@ -111,8 +109,8 @@ def build_unet(options: Mapping[str, Any], height: int, width: int) -> diffusers
     factor = 2 ** (levels - 1)
     if height % factor or width % factor:
         raise UserError(
-            f"options.block_out_channels: {levels} levels halve the image {levels - 1} times, but {height} x {width} px "
-            f"is not a multiple of {factor}"
+            f"options.block_out_channels: {levels} levels halve the image {levels - 1} times, expected a size that is "
+            f"a multiple of {factor}, found {height} x {width} px"
         )
     if unknown := attention - set(range(levels)):
         raise UserError(f"options.attention_levels: {sorted(unknown)}, expected levels from 0 to {levels - 1}")

@@ -29,7 +29,7 @@ def loss_weights(alphas_cumprod: torch.Tensor, prediction: str, gamma: float | N
 
 
 def target(prediction: str, clean: torch.Tensor, noise: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
-    """Return what the network is to predict: the noise, or v = sqrt(abar) noise - sqrt(1 - abar) clean (Salimans & Ho 2022)."""
+    """Return what the network predicts: noise, or v = sqrt(abar) noise - sqrt(1 - abar) clean (Salimans & Ho 2022)."""
     return noise if prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * clean
 
 
@@ -51,7 +51,9 @@ def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) ->
     """
     steps = sampler["steps"] or config["num_train_timesteps"]
     if steps > config["num_train_timesteps"]:
-        raise UserError(f"sampler.steps: {steps}, expected at most the model's {config['num_train_timesteps']} timesteps")
+        raise UserError(
+            f"sampler.steps: {steps}, expected at most the model's {config['num_train_timesteps']} timesteps"
+        )
     # The clean images are clipped before they reach the scheduler.
     changes = {"prediction_type": "sample", "clip_sample": False, "timestep_spacing": "trailing"}
     if sampler["name"] == "ancestral":

@@ -138,8 +138,8 @@ def train(
                 if streak.item() >= options["max_nonfinite_steps"]:
                     if attempt + 1 >= MAX_ATTEMPTS:
                         raise UserError(
-                            f"training diverged at step {step} in {MAX_ATTEMPTS} attempts; expected finite losses: lower "
-                            "options.learning_rate or set options.precision to fp32"
+                            f"training diverged at step {step} in {MAX_ATTEMPTS} attempts, expected finite gradients: "
+                            "lower options.learning_rate or set options.precision to fp32"
                         )
                     again = attempt + 1
                     log.warning("%d non-finite steps in a row at step %d: going back", streak.item(), step)

@@ -1,15 +1,20 @@
 """Training metrics: averaged on the device, flushed every few steps, kept in metrics.jsonl, drawn as training.png."""
 
 import json
-import os
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from radsynth.common.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     import torch
 
 # By name, the sum of the values and their number, or one such pair per bin: two tensors of equal shape.
 Measured = dict[str, tuple["torch.Tensor", "torch.Tensor"]]
+
+# Bounds of the bins of signal-to-noise ratio in which diffusion losses are averaged.
+SNR_EDGES = [0.01, 0.1, 1.0, 10.0, 100.0]
 
 
 class Window:
@@ -47,9 +52,7 @@ class MetricsLog:
     def truncate(self, step: int) -> None:
         """Drop what was written after ``step``, when training goes on from there."""
         rows = [row for row in self.rows() if row["step"] <= step]
-        temporary = self.path.with_suffix(".partial")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one row."""
@@ -76,21 +79,22 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 def plot_training(rows: list[dict[str, Any]], path: str | Path, title: str = "") -> None:
     """Draw loss, loss per bin, gradient norm, learning rate and speed against the step."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     panels = [
         ("loss", "loss"),
-        ("loss_per_snr", "loss by signal-to-noise ratio"),
+        ("loss_per_snr", "unweighted loss"),
         ("gradient_norm", "gradient norm"),
         ("learning_rate", "learning rate"),
         ("images_per_s", "images / s"),
     ]
     panels = [(key, name) for key, name in panels if any(row.get(key) is not None for row in rows)]
-    figure = Figure(figsize=(4 * max(len(panels), 1), 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 2.6 * max(-(-len(panels) // 2), 1)), layout="constrained")
     if not panels:
         figure.text(0.5, 0.5, "This family was not trained step by step: no training curve.", ha="center", va="center")
     steps = [row["step"] for row in rows]
     for position, (key, name) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), position + 1)
+        axes = figure.add_subplot(-(-len(panels) // 2), 2, position + 1)
         values = [row.get(key) for row in rows]
         if isinstance(values[-1], list):
             _plot_bins(axes, steps, values)
@@ -98,22 +102,24 @@ def plot_training(rows: list[dict[str, Any]], path: str | Path, title: str = "")
             axes.plot(steps, [float("nan") if value is None else value for value in values], color="#0072B2", lw=1.2)
         if key.startswith("loss") or key == "gradient_norm":
             axes.set_yscale("log")
-        axes.set(xlabel="step", title=name)
-        axes.grid(alpha=0.3)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel="step", ylabel=name)
+        axes.grid(alpha=0.3, which="both")
     figure.suptitle(title)
-    temporary = Path(path).with_name(f".{Path(path).name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, path)
-
-
-SNR_EDGES = [0.01, 0.1, 1.0, 10.0, 100.0]
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def _plot_bins(axes: Any, steps: list[int], values: list[list[float | None]]) -> None:
     from matplotlib import colormaps
 
-    names = [f"< {SNR_EDGES[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(SNR_EDGES, SNR_EDGES[1:], strict=False)), f"> {SNR_EDGES[-1]:g}"]
+    between = [f"{low:g} to {high:g}" for low, high in pairwise(SNR_EDGES)]
+    names = [f"< {SNR_EDGES[0]:g}", *between, f"> {SNR_EDGES[-1]:g}"]
     for bin_, name in enumerate(names):
         line = [float("nan") if row is None or row[bin_] is None else row[bin_] for row in values]
         axes.plot(steps, line, lw=1.2, label=name, color=colormaps["viridis"](bin_ / len(names)))
-    axes.legend(fontsize=7, title="SNR", title_fontsize=7, ncols=2)
+    axes.legend(
+        fontsize=7, title="signal-to-noise\nratio", title_fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5)
+    )

@@ -1,12 +1,12 @@
 """Grids to look at: generated images beside their nearest training images and beside real ones."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radsynth.common.files import atomic_path
 from radsynth.common.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -32,23 +32,20 @@ def nearest(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return reference[distances.argmin(axis=1)]
 
 
-def write_sheets(path: str | Path, sheets: Sequence[tuple[str, np.ndarray]], title: str = "", dpi: int = 150) -> None:
+def write_sheets(path: str | Path, sheets: Sequence[tuple[str, np.ndarray]]) -> None:
     """Write captioned rows of images, one below the other, as a PNG; each sheet is uint8 (height, width)."""
     from matplotlib.figure import Figure
 
     width = 8.0
     heights = [width * sheet.shape[0] / sheet.shape[1] for _, sheet in sheets]
-    figure = Figure(figsize=(width, sum(heights) + 0.3 * len(sheets) + 0.4 * bool(title)), layout="constrained")
+    figure = Figure(figsize=(width, sum(heights) + 0.3 * len(sheets)), layout="constrained")
     axes = figure.subplots(len(sheets), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, (caption, sheet) in zip(axes, sheets, strict=True):
         axis.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_title(caption, fontsize=9, loc="left")
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=11)
-    temporary = Path(path).with_name(f".{Path(path).name}")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(temporary, dpi=dpi, format="png")
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def write_preview(generator: "Generator", data: "TrainingSet", path: str | Path, seed: int, count: int = 10) -> None:

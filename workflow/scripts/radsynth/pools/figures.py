@@ -1,14 +1,14 @@
 """Grids of images: one pool, or original and synthetic images side by side."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from radsynth.common.files import atomic_path
 from radsynth.common.seeds import derive_seed
-from radsynth.generators.previews import montage
+from radsynth.generators.previews import montage, write_sheets
 
 
 def choose(n: int, count: int, seed: int) -> np.ndarray:
@@ -20,12 +20,7 @@ def write_grid(path: str | Path, images: np.ndarray, caption: str, seed: int, ro
     """Write a seeded selection of a pool, uint8 (n, height, width), as a PNG with a caption."""
     chosen = images[choose(len(images), rows * columns, derive_seed(seed, "grid"))]
     sheet = montage(chosen, min(columns, len(chosen)))
-    width = 8.0
-    figure = Figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1] + 0.4), layout="constrained")
-    axes = figure.add_subplot()
-    _show(axes, sheet)
-    axes.set_title(f"{caption} ({len(chosen)} of {len(images)} images)", fontsize=10, loc="left")
-    _save(figure, Path(path), dpi=150)
+    write_sheets(path, [(f"{caption} ({len(chosen)} of {len(images)} images)", sheet)])
 
 
 def write_comparison(
@@ -38,7 +33,7 @@ def write_comparison(
 ) -> None:
     """Write blocks of images side by side, one block per (name, images uint8 (n, height, width)).
 
-    Each block shows ``rows`` x ``across`` images of a seeded selection. Written once per path, in the format of its suffix.
+    Each block shows ``rows`` x ``across`` images of a seeded selection. Written once per path, in its suffix's format.
     """
     width = 0.85 * across * len(columns) + 0.2 * (len(columns) - 1)
     figure = Figure(figsize=(width, 0.85 * rows + 0.6), layout="constrained")
@@ -46,22 +41,12 @@ def write_comparison(
     axes = figure.subplots(1, len(columns), squeeze=False)[0]
     for axis, (name, images) in zip(axes, columns, strict=True):
         chosen = images[choose(len(images), rows * across, derive_seed(seed, "comparison"))]
-        _show(axis, montage(chosen, across))
+        axis.imshow(montage(chosen, across), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_axis_off()
         axis.set_title(f"{name} (n = {len(images):,})", fontsize=9)
     figure.suptitle(title, fontsize=10)
     for path in paths:
-        _save(figure, Path(path), dpi=300)
-
-
-def _show(axes, sheet: np.ndarray) -> None:
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_axis_off()
-
-
-def _save(figure: Figure, path: Path, dpi: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = path.suffix.removeprefix(".")
-    unfinished = path.with_name(f".{path.name}")
-    # Without a date, so that the same images give the same file.
-    figure.savefig(unfinished, dpi=dpi, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
-    os.replace(unfinished, path)
+        # Without a date, so that the same images give the same file.
+        metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else None
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=300, metadata=metadata)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -67,7 +66,9 @@ def write_pool(
             pending: list[Future[None]] = []
             for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
                 masks = [None] * len(batch.images) if batch.masks is None else batch.masks
-                pending += map(lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks)
+                pending += map(
+                    lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks
+                )
                 progress.update(len(batch.images))
             for future in pending:
                 future.result()
@@ -86,11 +87,15 @@ def _claim(partial: Path, fingerprint: str) -> None:
 
 def _write_png(folder: Path, index: int, image: np.ndarray, mask: np.ndarray | None) -> None:
     """Write the mask, then the image, each whole or not at all: an image that is there has its mask."""
-    parts = [(f"{index:06d}.png", image)] if mask is None else [(f"masks/{index:06d}.png", mask), (f"{index:06d}.png", image)]
+    parts = (
+        [(f"{index:06d}.png", image)]
+        if mask is None
+        else [(f"masks/{index:06d}.png", mask), (f"{index:06d}.png", image)]
+    )
     for name, pixels in parts:
         unfinished = folder / f"{name}.tmp"
         Image.fromarray(pixels).save(unfinished, format="png")
-        os.replace(unfinished, folder / name)
+        unfinished.replace(folder / name)
 
 
 def _row_facts(
@@ -106,7 +111,9 @@ def _row_facts(
     }
 
 
-def _publish(partial: Path, images_dir: Path, manifest_csv: str | Path, size: int, facts: dict[str, Any]) -> pd.DataFrame:
+def _publish(
+    partial: Path, images_dir: Path, manifest_csv: str | Path, size: int, facts: Mapping[str, Any]
+) -> pd.DataFrame:
     """Move the finished images into place and write their manifest."""
     for file in [*partial.glob("*.png"), *partial.glob("masks/*.png")]:
         if int(file.stem) >= size:
@@ -116,7 +123,7 @@ def _publish(partial: Path, images_dir: Path, manifest_csv: str | Path, size: in
     if not with_masks:
         (partial / "masks").rmdir()
     shutil.rmtree(images_dir, ignore_errors=True)
-    os.replace(partial, images_dir)
+    partial.replace(images_dir)
     folder = images_dir.name
     rows = [
         {

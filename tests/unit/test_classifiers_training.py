@@ -1,0 +1,179 @@
+"""Networks and their training: parameter counts, determinism, and floors on phantoms."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from radsynth.classifiers.evaluation import evaluate, predictions_table
+from radsynth.common.errors import UserError
+from radsynth.data.phantom import render
+
+CLASSIFIER = {
+    "architecture": "custom_cnn",
+    "input_size": 32,
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
+    "dropout": 0.5,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def backend():
+    from radsynth.classifiers.backend import prepare
+
+    return prepare(threads=2)
+
+
+def phantoms(count: int, first_patient: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return phantoms of 32 px, one per patient, every other one with a lesion."""
+    patients = range(first_patient, first_patient + count)
+    images = np.stack([render(patient, patient + 10**6, 32, bool(patient % 2))[0] for patient in patients])
+    return images, np.arange(first_patient, first_patient + count) % 2
+
+
+def easy(count: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """Return noise of which the second label's is darker."""
+    targets = np.arange(count) % 2
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32), dtype=np.uint8)
+    return images // (1 + targets[:, None, None].astype(np.uint8)), targets
+
+
+def fit(classifier, images, targets, seed=1):
+    from radsynth.classifiers.training import train
+
+    return train(classifier, images, targets, (images[:4], targets[:4]), 2, seed)
+
+
+def auc(model, images, targets):
+    import pandas as pd
+    from radsynth.classifiers.training import predict
+
+    labels = ["NORMAL", "PNEUMONIA"]
+    test = pd.DataFrame({"image_id": range(len(targets)), "label": np.array(labels)[targets], "patient_id": ""})
+    return evaluate(predictions_table(test, predict(model, images), labels), labels, "PNEUMONIA")["metrics"]["roc_auc"]
+
+
+def test_custom_cnn_has_the_parameters_of_the_paper():
+    from radsynth.classifiers.architectures import build_model, count_parameters
+
+    counts = count_parameters(build_model("custom_cnn", 128, 128, 2, 0.5))
+    assert counts == {"parameters": 17_183_234, "trainable_parameters": 17_183_234 - 896}
+
+
+def test_the_model_reads_prepared_images_and_resizes_them_to_its_input(tmp_path):
+    import keras
+    from radsynth.classifiers.architectures import build_model, count_parameters
+
+    small, resized = build_model("custom_cnn", 32, 32, 3, 0.5), build_model("custom_cnn", 48, 32, 3, 0.5)
+    assert resized.input_shape == (None, 48, 48, 1)
+    assert count_parameters(small) == count_parameters(resized)
+    resized.set_weights(small.get_weights())
+    images = np.full((2, 48, 48, 1), 200, np.uint8)
+    probabilities = np.asarray(resized(images))
+    np.testing.assert_allclose(probabilities, np.asarray(small(images[:, :32, :32])), atol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    resized.save(tmp_path / "model.keras")
+    assert np.array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), probabilities)
+
+
+def test_an_unknown_architecture_is_refused():
+    from radsynth.classifiers.architectures import find_architecture
+
+    with pytest.raises(UserError, match="architecture lenet, expected one of custom_cnn"):
+        find_architecture("lenet")
+
+
+def test_each_epoch_visits_every_image_once_in_a_new_order():
+    from radsynth.classifiers.training import batches
+
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1)
+    stream = batches(images, np.arange(10), 4, seed=0)
+    epochs = [[next(stream) for _ in range(3)] for _ in range(2)]
+    orders = [np.concatenate([targets for _, targets in epoch]).tolist() for epoch in epochs]
+    assert [len(targets) for _, targets in epochs[0]] == [4, 4, 2]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
+    assert orders[0] != orders[1]
+    assert all((batch[:, 0, 0] == targets).all() for epoch in epochs for batch, targets in epoch)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(tmp_path):
+    import keras
+    from radsynth.classifiers.training import predict
+
+    images, targets = easy()
+    first, history = fit(CLASSIFIER, images, targets, seed=2**62)
+    second, again = fit(CLASSIFIER, images, targets, seed=2**62)
+    third, _ = fit(CLASSIFIER, images, targets, seed=3)
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+    assert history.drop(columns="seconds").equals(again.drop(columns="seconds"))
+    assert list(history) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert not np.array_equal(first.get_weights()[0], third.get_weights()[0])
+    first.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(predict(loaded, images), predict(first, images))
+
+
+def test_a_mix_starts_from_the_weights_of_the_baseline():
+    images, targets = easy()
+    still = {**CLASSIFIER, "epochs": 1, "learning_rate": 1e-12}
+    baseline, mix = fit(still, images[:12], targets[:12])[0], fit(still, images, targets)[0]
+    for a, b in zip(baseline.trainable_weights, mix.trainable_weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-9)
+
+
+def test_a_loss_that_is_no_number_stops_the_job():
+    with pytest.raises(UserError, match="learning_rate"):
+        fit({**CLASSIFIER, "learning_rate": 1e30}, *easy())
+
+
+def test_shuffled_labels_teach_nothing_that_labels_of_phantoms_do():
+    images, targets = phantoms(200, 0)
+    test_images, test_targets = phantoms(300, 10_000)
+    shuffled = np.random.default_rng(0).permutation(targets)
+    learned = auc(fit({**CLASSIFIER, "epochs": 13, "dropout": 0.2}, images, targets)[0], test_images, test_targets)
+    nothing = auc(fit({**CLASSIFIER, "epochs": 3}, images, shuffled)[0], test_images, test_targets)
+    # A ranking that knows nothing: standard deviation sqrt((n + 1) / (3 n^2)) with n = 300, half of them positive.
+    assert nothing == pytest.approx(0.5, abs=4 * (301 / (3 * 300**2)) ** 0.5)
+    assert learned > 0.75
+
+
+@pytest.mark.slow
+def test_baseline_of_real_chest_radiographs(shared_data):
+    from PIL import Image
+
+    def load(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+        files = [
+            file
+            for label in ("NORMAL", "PNEUMONIA")
+            for file in sorted((shared_data / "kermany_cxr_224" / split / label).glob("*.jpeg"))[:count]
+        ]
+        images = [
+            np.asarray(Image.open(file).convert("L").resize((64, 64), Image.Resampling.BICUBIC)) for file in files
+        ]
+        return np.stack(images), np.repeat([0, 1], count)
+
+    model, _ = fit({**CLASSIFIER, "input_size": 64, "epochs": 10, "dropout": 0.2}, *load("train", 100))
+    assert auc(model, *load("test", 150)) > 0.8
+
+
+TORCH = """
+import numpy as np
+from radsynth.classifiers.backend import prepare
+assert prepare(1)["backend"] == "torch"
+from radsynth.classifiers.training import predict, train
+import sys
+assert "tensorflow" not in sys.modules
+rng = np.random.default_rng(0)
+images, targets = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8), np.arange(20) % 2
+classifier = dict(architecture="custom_cnn", input_size=24, epochs=2, batch_size=8, learning_rate=1e-3, dropout=0.5)
+results = [predict(train(classifier, images, targets, (images, targets), 2, 5)[0], images) for _ in range(2)]
+assert np.array_equal(*results) and np.allclose(results[0].sum(axis=1), 1)
+"""
+
+
+def test_the_torch_backend_trains_deterministically_and_without_tensorflow(root):
+    environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(root / "workflow" / "scripts")}
+    subprocess.run([sys.executable, "-c", TORCH], env=environment, check=True, timeout=120)
