@@ -250,6 +250,7 @@ def test_the_summary_gives_three_verdicts_for_three_planted_effects(tmp_path):
     ("value", "control", "words"),
     [
         (0.02, 0.01, ["above the control", "do not share that pool"]),
+        (0.012, 0.01, ["not above the control", "not a proof"]),
         (0.01, 0.01, ["not above the control", "not a proof"]),
         (0.0, float("nan"), ["no held-out real images", "do not share that pool"]),
     ],
@@ -260,6 +261,12 @@ def test_the_summary_judges_copies_by_their_control(metrics, value, control, wor
     rows.loc[copies, "value"], rows.loc[copies, "control"] = value, control
     text = summary.summary(metrics)
     assert all(word in text for word in words)
+
+
+def test_one_exact_copy_is_one_too_many(metrics):
+    rows = metrics["quality"]
+    rows.loc[rows["metric"] == "exact_copy_rate", ["value", "control"]] = [0.0005, 0]
+    assert "do not share that pool" in summary.summary(metrics)
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.0005, "as near to the real"), (0.01, "farther from the real")])

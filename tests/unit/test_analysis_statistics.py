@@ -7,7 +7,7 @@ import analysis_planted as planted
 import numpy as np
 import pytest
 from radsynth.analysis.collect import Evaluation
-from radsynth.analysis.statistics import compare, interval, resampled_metrics, sign_flip
+from radsynth.analysis.statistics import compare, excess_p_value, interval, resampled_metrics, sign_flip
 from radsynth.common.errors import UserError
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
@@ -176,3 +176,9 @@ def test_without_noise_from_patients_the_interval_is_that_of_the_paired_t_test()
     expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (low + high) / 2 == pytest.approx(1, abs=0.01)
     assert high - low == pytest.approx(expected.high - expected.low, rel=0.035)
+
+
+def test_excess_over_the_control_by_hand():
+    """Two of two against none of two: one of the six ways to choose two of four images."""
+    assert excess_p_value(1.0, 2, 0.0, 2) == pytest.approx(1 / 6)
+    assert excess_p_value(0.0, 2, 1.0, 2) == 1

@@ -92,6 +92,13 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(test.pvalue), floor
 
 
+def excess_p_value(share: float, n: float, control: float, n_control: float) -> float:
+    """Return the one-sided p-value of Fisher's exact test that ``share`` of n lies above ``control`` of n_control."""
+    hits, control_hits = round(share * n), round(control * n_control)
+    table = [[hits, n - hits], [control_hits, n_control - control_hits]]
+    return float(stats.fisher_exact(table, alternative="greater").pvalue)
+
+
 def interval(differences: np.ndarray, shifts: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % interval of the mean of paired differences, from resampled runs and resampled patients.
 

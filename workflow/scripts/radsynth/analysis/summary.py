@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from radsynth.analysis.statistics import excess_p_value
 from radsynth.analysis.tidy import COHORT, Metrics
 
 VERDICTS = ("helps", "hurts", "undecided")
@@ -95,9 +96,12 @@ def _copying(metrics: Metrics) -> list[tuple[bool, str]]:
         if np.isnan(row["control"]):
             found.append((True, f"{text}; no held-out real images to compare with"))
             continue
-        above = row["value"] > row["control"]
+        p = excess_p_value(row["value"], row["n_synthetic"], row["control"], row["n_control"])
+        # A single image with a training image's pixels is one too many; near-copies occur among real images, too.
+        above = row["value"] > 0 if row["metric"] == "exact_copy_rate" else p < 0.05
         control = f"{percent(row['control'])} of {row['n_control']:.0f} held-out real images"
-        found.append((above, f"{text}, {control}: {'above' if above else 'not above'} the control"))
+        verdict = f"{'above' if above else 'not above'} the control (Fisher's exact test, p = {p:.2g})"
+        found.append((above, f"{text}, {control}: {verdict}"))
     return found
 
 

@@ -141,9 +141,9 @@ def quality(metrics: Metrics) -> Table:
         note += "".join(f" † {remark}." for remark in sorted(set(rows["note"]) - {""}))
         sections.append(_section(f"Distances: {', '.join(cohort)}", rows[is_distance], DISTANCES, note, 5))
         note = (
-            "Copy rate: share of synthetic images nearer to a training image than all but a few training images are "
-            "to each other. Exact copies: the same pixels. Duplicates: the same pixels within the pool. The same "
-            "shares of held-out real images are the control."
+            "Copy rate: share of images whose distance to the nearest training image, relative to the mean distance to "
+            "the 50 nearest, is as small as that of the nearest 1 % of held-out real images. Exact copies: the same "
+            "pixels. Duplicates: the same pixels within the pool. Other held-out real images are the control."
         )
         sections.append(_section(f"Copies: {', '.join(cohort)}", rows[~is_distance], COPIES, note, 4))
     return "Image quality", table, sections
