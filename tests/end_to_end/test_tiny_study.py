@@ -64,7 +64,9 @@ def test_the_tiny_study_from_images_to_words(checkout, snakemake, tmp_path):
     assert len(held_out) == 2 and held_out[0] == held_out[1], "run 1 of every mix shares its validation images"
     quality = json.loads((results / "quality/phantom/greedy/small/ddpm/NORMAL.json").read_text())
     assert {row["metric"] for row in quality["metrics"]} == {"fid", "kid"}
-    assert (results / "summary.md").read_text().strip() and len((results / "headline.txt").read_text().splitlines()) == 3
+    assert (results / "summary.md").read_text().strip() and len(
+        (results / "headline.txt").read_text().splitlines()
+    ) == 3
     assert not list(results.glob("classifiers/**/model.keras")), "trained classifiers are temporary"
 
     second = snakemake(checkout, *command)
@@ -79,7 +81,10 @@ def test_the_tiny_study_from_images_to_words(checkout, snakemake, tmp_path):
     assert files_below(again / "results/tiny/tables") == files_below(results / "tables")
     for folder in ("tables", "figures"):
         names = files_below(results / folder)
-        assert names and filecmp.cmpfiles(results / folder, again / "results/tiny" / folder, names, shallow=False)[0] == names
+        assert (
+            names
+            and filecmp.cmpfiles(results / folder, again / "results/tiny" / folder, names, shallow=False)[0] == names
+        )
     assert not (again / "results/tiny/data").exists() and not (again / "results/tiny/generators").exists()
 
 

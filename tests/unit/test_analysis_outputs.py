@@ -265,7 +265,8 @@ def test_the_summary_judges_copies_by_their_control(metrics, value, control, wor
 
 def test_one_exact_copy_is_one_too_many(metrics):
     rows = metrics["quality"]
-    rows.loc[rows["metric"] == "exact_copy_rate", ["value", "control"]] = [0.0005, 0]
+    copies = rows["metric"] == "copy_rate"
+    rows.loc[copies, "metric"], rows.loc[copies, "value"], rows.loc[copies, "control"] = "exact_copy_rate", 0.0005, 0
     assert "do not share that pool" in summary.summary(metrics)
 
 

@@ -1,17 +1,3 @@
-METRICS = ["study", "integrity", "cohorts", "quality", "classification", "confusion", "comparisons", "costs"]
-TABLES = ["accuracy", "quality", "cohorts", "costs"]
-FIGURES = ["accuracy_f1", "fid", "differences"]
-ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
-NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
-
-
-def reported(path, name, subcategory):
-    """Return a result as it stands in the report, with the caption of its name."""
-    return report(
-        path, caption=f"../report/{name}.rst", category="5 Results", subcategory=subcategory, labels={"shows": name}
-    )
-
-
 rule metrics:
     """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
     input:
@@ -34,7 +20,7 @@ rule metrics:
         mem_mb=memory(4000),
         runtime=60,
     params:
-        results=R,
+        results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
         code=code("metrics"),
     message:

@@ -1,9 +1,3 @@
-def order_features(wildcards):
-    """Return the features that a sampling measures distances in, if it does."""
-    extractor = SAMPLINGS[wildcards.sampling].get("extractor")
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
-
-
 rule cohort_order:
     """Put the images of a class into the order in which a sampling takes them."""
     input:

@@ -29,6 +29,9 @@ RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
+# Sources that can fetch their images, given the credentials that their publisher asks for.
+DOWNLOADABLE = {"kaggle_cxr", "kaggle_pneumonia", "medmnist"}
+
 # Paths, written once. {{...}} are wildcards.
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
@@ -100,93 +103,49 @@ def pool_path(wildcards, generator, label, file):
     )
 
 
-def every(pattern, **names):
-    """Return the pattern for every combination of dataset, sampling and the names given."""
-    return expand(pattern, dataset=DATASETS, sampling=SAMPLINGS, **names)
+# What rules read, where that depends on the configuration.
 
 
-def per_pool(pattern):
-    """Return the pattern for the scenario, generator and label of every pool."""
-    return [
-        path
-        for generator, label in product(GENERATORS, LABELS)
-        for path in every(pattern, scenario=trained_scenario(generator), generator=generator, label=label)
-    ]
+def raw_inputs(wildcards):
+    """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
+    dataset = DATASETS[wildcards.dataset]
+    if dataset["source"] in DOWNLOADABLE:
+        return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
+    path = Path(dataset["path"])
+    return sorted(str(folder) for folder in path.glob("**/") if folder != path) if path.is_dir() else []
 
 
-def per_model(pattern):
-    """Return the pattern for the scenario, generator and unit of every model."""
-    return [
-        path
-        for generator in GENERATORS
-        for path in every(
-            pattern, scenario=trained_scenario(generator), generator=generator, unit=STUDY.units(generator)
-        )
-    ]
+def weights_of(wildcards):
+    """Return the weights file that an extractor needs, if any."""
+    file = EXTRACTORS[wildcards.extractor].needs_weights
+    return f"resources/weights/{file}" if file else []
 
 
-def per_classifier(pattern):
-    """Return the pattern for every run of every classifier, with the test sets of its scenario if it has any."""
-    return [
-        path
-        for scenario in SCENARIOS
-        for path in every(
-            pattern,
-            scenario=scenario,
-            mix=MIXES,
-            classifier=CLASSIFIERS,
-            run=RUNS,
-            testset=STUDY.test_sets(scenario),
-        )
-    ]
+def reference_of(wildcards):
+    """Return the features of the real images for an extractor that is fitted to them."""
+    if not EXTRACTORS[wildcards.extractor].fitted:
+        return []
+    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=wildcards.extractor)
 
 
-# What the target rules ask for.
+def extractor_code(wildcards):
+    return code("features", EXTRACTORS[wildcards.extractor].module)
 
 
-def data_targets():
-    return expand(f"{DATA}/integrity.md", dataset=DATASETS)
+def order_features(wildcards):
+    """Return the features that a sampling measures distances in, if it does."""
+    extractor = SAMPLINGS[wildcards.sampling].get("extractor")
+    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
 
 
-def cohort_targets():
-    return every(f"{COHORT}/gates.json", scenario=SCENARIOS) + every(f"{COHORT}/summary.json", scenario=SCENARIOS)
+def model_of(wildcards):
+    """Return the model that makes the images of a label."""
+    unit = STUDY.unit(wildcards.generator, wildcards.label)
+    return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
 
 
-def generator_targets():
-    return per_model(f"{MODEL}/model")
-
-
-def pool_targets():
-    return per_pool(f"{POOL}/manifest.csv")
-
-
-def picture_targets():
-    scenarios = STUDY.generator_scenarios()
-    pattern = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png"
-    return per_pool(f"{POOL}/grid.png") + every(pattern, scenario=scenarios, label=LABELS)
-
-
-def quality_targets():
-    return per_pool(QUALITY)
-
-
-def evaluation_targets():
-    return per_classifier(f"{CLASSIFIER}/{{testset}}.json")
-
-
-def cost_targets():
-    """Return the benchmark files of the jobs that cost something."""
-    return [
-        *per_model(f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"),
-        *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
-        *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
-        *per_classifier(
-            f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
-        ),
-    ]
-
-
-def analysis_targets():
-    tables = expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "md", "tex"])
-    charts = expand(f"{R}/figures/{{figure}}.{{format}}", figure=FIGURES, format=["pdf", "png"])
-    return [f"{R}/summary.md", *tables, *charts]
+def reported(path, name, subcategory):
+    """Return a result as it stands in the report, with the caption of its name."""
+    return report(
+        path, caption=f"../report/{name}.rst", category="5 Results", subcategory=subcategory, labels={"shows": name}
+    )

@@ -1,16 +1,3 @@
-# Sources that can fetch their images, given the credentials that their publisher asks for.
-DOWNLOADABLE = {"kaggle_cxr", "kaggle_pneumonia", "medmnist"}
-
-
-def raw_inputs(wildcards):
-    """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
-    dataset = DATASETS[wildcards.dataset]
-    if dataset["source"] in DOWNLOADABLE:
-        return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
-    path = Path(dataset["path"])
-    return sorted(str(folder) for folder in path.glob("**/") if folder != path) if path.is_dir() else []
-
-
 localrules:
     download,
     weights,

@@ -1,20 +1,3 @@
-def weights_of(wildcards):
-    """Return the weights file that an extractor needs, if any."""
-    file = EXTRACTORS[wildcards.extractor].needs_weights
-    return f"resources/weights/{file}" if file else []
-
-
-def reference_of(wildcards):
-    """Return the features of the real images for an extractor that is fitted to them."""
-    if not EXTRACTORS[wildcards.extractor].fitted:
-        return []
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=wildcards.extractor)
-
-
-def extractor_code(wildcards):
-    return code("features", EXTRACTORS[wildcards.extractor].module)
-
-
 rule features_real:
     """Compute an extractor's features of all real images of a dataset."""
     input:

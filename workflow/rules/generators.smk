@@ -26,6 +26,7 @@ rule train_generator:
         f"{LOGS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
     benchmark:
         f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
+    retries: 2
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -33,7 +34,6 @@ rule train_generator:
         mem_mb=memory(16000),
         runtime=1440,
         gpu=1,
-    retries: 2
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         options=lambda wildcards: GENERATORS[wildcards.generator]["options"],

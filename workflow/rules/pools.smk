@@ -1,9 +1,3 @@
-def model_of(wildcards):
-    """Return the model that makes the images of a label."""
-    unit = STUDY.unit(wildcards.generator, wildcards.label)
-    return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
-
-
 rule write_pool:
     """Draw a generator's images of one label."""
     input:
@@ -22,6 +16,7 @@ rule write_pool:
         f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
     benchmark:
         f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    retries: 2
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -29,7 +24,6 @@ rule write_pool:
         mem_mb=memory(8000),
         runtime=720,
         gpu=1,
-    retries: 2
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],

@@ -51,7 +51,7 @@ def lease_gpus(
     while True:
         held, files = [], ExitStack()
         for gpu in gpus:
-            stream = files.enter_context(open(lock_dir / f"{gpu}.lock", "w"))
+            stream = files.enter_context((lock_dir / f"{gpu}.lock").open("w"))
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

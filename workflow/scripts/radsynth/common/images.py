@@ -28,7 +28,7 @@ def read_gray(path: str | Path) -> np.ndarray:
 
 
 def read_gray_stack(root: str | Path, files: Iterable[str]) -> np.ndarray:
-    """Return the images ``root/file`` as uint8 (n, height, width); UserError if their sizes differ or there are none."""
+    """Return the images ``root/file`` as uint8 (n, height, width); UserError if there are none or sizes differ."""
     paths = [Path(root) / file for file in files]
     if not paths:
         raise UserError(f"{root}: an image set without images")

@@ -43,8 +43,12 @@ class Study:
         for name, generator in config["generators"].items():
             where = f"generators.{name}"
             generator.setdefault("train_on", first_scenario)
-            generator["options"] = resolve_options(generator["family"], generator["preset"], generator["options"], where)
-            generator["sampler"] = resolve_sampler(generator["family"], generator["preset"], generator["sampler"], where)
+            generator["options"] = resolve_options(
+                generator["family"], generator["preset"], generator["options"], where
+            )
+            generator["sampler"] = resolve_sampler(
+                generator["family"], generator["preset"], generator["sampler"], where
+            )
         if "mixes" not in config:
             config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
                 name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
@@ -111,7 +115,9 @@ class Study:
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
-                    raise UserError(f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(EXTRACTORS)}")
+                    raise UserError(
+                        f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(EXTRACTORS)}"
+                    )
                 self._expect(sampling["extractor"], EXTRACTORS, f"samplings.{name}.extractor")
             elif "extractor" in sampling:
                 raise UserError(f"samplings.{name}.extractor: {sampling['method']} sampling uses no extractor")
@@ -203,6 +209,8 @@ class Study:
             "pool_size": config["pool_size"],
             "runs": config["runs"],
             "validation_fraction": config["validation_fraction"],
-            "generators": "; ".join(f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()),
+            "generators": "; ".join(
+                f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
+            ),
             "datasets": "; ".join(f"{name}: {d['source']}" for name, d in config["datasets"].items()),
         }

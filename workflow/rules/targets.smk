@@ -1,0 +1,97 @@
+METRICS = ["study", "integrity", "cohorts", "quality", "classification", "confusion", "comparisons", "costs"]
+TABLES = ["accuracy", "quality", "cohorts", "costs"]
+FIGURES = ["accuracy_f1", "fid", "differences"]
+ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
+NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
+
+
+def every(pattern, **names):
+    """Return the pattern for every combination of dataset, sampling and the names given."""
+    return expand(pattern, dataset=DATASETS, sampling=SAMPLINGS, **names)
+
+
+def per_pool(pattern):
+    """Return the pattern for the scenario, generator and label of every pool."""
+    return [
+        path
+        for generator, label in product(GENERATORS, LABELS)
+        for path in every(pattern, scenario=trained_scenario(generator), generator=generator, label=label)
+    ]
+
+
+def per_model(pattern):
+    """Return the pattern for the scenario, generator and unit of every model."""
+    return [
+        path
+        for generator in GENERATORS
+        for path in every(
+            pattern, scenario=trained_scenario(generator), generator=generator, unit=STUDY.units(generator)
+        )
+    ]
+
+
+def per_classifier(pattern):
+    """Return the pattern for every run of every classifier, with the test sets of its scenario if it has any."""
+    return [
+        path
+        for scenario in SCENARIOS
+        for path in every(
+            pattern,
+            scenario=scenario,
+            mix=MIXES,
+            classifier=CLASSIFIERS,
+            run=RUNS,
+            testset=STUDY.test_sets(scenario),
+        )
+    ]
+
+
+# What the target rules ask for.
+
+
+def data_targets():
+    return expand(f"{DATA}/integrity.md", dataset=DATASETS)
+
+
+def cohort_targets():
+    return every(f"{COHORT}/gates.json", scenario=SCENARIOS) + every(f"{COHORT}/summary.json", scenario=SCENARIOS)
+
+
+def generator_targets():
+    return per_model(f"{MODEL}/model")
+
+
+def pool_targets():
+    return per_pool(f"{POOL}/manifest.csv")
+
+
+def picture_targets():
+    scenarios = STUDY.generator_scenarios()
+    pattern = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png"
+    return per_pool(f"{POOL}/grid.png") + every(pattern, scenario=scenarios, label=LABELS)
+
+
+def quality_targets():
+    return per_pool(QUALITY)
+
+
+def evaluation_targets():
+    return per_classifier(f"{CLASSIFIER}/{{testset}}.json")
+
+
+def cost_targets():
+    """Return the benchmark files of the jobs that cost something."""
+    return [
+        *per_model(f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"),
+        *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
+        *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
+        *per_classifier(
+            f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
+        ),
+    ]
+
+
+def analysis_targets():
+    tables = expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "md", "tex"])
+    charts = expand(f"{R}/figures/{{figure}}.{{format}}", figure=FIGURES, format=["pdf", "png"])
+    return [f"{R}/summary.md", *tables, *charts]
