@@ -3,7 +3,7 @@ BIN := .venv/bin
 CORES ?= all
 DEMO := results/demo
 
-.PHONY: demo test test-all lint format
+.PHONY: demo test test-all lint format docs
 
 # One environment from the lock file; made again when that changes.
 .venv/installed: requirements.lock
@@ -28,6 +28,9 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+docs: .venv/installed
+	PYTHONPATH=workflow/scripts $(BIN)/python -m radsynth.config.document > config/README.md
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

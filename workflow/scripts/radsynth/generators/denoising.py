@@ -64,9 +64,7 @@ class DenoisingTask:
         noise = torch.randn(clean.shape, device=device)
         timesteps = torch.randint(len(self.abar), (len(clean),), device=device)
         abar = self.abar[timesteps].view(-1, 1, 1, 1)
-        noisy = abar.sqrt() * clean + (1 - abar).sqrt() * noise
-        if self.plan.fast:
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        noisy = (abar.sqrt() * clean + (1 - abar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         with self.plan.autocast():
             output = self.model(noisy, timesteps).sample
         errors = (output.float() - target(options["prediction"], clean, noise, abar)).square().mean(dim=(1, 2, 3))
