@@ -8,8 +8,9 @@ with job(snakemake) as log:
     backend = prepare(snakemake.threads)
 
     import pandas as pd
-    from radsynth.classifiers.architectures import count_parameters, find_architecture
+    from radsynth.classifiers.architectures import count_parameters
     from radsynth.classifiers.mixes import count_images, mix_images, read_pools
+    from radsynth.classifiers.registry import find_architecture
     from radsynth.classifiers.training import train
     from radsynth.common.files import atomic_path, write_json, write_text
     from radsynth.common.images import read_gray_stack

@@ -1,13 +1,11 @@
 """The classifiers' networks, in backend-neutral Keras."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 from keras import layers
 
-from radsynth.common.errors import UserError
+from radsynth.classifiers.registry import find_architecture
 
 #: Keras' default of 0.99 needs about 500 steps to forget its initial statistics. The core study's baseline takes 200:
 #: its test predictions were then those of chance (AUC .50, against .95 with 0.9), and the mixes with their thousands of
@@ -33,23 +31,6 @@ def custom_cnn(image: keras.KerasTensor, n_labels: int, dropout: float) -> keras
     return layers.Dense(n_labels, activation="softmax")(x)
 
 
-class Architecture(NamedTuple):
-    """A network and the initial weights it uses ("none": all of them drawn at random)."""
-
-    network: Callable[[keras.KerasTensor, int, float], keras.KerasTensor]
-    weights: str
-
-
-ARCHITECTURES = {"custom_cnn": Architecture(custom_cnn, weights="none")}
-
-
-def find_architecture(name: str) -> Architecture:
-    """Return a registered architecture; UserError if there is none of this name."""
-    if name not in ARCHITECTURES:
-        raise UserError(f"classifiers: architecture {name}, expected one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
-
-
 def build_model(architecture: str, image_size: int, input_size: int, n_labels: int, dropout: float) -> keras.Model:
     """Return an untrained model from prepared images, uint8 (n, image_size, image_size, 1), to probabilities.
 
@@ -61,7 +42,7 @@ def build_model(architecture: str, image_size: int, input_size: int, n_labels: i
     if input_size != image_size:
         # Not layers.Resizing: its default `training=True` reaches the layers behind it when the model is called.
         x = keras.ops.image.resize(x, (input_size, input_size), antialias=True, data_format="channels_last")
-    probabilities = find_architecture(architecture).network(x, n_labels, dropout)
+    probabilities = find_architecture(architecture).network()(x, n_labels, dropout)
     return keras.Model(image, probabilities, name=architecture)
 
 

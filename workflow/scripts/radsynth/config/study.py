@@ -100,7 +100,7 @@ class Study:
                     raise UserError(
                         f"{where}.pools.{generator}: {count} images asked, but pool_size is {config['pool_size']}"
                     )
-        from radsynth.classifiers.architectures import ARCHITECTURES
+        from radsynth.classifiers.registry import ARCHITECTURES
 
         for name, classifier in config["classifiers"].items():
             self._expect(classifier["architecture"], ARCHITECTURES, f"classifiers.{name}.architecture")
