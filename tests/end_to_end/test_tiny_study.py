@@ -27,7 +27,7 @@ TINY = {
     "pool_size": 12,
     "quality": {"extractors": ["pixels"], "baseline_draws": 3},
     "mixes": {"baseline": {"real": True}, "ddpm": {"real": True, "pools": {"ddpm": 12}}},
-    "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2}},
+    "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2, "batch_size": 16}},
     "runs": 2,
 }
 

@@ -7,9 +7,9 @@ from keras import layers
 
 from radsynth.classifiers.registry import find_architecture
 
-#: Keras' default of 0.99 needs about 500 steps to forget its initial statistics. The core study's baseline takes 200:
-#: its test predictions were then those of chance (AUC .50, against .95 with 0.9), and the mixes with their thousands of
-#: steps would have looked good for that reason alone.
+#: Keras' default of 0.99 forgets its initial statistics too slowly for the core study's baseline of 200 steps. With
+#: 400 chest X-rays of 64 px its test AUC was .50 (training loss .07) against .84 with 0.9, while the mixes take
+#: thousands of steps: synthetic images would have seemed to help for that reason alone.
 BATCH_NORM_MOMENTUM = 0.9
 
 
