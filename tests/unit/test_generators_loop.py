@@ -98,6 +98,15 @@ def test_a_finished_training_takes_no_further_step(tmp_path):
     assert len(list((tmp_path / "state").iterdir())) == 1
 
 
+def test_metrics_written_after_the_last_state_are_not_repeated(tmp_path):
+    dying = Chain(bad=lambda step, attempt: 1 / (step - 20) > 2)
+    with pytest.raises(ZeroDivisionError):
+        run(dying, tmp_path, checkpoint_minutes=60)
+    assert [row["step"] for row in without_speed(tmp_path)] == [7, 14]
+    run(Chain(), tmp_path, checkpoint_minutes=60)
+    assert [row["step"] for row in without_speed(tmp_path)] == [7, 14, 21, 28, 35, 40]
+
+
 def test_metrics_average_the_steps_between_lines(tmp_path):
     run(Chain(), tmp_path)
     rows = without_speed(tmp_path)
