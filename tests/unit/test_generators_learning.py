@@ -1,0 +1,78 @@
+"""The DDPM learns phantoms: its images are closer to unseen reals than what a generator must beat."""
+
+import numpy as np
+import pytest
+from radsynth.common.hashing import sha256_pixels
+from radsynth.common.seeds import derive_seed
+from radsynth.data.phantom import render
+from radsynth.features.pixels import Pixels
+from radsynth.generators.base import TrainingSet
+from radsynth.generators.ddpm import DDPM
+from radsynth.generators.options import resolve_options, resolve_sampler
+from radsynth.quality import kernel
+from radsynth.quality.memorisation import copy_rate, copy_threshold
+from scipy.ndimage import gaussian_filter
+
+N = 200
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+class Experiment:
+    """200 training images, twice 200 held-out ones and 200 of the other class, each of a patient of its own."""
+
+    def __init__(self, size):
+        def phantoms(part, lesion=False):
+            seeds = [derive_seed(1, "phantom", part, index) for index in range(N)]
+            return np.stack([render(seed, seed + 1, size, lesion)[0] for seed in seeds])
+
+        self.training, self.held_out, self.control = map(phantoms, ("training", "held_out", "control"))
+        self.other = phantoms("other", lesion=True)
+        self.extractor = Pixels()
+        self.extractor.fit(np.concatenate([self.training, self.held_out, self.control, self.other]))
+        self.reference = kernel.statistics(self.features(np.concatenate([self.held_out, self.control])))
+
+    def features(self, images):
+        return self.extractor.extract(images).astype(np.float64)
+
+    def distance(self, images):
+        """KID to the 400 reals of the same class that the generator has not seen."""
+        return kernel.value(kernel.statistics(self.features(images)), self.reference)
+
+    def pool(self, folder, **overrides):
+        generator = DDPM(resolve_options("ddpm", "cpu", {"previews": 0, **overrides}))
+        generator.fit(TrainingSet(self.training, [{"label": "NORMAL"}] * N), folder, seed=3)
+        batches = generator.sample(range(N), 5, sampler=resolve_sampler("ddpm", "cpu", {}))
+        return np.concatenate([batch.images for batch in batches])
+
+
+def blurred_means(training):
+    rng = np.random.default_rng(0)
+    noisy = gaussian_filter(training.mean(axis=0), 1) + rng.normal(0, 8, training.shape)
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def check(experiment, pool):
+    noise = np.random.default_rng(0).integers(0, 256, pool.shape, dtype=np.uint8)
+    assert experiment.distance(pool) < 0.1 * experiment.distance(noise)
+    assert experiment.distance(pool) < 0.7 * experiment.distance(blurred_means(experiment.training))
+    assert len({sha256_pixels(image) for image in pool}) == len(pool)
+    training, control = experiment.features(experiment.training), experiment.features(experiment.control)
+    threshold = copy_threshold(experiment.features(experiment.held_out), training)
+    assert copy_rate(experiment.features(pool), training, threshold) <= copy_rate(control, training, threshold)
+
+
+def test_learns_in_seconds_at_16_px(tmp_path):
+    experiment = Experiment(16)
+    check(experiment, experiment.pool(tmp_path, block_out_channels=[16, 32, 64], steps=200))
+
+
+@pytest.mark.slow
+def test_learns_at_32_px_to_be_closer_than_the_other_class(tmp_path):
+    experiment = Experiment(32)
+    pool = experiment.pool(tmp_path, steps=2000)
+    check(experiment, pool)
+    assert experiment.distance(pool) < 0.7 * experiment.distance(experiment.other)
