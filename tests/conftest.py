@@ -57,3 +57,26 @@ def snakemake():
         )
 
     return run
+
+
+# Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.
+ALLOWED_SKIPS = ("needs the shared development images", "needs the published weights")
+unexpected_skips: list[str] = []
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(ALLOWED_SKIPS):
+            unexpected_skips.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in unexpected_skips:
+        terminalreporter.write_line(f"skipped without an allowed reason: {line}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if unexpected_skips:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
