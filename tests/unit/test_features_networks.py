@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 from radsynth.common.errors import UserError
+from radsynth.common.torchvision import import_torchvision
 from radsynth.features import inception, network
 from radsynth.features.inception import InceptionV3Fid, average_without_padding, fid_inception, maximum
 from radsynth.features.interface import describe
-from radsynth.features.network import import_torchvision
 from radsynth.features.resnet18 import ResNet18ImageNet
 from torch.nn import functional as F
 

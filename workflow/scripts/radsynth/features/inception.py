@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from radsynth.features.network import NetworkExtractor, import_torchvision
+from radsynth.common.torchvision import import_torchvision
+from radsynth.features.network import NetworkExtractor
 
 
 def average_without_padding(x: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +15,6 @@ BATCH_SIZE = 32
 
 log = logging.getLogger(__name__)
 
-_operators: list[torch.library.Library] = []  # operators vanish with the object that defined them
-
 
 def choose_device(wanted: bool, threads: int) -> str:
     """Return "cuda" if the job holds a GPU that torch sees, else "cpu", limited to ``threads``."""
@@ -29,22 +26,6 @@ def choose_device(wanted: bool, threads: int) -> str:
     if wanted:
         log.info("no GPU that torch can use: extracting on the CPU")
     return "cpu"
-
-
-def import_torchvision() -> ModuleType:
-    """Import torchvision, also where its compiled operators do not match torch (PyPI's wheel beside a CPU build).
-
-    Its models need none of the operators, but its import describes two of them, which must exist.
-    """
-    try:
-        import torchvision
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _operators.append(library)
-        import torchvision
-    return torchvision
 
 
 class NetworkExtractor:

@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from radsynth.features.network import NetworkExtractor, import_torchvision
+from radsynth.common.torchvision import import_torchvision
+from radsynth.features.network import NetworkExtractor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

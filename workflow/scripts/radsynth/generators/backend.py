@@ -1,40 +1,21 @@
 """torch, set up in one place: the fast path on a GPU, the plain path on a CPU."""
 
-import importlib.util
 import logging
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+
+from radsynth.common.torchvision import import_torchvision
 
 log = logging.getLogger(__name__)
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def _define_missing_torchvision_operators() -> torch.library.Library | None:
-    """Let torchvision's CUDA wheel be imported beside a CPU build of torch, where its compiled part cannot load.
-
-    diffusers imports torchvision; nothing here calls these operators.
-    """
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        for compiled in Path(spec.origin).parent.glob("_C*.so"):
-            torch.ops.load_library(str(compiled))
-    except OSError:
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return library
-    return None
-
-
-# Registrations last as long as this object.
-_operators = _define_missing_torchvision_operators()
+# diffusers imports torchvision.
+import_torchvision()
 
 
 @dataclass(frozen=True)
