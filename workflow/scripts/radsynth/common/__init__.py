@@ -1,1 +1,1 @@
-"""Seeds, hashes, files, logging and GPU leases: what every room may use."""
+"""Seeds, hashes, files, schemas, logging and GPU leases: what every room may use."""

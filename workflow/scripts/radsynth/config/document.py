@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from radsynth.config.schema import SCHEMAS, read_schema
+from radsynth.common.schema import SCHEMAS, read_schema
 
 INTRODUCTION = """\
 # Configuration

@@ -3,8 +3,8 @@
 from typing import Any
 
 from radsynth.common.errors import UserError
+from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
-from radsynth.config.schema import read_schema, validated
 
 
 class Study:

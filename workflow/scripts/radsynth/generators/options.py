@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from radsynth.common.errors import UserError
-from radsynth.config.schema import read_schema, validated
+from radsynth.common.schema import read_schema, validated
 from radsynth.generators.registry import FAMILIES, family_module
 
 LIBRARY = Path(__file__).resolve().parents[1]
