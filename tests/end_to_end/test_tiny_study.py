@@ -246,7 +246,7 @@ def test_too_few_images_name_the_key(checkout, raw_folder, snakemake):
 
 def test_ctrl_c_removes_partial_outputs_and_the_next_run_resumes(checkout, snakemake):
     config = TINY | {"samplings": {"random": {"method": "random"}}}
-    options = {"steps": 300, "previews": 0, "checkpoint_minutes": 0.01}
+    options = {"steps": 150, "previews": 0, "checkpoint_minutes": 0.01}
     config["generators"] = {"ddpm": {"family": "ddpm", "preset": "cpu", "options": options}}
     model = "results/tiny/generators/phantom/random/small/ddpm/NORMAL/model"
     command = ["--configfile", str(write_config(checkout, config)), "--cores", "2", "--", model]
@@ -261,10 +261,13 @@ def test_ctrl_c_removes_partial_outputs_and_the_next_run_resumes(checkout, snake
         deadline = time.monotonic() + 120
         while not list(checkout.glob(f"{Path(model).parent}/state/*")) and time.monotonic() < deadline:
             time.sleep(0.2)
-        time.sleep(2)
         # Ctrl-C in a terminal reaches the whole process group.
         os.killpg(process.pid, signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
+        try:
+            output = process.communicate(timeout=60)[0]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode != 0, output[-2000:]
     assert not (checkout / model).exists()
     result = snakemake(checkout, *command)
