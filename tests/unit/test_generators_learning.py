@@ -73,6 +73,6 @@ def test_learns_in_seconds_at_16_px(tmp_path):
 @pytest.mark.slow
 def test_learns_at_32_px_to_be_closer_than_the_other_class(tmp_path):
     experiment = Experiment(32)
-    pool = experiment.pool(tmp_path, steps=2000)
+    pool = experiment.pool(tmp_path, steps=1500)
     check(experiment, pool)
     assert experiment.distance(pool) < 0.7 * experiment.distance(experiment.other)
