@@ -147,5 +147,5 @@ def model_of(wildcards):
 def reported(path, name, subcategory):
     """Return a result as it stands in the report, with the caption of its name."""
     return report(
-        path, caption=f"../report/{name}.rst", category="5 Results", subcategory=subcategory, labels={"shows": name}
+        path, caption=f"../report/{name}.rst", category="4 Results", subcategory=subcategory, labels={"shows": name}
     )

@@ -11,14 +11,14 @@ rule train_generator:
         training=report(
             f"{MODEL}/training.png",
             caption="../report/training.rst",
-            category="3 Generators",
+            category="2 Generators",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "training"},
         ),
         preview=report(
             f"{MODEL}/preview.png",
             caption="../report/preview.rst",
-            category="3 Generators",
+            category="2 Generators",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "preview"},
         ),

@@ -8,7 +8,7 @@ rule write_pool:
         grid=report(
             f"{POOL}/grid.png",
             caption="../report/grid.rst",
-            category="4 Synthetic images",
+            category="3 Synthetic images",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
         ),
@@ -51,7 +51,7 @@ rule comparison:
         png=report(
             f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png",
             caption="../report/comparison.rst",
-            category="4 Synthetic images",
+            category="3 Synthetic images",
             subcategory="beside originals",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
         ),
