@@ -51,7 +51,6 @@ def test_joint_models_have_one_unit(core):
     core["generators"]["both"] = {"family": "ddpm", "per": "all"}
     study = Study(core)
     assert study.units("both") == ["joint"] and study.unit("both", "NORMAL") == "joint"
-    assert study.unit_labels("joint") == ["NORMAL", "PNEUMONIA"]
     assert study.units("ddpm") == ["NORMAL", "PNEUMONIA"]
 
 

@@ -162,10 +162,6 @@ class Study:
         """Return all units of a generator."""
         return list(dict.fromkeys(self.unit(generator, label) for label in self.labels))
 
-    def unit_labels(self, unit: str) -> list[str]:
-        """Return the labels whose training images a unit learns from."""
-        return self.labels if unit == "joint" else [unit]
-
     def test_sets(self, scenario: str) -> list[str]:
         """Return the names of a scenario's test sets."""
         test = self["scenarios"][scenario]["test"]
