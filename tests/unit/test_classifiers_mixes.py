@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from radsynth.classifiers.mixes import count_images, mix_images, read_pools, validation_ids
+from radsynth.classifiers.mixes import count_images, matched_steps, mix_images, read_pools, validation_ids
 from radsynth.common.errors import UserError
 
 LABELS = ["NORMAL", "PNEUMONIA"]
@@ -93,6 +93,38 @@ def test_a_label_without_training_images_is_refused(pools):
         images_of({"real": False, "pools": {"gan": 30}}, pools, name="gan_only")
     with pytest.raises(UserError, match="no training image of PNEUMONIA"):  # its only image validates
         images_of(BASELINE, pools, train=cohort(200, 1))
+
+
+def test_oversampling_draws_training_images_of_the_rarer_label_again(pools):
+    train = cohort(1500, 200)
+    plain = images_of(BASELINE, pools, train=train)
+    images = images_of(BASELINE | {"balance": "oversample"}, pools, train=train)
+    assert count_images(images)["train"]["real"] == {"NORMAL": 1200, "PNEUMONIA": 1200}
+    assert images.iloc[: len(plain)].equals(plain), "the images themselves all stay"
+    drawn = images.iloc[len(plain) :]["image_id"]
+    assert set(drawn) <= set(plain.query("subset == 'train' and label == 'PNEUMONIA'")["image_id"])
+    # 1,040 draws with replacement out of 160 leave about 160 exp(-6.5) = .2 of them out, and none is drawn 40 times.
+    assert drawn.nunique() > 150 and drawn.value_counts().max() < 40
+    assert (
+        drawn.tolist() != images_of(BASELINE | {"balance": "oversample"}, pools, train, 2)["image_id"][1400:].tolist()
+    )
+    both = images_of({"real": True, "pools": {"gan": 30}, "balance": "oversample"}, pools, train=train)
+    assert (
+        count_images(both)["train"]["real"]["PNEUMONIA"] + count_images(both)["train"]["synthetic"]["PNEUMONIA"] == 1200
+    )
+
+
+@pytest.mark.parametrize(
+    ("mix", "augmented", "steps"),
+    [
+        ({"real": True, "pools": {"ddpm": 2000}}, LABELS, 135),  # (320 + 4,000) / 32
+        ({"real": True, "pools": {"gan": 30}}, LABELS[1:], 11),  # (320 + 30) / 32 = 10.9
+        ({"real": False, "pools": {"ddpm": 2000}}, LABELS, 125),
+        ({"real": True, "pools": {"gan": 30}, "balance": "oversample"}, LABELS[1:], 12),  # 2 x 190 / 32 = 11.9
+    ],
+)
+def test_a_mix_can_take_as_many_steps_as_another(pools, mix, augmented, steps):
+    assert matched_steps(mix, images_of(BASELINE, pools), cohort(), augmented, 32) == steps
 
 
 def test_no_pools_at_all():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from radsynth.cohorts.external import unseen_images
 from radsynth.cohorts.gates import check_gates
 from radsynth.cohorts.tables import feature_rows, load_features, read_table
 from radsynth.common.errors import UserError
@@ -55,6 +56,24 @@ def plant(files, changes=(), test_images=None):
     for path in (files.train, files.generator, *files.tests):
         images = test_images if test_images and path == files.tests[0] else read_table(path)["image_id"].tolist()
         manifest.set_index("image_id", drop=False).loc[images].to_csv(path, index=False)
+
+
+def test_another_dataset_is_cleared_of_pixels_that_were_trained_on(cohorts):
+    """Rows 0 and 4 of the manifest are a classifier's and a generator's training images; names mean nothing."""
+    manifest = read_table(cohorts.manifest)
+    other = manifest.iloc[:6].assign(sha256=["hash0", "x1", "x2", "x3", "hash4", "hash11"])
+    external = cohorts.manifest.with_name("external_other.csv")
+    arguments = (cohorts.train, cohorts.tests, [cohorts.generator], cohorts.manifest, GATES, [external])
+    for row, training in ((0, cohorts.train), (4, cohorts.generator)):
+        other.iloc[[1, row]].to_csv(external, index=False)
+        with pytest.raises(UserError, match=f"external_other.csv: i{row} .* {training} have the same pixels"):
+            check_gates(*arguments)
+    unseen = unseen_images(other, [read_table(cohorts.train), read_table(cohorts.generator)])
+    assert unseen["image_id"].tolist() == ["i1", "i2", "i3", "i5"]
+    unseen.to_csv(external, index=False)
+    check_gates(*arguments)
+    with pytest.raises(UserError, match="^external_test: all images"):
+        unseen_images(other.iloc[[0, 4]], [read_table(cohorts.train), read_table(cohorts.generator)])
 
 
 def test_a_clean_scenario_passes(cohorts):
@@ -207,7 +226,7 @@ def test_scripts_make_a_scenario_that_passes_its_gates(study, method):
     )
     study.run(
         "gates",
-        {"train": path / "train.csv", "tests": tests, "generator_trains": [path / "train.csv"]},
+        {"train": path / "train.csv", "tests": tests, "generator_trains": [path / "train.csv"], "externals": []},
         {"gates": path / "gates.json"},
         {"scenario_name": "small"},
     )

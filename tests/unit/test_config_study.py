@@ -47,6 +47,22 @@ def test_the_core_study_is_the_papers(core):
     assert (options["timesteps"], options["batch_size"], options["learning_rate"]) == (8000, 16, 1e-4)
 
 
+def test_a_mix_without_real_images_has_pools_of_all_labels(core):
+    core["mixes"]["ddpm_only"] = {"real": False, "pools": {"ddpm": 2000}}
+    assert Study(core).mix_pools("imbalanced", "ddpm_only") == [("ddpm", "NORMAL"), ("ddpm", "PNEUMONIA")]
+
+
+def test_test_sets_are_own_external_and_synthetic_ones(core):
+    core["datasets"]["nih"] = {"source": "folder", "role": "external_test"}
+    core["experts"] = ["custom_cnn"]
+    study = Study(core)
+    assert (study.datasets("study"), study.datasets("external_test")) == (["kaggle_cxr"], ["nih"])
+    assert study.evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "external_nih", "synthetic_ddpm"]
+    assert study.evaluated_on("small", "ddpm", "custom_cnn") == ["test_1", "external_nih"]
+    core["experts"] = []
+    assert Study(core).evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "external_nih"]
+
+
 def test_joint_models_have_one_unit(core):
     core["generators"]["both"] = {"family": "ddpm", "per": "all"}
     study = Study(core)
@@ -82,6 +98,12 @@ WRONG = {
     "pool too small": ({"mixes.ddpm.pools": {"ddpm": 2001}}, "mixes.ddpm.pools.ddpm: 2001 images asked"),
     "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
+    "unknown role": ({"datasets.kaggle_cxr.role": "x"}, "datasets.kaggle_cxr.role: 'x' (str), expected study or external_test"),
+    "only external": ({"datasets.kaggle_cxr.role": "external_test"}, "datasets: all are external_test"),
+    "unknown expert": ({"experts": ["radiologist"]}, "experts: unknown name 'radiologist'"),
+    "unknown balance": ({"mixes.baseline.balance": "x"}, "mixes.baseline.balance: 'x'"),
+    "steps of nobody": ({"mixes.ddpm.steps": {"match": "x"}}, "mixes.ddpm.steps.match: unknown name 'x'"),
+    "steps of itself": ({"mixes.ddpm.steps": {"match": "ddpm"}}, "mixes.ddpm.steps.match: ddpm takes its steps"),
     "unknown extractor": ({"quality.extractors": ["vgg"]}, "quality.extractors: unknown name 'vgg'"),
     "greedy without features": ({"samplings.greedy": {"method": "k_center_greedy"}}, "samplings.greedy.extractor"),
     "random with features": (

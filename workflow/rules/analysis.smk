@@ -1,7 +1,7 @@
 rule metrics:
     """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
     input:
-        integrity=expand(f"{DATA}/integrity.json", dataset=DATASETS),
+        integrity=expand(f"{DATA}/integrity.json", dataset=STUDY["datasets"]),
         summaries=every(f"{COHORT}/summary.json", scenario=SCENARIOS),
         quality=quality_targets(),
         evaluations=evaluation_targets(),

@@ -12,6 +12,7 @@ rule train_classifier:
             pool_path(wildcards, generator, label, "images")
             for generator, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
         ],
+        weights=classifier_weights,
     output:
         model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(f"{CLASSIFIER}/model.keras"),
         history=f"{CLASSIFIER}/history.csv",
@@ -33,6 +34,9 @@ rule train_classifier:
         mix=lambda wildcards: MIXES[wildcards.mix],
         mix_name=lambda wildcards: wildcards.mix,
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
+        matched=lambda wildcards: MIXES.get(matched_mix(wildcards)),
+        matched_labels=lambda wildcards: matched_mix(wildcards)
+        and STUDY.mix_labels(wildcards.scenario, matched_mix(wildcards)),
         labels=LABELS,
         validation_fraction=STUDY["validation_fraction"],
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
@@ -51,9 +55,9 @@ rule evaluate:
     input:
         model=f"{CLASSIFIER}/model.keras",
         training=f"{CLASSIFIER}/training.json",
-        test=f"{COHORT}/{{testset}}.csv",
+        test=tested_tables,
         gates=f"{COHORT}/gates.json",
-        images=f"{DATA}/images",
+        images=tested_images,
     output:
         predictions=f"{CLASSIFIER}/{{testset}}.csv",
         metrics=f"{CLASSIFIER}/{{testset}}.json",
@@ -71,7 +75,8 @@ rule evaluate:
     params:
         labels=LABELS,
         positive_label=STUDY["positive_label"],
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        generator=judged_generator,
+        root=tested_root,
         code=code("evaluate"),
     message:
         "Evaluating {wildcards.classifier} on {wildcards.mix}, run {wildcards.run}, {wildcards.testset}"

@@ -67,6 +67,34 @@ for scenario in SCENARIOS:
             "../scripts/cohort.py"
 
 
+rule external_test:
+    """Take an external dataset as a test set, without images that the cohort or a generator has been trained on."""
+    input:
+        external=f"{R}/data/{{external}}/manifest.csv",
+        trains=lambda wildcards: [
+            f"{SAMPLING}/{scenario}/train.csv"
+            for scenario in dict.fromkeys([wildcards.scenario, *STUDY.generator_scenarios()])
+        ],
+    output:
+        test=f"{COHORT}/external_{{external}}.csv",
+    log:
+        f"{LOGS}/external_test/{{dataset}}_{{sampling}}_{{scenario}}_{{external}}.log",
+    benchmark:
+        f"{COSTS}/external_test/{{dataset}}_{{sampling}}_{{scenario}}_{{external}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        code=code("external_test"),
+    message:
+        "{wildcards.external} as an external test set of {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/external_test.py"
+
+
 rule gates:
     """Check that no patient, no pixels and no generator's training image stand on both sides."""
     input:
@@ -74,6 +102,7 @@ rule gates:
         train=f"{COHORT}/train.csv",
         tests=lambda wildcards: [f"{COHORT}/{testset}.csv" for testset in STUDY.test_sets(wildcards.scenario)],
         generator_trains=[f"{SAMPLING}/{scenario}/train.csv" for scenario in STUDY.generator_scenarios()],
+        externals=expand(f"{COHORT}/external_{{external}}.csv", external=EXTERNAL, allow_missing=True),
     output:
         gates=f"{COHORT}/gates.json",
     log:

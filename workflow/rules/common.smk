@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from radsynth.classifiers.registry import weights_file
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.weights import read_registry
@@ -23,7 +24,9 @@ except UserError as error:
 
 R = f"results/{STUDY['study']}"
 LABELS = STUDY.labels
-DATASETS, SAMPLINGS, SCENARIOS = STUDY["datasets"], STUDY["samplings"], STUDY["scenarios"]
+# Datasets that run through the study, and those that are only test sets of the others.
+DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
+SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, MIXES, CLASSIFIERS = STUDY["generators"], STUDY["mixes"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
@@ -44,12 +47,17 @@ CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{c
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
 
+# All test sets of the study by name.
+EVALUATED = {t: None for s, m, c in product(SCENARIOS, MIXES, CLASSIFIERS) for t in STUDY.evaluated_on(s, m, c)}
+
+
 def one_of(names):
     return "|".join(map(re.escape, names)) or "none"
 
 
 wildcard_constraints:
-    dataset=one_of(DATASETS),
+    dataset=one_of([*DATASETS, *EXTERNAL]),
+    external=one_of(EXTERNAL),
     sampling=one_of(SAMPLINGS),
     scenario=one_of(SCENARIOS),
     generator=one_of(GENERATORS),
@@ -59,7 +67,7 @@ wildcard_constraints:
     classifier=one_of(CLASSIFIERS),
     extractor=one_of(EXTRACTORS),
     run=r"\d+",
-    testset=r"test_\d+",
+    testset=one_of(EVALUATED),
 
 
 def code(script, *modules):
@@ -108,7 +116,7 @@ def pool_path(wildcards, generator, label, file):
 
 def raw_inputs(wildcards):
     """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
-    dataset = DATASETS[wildcards.dataset]
+    dataset = STUDY["datasets"][wildcards.dataset]
     if dataset["source"] in DOWNLOADABLE:
         return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
     path = Path(dataset["path"])
@@ -118,6 +126,12 @@ def raw_inputs(wildcards):
 def weights_of(wildcards):
     """Return the weights file that an extractor needs, if any."""
     file = EXTRACTORS[wildcards.extractor].needs_weights
+    return f"resources/weights/{file}" if file else []
+
+
+def classifier_weights(wildcards):
+    """Return the weights file that a classifier starts from, if any."""
+    file = weights_file(CLASSIFIERS[wildcards.classifier])
     return f"resources/weights/{file}" if file else []
 
 
@@ -142,6 +156,36 @@ def model_of(wildcards):
     """Return the model that makes the images of a label."""
     unit = STUDY.unit(wildcards.generator, wildcards.label)
     return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
+
+
+def matched_mix(wildcards):
+    """Return the mix whose number of steps the wildcards' mix takes, if any."""
+    return MIXES[wildcards.mix].get("steps", {}).get("match")
+
+
+def judged_generator(wildcards):
+    """Return the generator whose pools are the test set, None if the test set is of real images."""
+    return wildcards.testset.removeprefix("synthetic_") if wildcards.testset.startswith("synthetic_") else None
+
+
+def tested_root(wildcards):
+    """Return the data folder of a test set of real images: the study's own dataset or an external one."""
+    external = wildcards.testset.removeprefix("external_")
+    return DATA.format(dataset=external if wildcards.testset.startswith("external_") else wildcards.dataset)
+
+
+def tested_tables(wildcards):
+    generator = judged_generator(wildcards)
+    if generator:
+        return [pool_path(wildcards, generator, label, "manifest.csv") for label in LABELS]
+    return f"{COHORT}/{wildcards.testset}.csv".format(**wildcards)
+
+
+def tested_images(wildcards):
+    generator = judged_generator(wildcards)
+    if generator:
+        return [pool_path(wildcards, generator, label, "images") for label in LABELS]
+    return f"{tested_root(wildcards)}/images"
 
 
 def reported(path, name, subcategory):

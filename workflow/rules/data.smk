@@ -18,7 +18,7 @@ rule download:
         mem_mb=memory(2000),
         runtime=240,
     params:
-        dataset=lambda wildcards: DATASETS[wildcards.dataset],
+        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
     message:
         "Fetching the raw images of {wildcards.dataset}"
     script:
@@ -46,11 +46,11 @@ rule prepare_data:
         mem_mb=memory(4000),
         runtime=60,
     params:
-        dataset=lambda wildcards: DATASETS[wildcards.dataset],
+        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        code=lambda wildcards: code("prepare_data", module_of(SOURCES[DATASETS[wildcards.dataset]["source"]])),
+        code=lambda wildcards: code("prepare_data", module_of(SOURCES[STUDY["datasets"][wildcards.dataset]["source"]])),
     message:
         "Preparing the images of {wildcards.dataset}"
     script:

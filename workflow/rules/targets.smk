@@ -34,14 +34,14 @@ def per_classifier(pattern):
     """Return the pattern for every run of every classifier, with the test sets of its scenario if it has any."""
     return [
         path
-        for scenario in SCENARIOS
+        for scenario, mix, classifier in product(SCENARIOS, MIXES, CLASSIFIERS)
         for path in every(
             pattern,
             scenario=scenario,
-            mix=MIXES,
-            classifier=CLASSIFIERS,
+            mix=mix,
+            classifier=classifier,
             run=RUNS,
-            testset=STUDY.test_sets(scenario),
+            testset=STUDY.evaluated_on(scenario, mix, classifier),
         )
     ]
 
@@ -50,7 +50,7 @@ def per_classifier(pattern):
 
 
 def data_targets():
-    return expand(f"{DATA}/integrity.md", dataset=DATASETS)
+    return expand(f"{DATA}/integrity.md", dataset=STUDY["datasets"])
 
 
 def cohort_targets():

@@ -10,13 +10,19 @@ with job(snakemake) as log:
     import keras
     import pandas as pd
     from radsynth.classifiers.evaluation import evaluate, predictions_table
+    from radsynth.classifiers.mixes import read_pools
     from radsynth.classifiers.training import predict
     from radsynth.common.files import read_json, write_json, write_text
     from radsynth.common.images import read_gray_stack
 
     params = snakemake.params
-    test = pd.read_csv(snakemake.input.test, dtype=str, keep_default_na=False)
-    probabilities = predict(keras.saving.load_model(snakemake.input.model), read_gray_stack(params.root, test["file"]))
+    if params.generator:
+        pools = snakemake.input.test
+        test = read_pools(pools, [params.generator] * len(pools)).assign(patient_id="")
+    else:
+        test = pd.read_csv(snakemake.input.test, dtype=str, keep_default_na=False).assign(root=params.root)
+    images = read_gray_stack(".", test["root"] + "/" + test["file"])
+    probabilities = predict(keras.saving.load_model(snakemake.input.model), images)
     table = predictions_table(test, probabilities, params.labels)
     result = evaluate(table, params.labels, params.positive_label)
     log.info("%s", result["metrics"])

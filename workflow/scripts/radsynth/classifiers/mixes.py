@@ -1,6 +1,7 @@
-"""Which images a classifier trains on: real ones, synthetic ones, or both."""
+"""Which images a classifier trains on: real ones, synthetic ones, or both; and for how many steps."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def mix_images(
 ) -> pd.DataFrame:
     """Return the images of one run of a mix: ``subset`` is "train" or "validation", ``origin`` real or synthetic.
 
-    ``mix`` is ``{real: bool, pools: {generator: n}}``: with ``real``, the cohort's training images without those of
-    the validation; from each pool given (one per augmented label) the first n images. Validation images are
-    always real. ``train`` is the cohort's manifest (files relative to ``root``), ``pools`` comes from ``read_pools``.
-    UserError if a pool holds fewer than n images or a label has no training image.
+    ``mix`` is ``{real: bool, pools: {generator: n}}``, maybe with ``balance: oversample``: with ``real``, the cohort's
+    training images without those of the validation; from each pool given (one per augmented label) the first n images;
+    with ``oversample``, images of the rarer labels again, drawn with replacement, until all labels are as frequent.
+    Validation images are always real. ``train`` is the cohort's manifest (files relative to ``root``), ``pools`` comes
+    from ``read_pools``. UserError if a pool holds fewer than n images or a label has no training image.
     """
     real = train[["file", "label", "image_id"]].assign(root=str(root), origin="real", subset="train")
     real.loc[real["image_id"].isin(validation_ids(train, validation_fraction, seed)), "subset"] = "validation"
@@ -74,7 +76,41 @@ def mix_images(
     for label in labels:
         if label not in counts:
             raise UserError(f"mixes.{name}: no training image of {label}, expected at least one of each label")
-    return images
+    return _oversample(images, counts.to_dict(), seed) if mix.get("balance") == "oversample" else images
+
+
+def _oversample(images: pd.DataFrame, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
+    parts, most = [images], max(counts.values())
+    for label, count in counts.items():
+        own = images[(images["subset"] == "train") & (images["label"] == label)]
+        rng = np.random.default_rng([seed, *b"oversample", *label.encode()])
+        parts.append(own.iloc[rng.integers(len(own), size=most - count)])
+    return pd.concat(parts, ignore_index=True)
+
+
+def training_size(mix: dict[str, Any], real: Mapping[str, int], augmented: Iterable[str]) -> int:
+    """Return how many images ``mix_images`` would give a mix to train on.
+
+    ``real`` counts the real training images per label after those of the validation are taken out, ``augmented``
+    names the labels whose pools the mix adds.
+    """
+    counts = {label: count if mix["real"] else 0 for label, count in real.items()}
+    for label in augmented:
+        counts[label] += sum(mix["pools"].values())
+    return len(counts) * max(counts.values()) if mix.get("balance") == "oversample" else sum(counts.values())
+
+
+def matched_steps(
+    mix: dict[str, Any], images: pd.DataFrame, train: pd.DataFrame, augmented: Iterable[str], batch_size: int
+) -> int:
+    """Return the optimizer steps of one epoch of ``mix``, for another mix of the same run that shall take as many.
+
+    ``images`` are those of the other mix (they tell the validation images that all mixes of the run share), ``train``
+    is the cohort's manifest.
+    """
+    held_back = set(images.loc[images["subset"] == "validation", "image_id"])
+    real = train.loc[~train["image_id"].isin(held_back), "label"].value_counts().to_dict()
+    return math.ceil(training_size(mix, real, augmented) / batch_size)
 
 
 def count_images(images: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:

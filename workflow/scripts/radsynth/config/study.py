@@ -27,6 +27,7 @@ class Study:
     # Defaults that depend on other keys
 
     def _fill_defaults(self) -> None:
+        from radsynth.classifiers.registry import resolve_classifier
         from radsynth.generators.options import resolve_options, resolve_sampler
 
         config = self.config
@@ -53,8 +54,8 @@ class Study:
             config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
                 name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
             }
-        for classifier in config["classifiers"].values():
-            classifier.setdefault("input_size", config["image_size"])
+        for name, classifier in config["classifiers"].items():
+            config["classifiers"][name] = resolve_classifier(classifier, config["image_size"], f"classifiers.{name}")
 
     @staticmethod
     def _with_source_options(name: str, dataset: dict[str, Any]) -> dict[str, Any]:
@@ -100,10 +101,15 @@ class Study:
                     raise UserError(
                         f"{where}.pools.{generator}: {count} images asked, but pool_size is {config['pool_size']}"
                     )
-        from radsynth.classifiers.registry import ARCHITECTURES
-
-        for name, classifier in config["classifiers"].items():
-            self._expect(classifier["architecture"], ARCHITECTURES, f"classifiers.{name}.architecture")
+            if "steps" in mix:
+                matched = mix["steps"]["match"]
+                self._expect(matched, config["mixes"], f"{where}.steps.match")
+                if "steps" in config["mixes"][matched]:
+                    raise UserError(f"{where}.steps.match: {matched} takes its steps from another mix itself")
+        for classifier in config["experts"]:
+            self._expect(classifier, config["classifiers"], "experts")
+        if not self.datasets("study"):
+            raise UserError("datasets: all are external_test, expected at least one with role: study")
 
     def _check_extractors(self) -> None:
         from radsynth.features.registry import EXTRACTORS
@@ -128,6 +134,8 @@ class Study:
         if images is None:
             return
         self._expect_all_labels(images, f"datasets.{name}.images")
+        if dataset["role"] != "study":
+            return
         for key, scenario in self["scenarios"].items():
             for label, count in scenario["train"].items():
                 if label in images and count >= images[label]:
@@ -162,10 +170,23 @@ class Study:
         """Return all units of a generator."""
         return list(dict.fromkeys(self.unit(generator, label) for label in self.labels))
 
+    def datasets(self, role: str) -> list[str]:
+        """Return the names of the datasets of a role: ``study`` or ``external_test``."""
+        return [name for name, dataset in self["datasets"].items() if dataset["role"] == role]
+
     def test_sets(self, scenario: str) -> list[str]:
-        """Return the names of a scenario's test sets."""
+        """Return the names of a scenario's own test sets."""
         test = self["scenarios"][scenario]["test"]
         return [f"test_{k}" for k in range(1, 1 + (1 if test == "rest" else test["sets"]))]
+
+    def evaluated_on(self, scenario: str, mix: str, classifier: str) -> list[str]:
+        """Return the test sets of a classifier on a mix: the cohort's own, external datasets, synthetic pools."""
+        judges = mix == "baseline" and classifier in self["experts"]
+        return [
+            *self.test_sets(scenario),
+            *(f"external_{dataset}" for dataset in self.datasets("external_test")),
+            *(f"synthetic_{generator}" for generator in self["generators"] if judges),
+        ]
 
     def longest_prefix(self, label: str) -> int:
         """Return how many images of ``label`` the largest training cohort takes."""
@@ -182,9 +203,13 @@ class Study:
             for label in self.labels
         }
 
+    def mix_labels(self, scenario: str, mix: str) -> list[str]:
+        """Return the labels whose pools a mix adds: those of the scenario, or all if there are no real images."""
+        return self["scenarios"][scenario]["augment_labels"] if self["mixes"][mix]["real"] else self.labels
+
     def mix_pools(self, scenario: str, mix: str) -> list[tuple[str, str]]:
         """Return the (generator, label) pools that a mix adds in a scenario."""
-        labels = self["scenarios"][scenario]["augment_labels"]
+        labels = self.mix_labels(scenario, mix)
         return [(generator, label) for generator in self["mixes"][mix]["pools"] for label in labels]
 
     def extractor_names(self) -> list[str]:
@@ -208,5 +233,5 @@ class Study:
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
             ),
-            "datasets": "; ".join(f"{name}: {d['source']}" for name, d in config["datasets"].items()),
+            "datasets": "; ".join(f"{name}: {config['datasets'][name]['source']}" for name in self.datasets("study")),
         }
