@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.classifiers.evaluation import evaluate, predictions_table
+from radsynth.classifiers.evaluation import RANKING, evaluate, predictions_table
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 
@@ -24,7 +24,10 @@ def test_metrics_worked_out_by_hand():
     assert result["confusion_matrix"] == [[2, 1], [1, 2]]
     assert result["n"] == {"NORMAL": 3, "PNEUMONIA": 3}
     assert result["reasons"] == {}
-    assert result["metrics"].pop("roc_auc") == pytest.approx(8 / 9)
+    ranking = {name: result["metrics"].pop(name) for name in RANKING}
+    # Precision at the three positives: 1/1, 2/2, 3/4. Two of three positives rank above the first negative.
+    expected = {"roc_auc": 8 / 9, "pr_auc": (1 + 1 + 3 / 4) / 3, "sensitivity_at_95_specificity": 2 / 3}
+    assert ranking == pytest.approx(expected)
     assert result["metrics"] == pytest.approx(dict.fromkeys(result["metrics"], 2 / 3))
 
 
@@ -57,11 +60,14 @@ def test_a_label_that_is_never_predicted_has_no_precision():
 
 def test_a_single_class_test_set_has_neither_auc_nor_recall_of_the_missing_label():
     result = evaluate(table([0, 0, 0], [0.3, 0.2, 0.1]), LABELS, "PNEUMONIA")
-    undefined = {"precision_positive", "recall_positive", "f1_positive", "roc_auc"}
+    undefined = {"precision_positive", "recall_positive", "f1_positive", *RANKING}
     assert set(result["reasons"]) == undefined
     assert {name for name, value in result["metrics"].items() if value is None} == undefined
     assert result["metrics"]["precision_weighted"] == result["metrics"]["accuracy"] == 1.0
-    assert "PNEUMONIA" in result["reasons"]["roc_auc"]
+    assert all("PNEUMONIA" in result["reasons"][name] for name in RANKING)
+    assert result["per_label"]["NORMAL"] == {"n": 3, "recall": 1.0, "mean_confidence": pytest.approx(0.8), "reason": ""}
+    missing = {"n": 0, "recall": None, "mean_confidence": None, "reason": "the test set has no image of PNEUMONIA"}
+    assert result["per_label"]["PNEUMONIA"] == missing
 
 
 def test_more_than_two_labels_average_one_against_the_rest():
@@ -74,6 +80,48 @@ def test_more_than_two_labels_average_one_against_the_rest():
         np.mean([2 / 4, 2 / 3, 1.0])
     )
     assert result["confusion_matrix"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert result["metrics"]["pr_auc"] == pytest.approx(1.0)
+    # In the order of p_a the two images of a stand at 1 and 4, that of b at 2 in p_b, that of c at 1 in p_c.
+    assert evaluate(table([0, 0, 1, 2], swapped, labels), labels, "b")["metrics"]["pr_auc"] == pytest.approx(
+        np.mean([(1 / 1 + 2 / 4) / 2, 1 / 2, 1.0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_negative", "above", "expected"),
+    [
+        (20, 1, 3 / 4),  # one false alarm of 20 is 5 %: the threshold may fall to just above the second negative
+        (19, 1, 2 / 4),  # one of 19 is more than 5 %
+        (40, 2, 3 / 4),
+        (39, 2, 2 / 4),
+    ],
+)
+def test_sensitivity_at_95_percent_specificity_by_hand(n_negative, above, expected):
+    """Positives at .9, .8, .6, .1; ``above`` negatives lie between .8 and .6, the others between .6 and .1."""
+    negatives = [0.7 + 0.01 * k for k in range(above)] + [0.3] * (n_negative - above)
+    predictions = table([1] * 4 + [0] * n_negative, [0.9, 0.8, 0.6, 0.1, *negatives])
+    assert evaluate(predictions, LABELS, "PNEUMONIA")["metrics"]["sensitivity_at_95_specificity"] == expected
+
+
+def test_a_threshold_cannot_divide_ties():
+    """A positive at the score of two of 20 negatives is out of reach; nothing at all is when the top is a tie."""
+    middle = table([1, 1] + [0] * 20, [0.9, 0.5, 0.5, 0.5, *[0.1] * 18])
+    assert evaluate(middle, LABELS, "PNEUMONIA")["metrics"]["sensitivity_at_95_specificity"] == 1 / 2
+    top = evaluate(table([1, 1] + [0] * 20, [0.5, 0.5, 0.5, 0.5, *[0.1] * 18]), LABELS, "PNEUMONIA")["metrics"]
+    assert top["sensitivity_at_95_specificity"] == 0
+    assert top["pr_auc"] == 2 / 4  # the four are claimed together
+    assert top["roc_auc"] == pytest.approx((18 + 2 / 2) / 20)
+
+
+def test_recognition_per_label_by_hand():
+    result = evaluate(table([1, 1, 1, 0], [0.9, 0.6, 0.3, 0.2]), LABELS, "PNEUMONIA")["per_label"]
+    assert result["PNEUMONIA"] == {
+        "n": 3,
+        "recall": pytest.approx(2 / 3),
+        "mean_confidence": pytest.approx(0.6),
+        "reason": "",
+    }
+    assert result["NORMAL"]["mean_confidence"] == pytest.approx(0.8)
 
 
 def test_chance_level():

@@ -1,10 +1,20 @@
 """What a classifier's probabilities are worth on a test set."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
+
+SPECIFICITY = 0.95
+RANKING = ("roc_auc", "pr_auc", "sensitivity_at_95_specificity")
 
 
 def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: list[str]) -> pd.DataFrame:
@@ -19,21 +29,47 @@ def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: lis
     return table
 
 
-def _roc_auc(truth: pd.Series, table: pd.DataFrame, labels: list[str], positive_label: str) -> tuple[float | None, str]:
-    """Return the area and "", or None and the reason. More than two labels: macro average of one against the rest."""
-    missing = [label for label in labels if not (truth == label).any()]
-    if missing:
-        return None, f"the test set has no image of {', '.join(missing)}"
-    chosen = [positive_label] if len(labels) == 2 else labels
-    return float(np.mean([roc_auc_score(truth == label, table[f"p_{label}"]) for label in chosen])), ""
+def _ranking(truth: pd.Series, table: pd.DataFrame, labels: list[str], positive_label: str) -> dict[str, float]:
+    """Return what the order of the probabilities is worth. More than two labels: see ``evaluate``."""
+    averaged = [positive_label] if len(labels) == 2 else labels
+
+    def mean(score: Callable[[pd.Series, pd.Series], float]) -> float:
+        return float(np.mean([score(truth == label, table[f"p_{label}"]) for label in averaged]))
+
+    false_alarms, hits, _ = roc_curve(truth == positive_label, table[f"p_{positive_label}"], drop_intermediate=False)
+    n_rest = int((truth != positive_label).sum())
+    enough = np.rint(false_alarms * n_rest) <= (1 - SPECIFICITY) * n_rest + 1e-9  # counted in whole images
+    return {
+        "roc_auc": mean(roc_auc_score),
+        "pr_auc": mean(average_precision_score),
+        "sensitivity_at_95_specificity": float(hits[enough].max()),
+    }
+
+
+def _per_label(truth: pd.Series, table: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
+    """Return for the images of each label how many are recognised, and the mean probability given to it."""
+    found = {}
+    for label in labels:
+        images = table[truth == label]
+        found[label] = {"n": len(images), "recall": None, "mean_confidence": None, "reason": ""}
+        if images.empty:
+            found[label]["reason"] = f"the test set has no image of {label}"
+        else:
+            found[label]["recall"] = float((images["predicted"] == label).mean())
+            found[label]["mean_confidence"] = float(images[f"p_{label}"].mean())
+    return found
 
 
 def evaluate(table: pd.DataFrame, labels: list[str], positive_label: str) -> dict[str, Any]:
-    """Return counts, metrics, the reasons of undefined ones, and the confusion matrix (rows: true label).
+    """Return counts, metrics, the reasons of undefined ones, the confusion matrix (rows: true label), and by label.
 
     ``table`` comes from ``predictions_table``. Weighted averages weigh each label by its number of test images.
+    PR-AUC is the average precision; with more than two labels, ROC-AUC and PR-AUC are macro averages of one against
+    the rest. Sensitivity at 95 % specificity is the largest that a threshold reaches on these very images while at
+    most 5 % of the rest lie above it; a threshold cannot divide images of equal probability.
+    ``per_label`` holds the share of each label's images that is recognised and the mean probability of that label.
     A metric whose denominator is zero is None, never 0: precision where a label is never predicted, recall where
-    it does not occur, F1 = 2 TP / (2 TP + FP + FN) where both hold, ROC-AUC where a label is missing.
+    it does not occur, F1 = 2 TP / (2 TP + FP + FN) where both hold, those of the ranking where a label is missing.
     """
     truth, predicted = table["label"], table["predicted"]
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -54,9 +90,12 @@ def evaluate(table: pd.DataFrame, labels: list[str], positive_label: str) -> dic
     }
     reasons = {name: why[name] for name, value in metrics.items() if np.isnan(value)}
     metrics.update(dict.fromkeys(reasons))
-    metrics["roc_auc"], reason = _roc_auc(truth, table, labels, positive_label)
-    if reason:
-        reasons["roc_auc"] = reason
+    missing = [label for label, count in zip(labels, support, strict=True) if not count]
+    if missing:
+        reasons |= dict.fromkeys(RANKING, f"the test set has no image of {', '.join(missing)}")
+        metrics |= dict.fromkeys(RANKING)
+    else:
+        metrics |= _ranking(truth, table, labels, positive_label)
     return {
         "labels": labels,
         "positive_label": positive_label,
@@ -64,4 +103,5 @@ def evaluate(table: pd.DataFrame, labels: list[str], positive_label: str) -> dic
         "metrics": metrics,
         "reasons": reasons,
         "confusion_matrix": confusion_matrix(truth, predicted, labels=labels).tolist(),
+        "per_label": _per_label(truth, table, labels),
     }
