@@ -52,6 +52,17 @@ def test_a_mix_without_real_images_has_pools_of_all_labels(core):
     assert Study(core).mix_pools("imbalanced", "ddpm_only") == [("ddpm", "NORMAL"), ("ddpm", "PNEUMONIA")]
 
 
+def test_a_generator_makes_only_what_a_mix_adds_or_all_if_none_does(core):
+    core["generators"]["unused"] = {"family": "ddpm"}
+    study = Study(core)
+    assert study.pool_labels("ddpm") == study.pool_labels("unused") == ["NORMAL", "PNEUMONIA"]
+    del core["scenarios"]["small"]
+    core["generators"] = {"ddpm": {"family": "ddpm", "train_on": "imbalanced"}}
+    core["mixes"] = {"baseline": {"real": True}, "ddpm": {"real": True, "pools": {"ddpm": 2000}}}
+    study = Study(core)
+    assert study.pool_labels("ddpm") == study.units("ddpm") == ["PNEUMONIA"]
+
+
 def test_test_sets_are_own_external_and_synthetic_ones(core):
     core["datasets"]["nih"] = {"source": "folder", "role": "external_test"}
     core["experts"] = ["custom_cnn"]
@@ -98,7 +109,7 @@ WRONG = {
     "pool too small": ({"mixes.ddpm.pools": {"ddpm": 2001}}, "mixes.ddpm.pools.ddpm: 2001 images asked"),
     "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
-    "unknown role": ({"datasets.kaggle_cxr.role": "x"}, "datasets.kaggle_cxr.role: 'x' (str), expected study or external_test"),
+    "unknown role": ({"datasets.kaggle_cxr.role": "x"}, "datasets.kaggle_cxr.role: 'x' (str), expected study"),
     "only external": ({"datasets.kaggle_cxr.role": "external_test"}, "datasets: all are external_test"),
     "unknown expert": ({"experts": ["radiologist"]}, "experts: unknown name 'radiologist'"),
     "unknown balance": ({"mixes.baseline.balance": "x"}, "mixes.baseline.balance: 'x'"),

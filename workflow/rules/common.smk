@@ -100,6 +100,15 @@ def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
 
 
+def compared_generators(wildcards):
+    """Return the generators that make images of the wildcards' label and learnt from the wildcards' scenario."""
+    return [
+        generator
+        for generator in GENERATORS
+        if trained_scenario(generator) == wildcards.scenario and wildcards.label in STUDY.pool_labels(generator)
+    ]
+
+
 def pool_path(wildcards, generator, label, file):
     """Return a file of the pool that a generator made for a label under the wildcards' dataset and sampling."""
     return f"{POOL}/{file}".format(
@@ -177,14 +186,14 @@ def tested_root(wildcards):
 def tested_tables(wildcards):
     generator = judged_generator(wildcards)
     if generator:
-        return [pool_path(wildcards, generator, label, "manifest.csv") for label in LABELS]
+        return [pool_path(wildcards, generator, label, "manifest.csv") for label in STUDY.pool_labels(generator)]
     return f"{COHORT}/{wildcards.testset}.csv".format(**wildcards)
 
 
 def tested_images(wildcards):
     generator = judged_generator(wildcards)
     if generator:
-        return [pool_path(wildcards, generator, label, "images") for label in LABELS]
+        return [pool_path(wildcards, generator, label, "images") for label in STUDY.pool_labels(generator)]
     return f"{tested_root(wildcards)}/images"
 
 

@@ -44,8 +44,7 @@ rule comparison:
         images=f"{DATA}/images",
         pools=lambda wildcards: [
             pool_path(wildcards, generator, wildcards.label, "manifest.csv")
-            for generator in GENERATORS
-            if trained_scenario(generator) == wildcards.scenario
+            for generator in compared_generators(wildcards)
         ],
     output:
         png=report(
@@ -67,7 +66,7 @@ rule comparison:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        generators=lambda wildcards: [g for g in GENERATORS if trained_scenario(g) == wildcards.scenario],
+        generators=compared_generators,
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         label=lambda wildcards: wildcards.label,
         seed=lambda wildcards: STUDY.seed("comparison", *wildcards),

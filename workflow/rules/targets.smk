@@ -14,7 +14,8 @@ def per_pool(pattern):
     """Return the pattern for the scenario, generator and label of every pool."""
     return [
         path
-        for generator, label in product(GENERATORS, LABELS)
+        for generator in GENERATORS
+        for label in STUDY.pool_labels(generator)
         for path in every(pattern, scenario=trained_scenario(generator), generator=generator, label=label)
     ]
 
@@ -66,9 +67,8 @@ def pool_targets():
 
 
 def picture_targets():
-    scenarios = STUDY.generator_scenarios()
-    pattern = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png"
-    return per_pool(f"{POOL}/grid.png") + every(pattern, scenario=scenarios, label=LABELS)
+    comparisons = per_pool(f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png")
+    return per_pool(f"{POOL}/grid.png") + list(dict.fromkeys(comparisons))
 
 
 def quality_targets():

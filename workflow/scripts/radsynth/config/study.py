@@ -168,7 +168,18 @@ class Study:
 
     def units(self, generator: str) -> list[str]:
         """Return all units of a generator."""
-        return list(dict.fromkeys(self.unit(generator, label) for label in self.labels))
+        return list(dict.fromkeys(self.unit(generator, label) for label in self.pool_labels(generator)))
+
+    def pool_labels(self, generator: str) -> list[str]:
+        """Return the labels of which a generator makes pools: those that a mix adds somewhere, all if it is in none."""
+        used = {
+            label
+            for scenario in self["scenarios"]
+            for mix in self["mixes"]
+            for name, label in self.mix_pools(scenario, mix)
+            if name == generator
+        }
+        return [label for label in self.labels if label in used or not used]
 
     def datasets(self, role: str) -> list[str]:
         """Return the names of the datasets of a role: ``study`` or ``external_test``."""
