@@ -12,6 +12,7 @@ from radsynth.data.phantom import render
 
 CLASSIFIER = {
     "architecture": "custom_cnn",
+    "weights": "none",
     "input_size": 32,
     "epochs": 2,
     "batch_size": 16,
@@ -41,10 +42,10 @@ def easy(count: int = 24) -> tuple[np.ndarray, np.ndarray]:
     return images // (1 + targets[:, None, None].astype(np.uint8)), targets
 
 
-def fit(classifier, images, targets, seed=1):
+def fit(classifier, images, targets, seed=1, **options):
     from radsynth.classifiers.training import train
 
-    return train(classifier, images, targets, (images[:4], targets[:4]), 2, seed)
+    return train(classifier, images, targets, (images[:4], targets[:4]), 2, seed, **options)
 
 
 def auc(model, images, targets):
@@ -99,6 +100,27 @@ def test_each_epoch_visits_every_image_once_in_a_new_order():
     assert all((batch[:, 0, 0] == targets).all() for epoch in epochs for batch, targets in epoch)
 
 
+def test_batches_change_every_image_anew_in_the_order_they_have_anyway():
+    from radsynth.classifiers.training import batches
+
+    images, targets = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 1), dtype=np.uint8), np.arange(6)
+
+    def two_epochs(seed: int, augment: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        stream = batches(images, targets, 4, seed, augment)
+        return [next(stream) for _ in range(4)]
+
+    changed, again, other, plain = two_epochs(3, "cxr"), two_epochs(3, "cxr"), two_epochs(4, "cxr"), two_epochs(3, None)
+    for one, same, untouched in zip(changed, again, plain, strict=True):
+        assert np.array_equal(one[0], same[0]) and np.array_equal(one[1], untouched[1])
+        assert not np.array_equal(one[0], untouched[0])
+    epochs = [
+        np.concatenate([images for images, _ in part])[np.argsort(np.concatenate([targets for _, targets in part]))]
+        for part in (changed[:2], changed[2:], other[:2])
+    ]
+    for i, j in ((0, 1), (0, 2)):
+        assert not any(np.array_equal(a, b) for a, b in zip(epochs[i], epochs[j], strict=True))
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(tmp_path):
     import keras
     from radsynth.classifiers.training import predict
@@ -114,6 +136,14 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(tmp_path):
     first.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert np.array_equal(predict(loaded, images), predict(first, images))
+
+
+def test_an_epoch_of_more_steps_goes_on_with_the_next_passes():
+    images, targets = easy()  # two steps of 16 and 8 images
+    short, _ = fit({**CLASSIFIER, "epochs": 3}, images, targets)
+    longer, history = fit({**CLASSIFIER, "epochs": 2}, images, targets, steps_per_epoch=3)
+    assert len(history) == 2
+    assert all(np.array_equal(a, b) for a, b in zip(short.get_weights(), longer.get_weights(), strict=True))
 
 
 def test_a_mix_starts_from_the_weights_of_the_baseline():
@@ -165,9 +195,13 @@ import sys
 assert "tensorflow" not in sys.modules
 rng = np.random.default_rng(0)
 images, targets = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8), np.arange(20) % 2
-classifier = dict(architecture="custom_cnn", input_size=24, epochs=2, batch_size=8, learning_rate=1e-3, dropout=0.5)
-results = [predict(train(classifier, images, targets, (images, targets), 2, 5)[0], images) for _ in range(2)]
-assert np.array_equal(*results) and np.allclose(results[0].sum(axis=1), 1)
+options = dict(epochs=2, batch_size=8, learning_rate=1e-3, dropout=0.5)
+cnn = dict(options, architecture="custom_cnn", weights="none", input_size=24)
+vgg = dict(options, architecture="vgg16_pretrained", weights="random", input_size=32)
+for classifier, augment in ((cnn, None), (vgg, None), (vgg, "cxr")):
+    fits = [train(classifier, images, targets, (images, targets), 2, 5, augment=augment)[0] for _ in range(2)]
+    results = [predict(model, images) for model in fits]
+    assert np.array_equal(*results) and np.allclose(results[0].sum(axis=1), 1)
 """
 
 

@@ -4,14 +4,18 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from radsynth.classifiers.architectures import build_model
+from radsynth.classifiers.architectures import FEATURES, build_model
+from radsynth.classifiers.augmentation import AUGMENTATIONS
 from radsynth.classifiers.backend import SEED_LIMIT
+from radsynth.classifiers.frozen import compute_features
+from radsynth.classifiers.registry import find_architecture
 from radsynth.common.errors import UserError
 from radsynth.common.progress import Progress
 
@@ -19,15 +23,22 @@ log = logging.getLogger(__name__)
 
 
 def batches(
-    images: np.ndarray, targets: np.ndarray, batch_size: int, seed: int
+    images: np.ndarray, targets: np.ndarray, batch_size: int, seed: int, augment: str | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches without end; each epoch visits every image once, in a new order, and ends with what is left."""
-    rng = np.random.default_rng(seed)
+    """Yield batches without end; each epoch visits every image once, in a new order, and ends with what is left.
+
+    ``images`` are anything with one row per image; uint8 (n, size, size, 1) if ``augment`` names one of AUGMENTATIONS,
+    which changes every image anew in each epoch. The order is the same with and without.
+    """
+    rng, changes = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     while True:
         order = rng.permutation(len(images))
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            yield images[chosen], targets[chosen]
+            batch = images[chosen]
+            if augment:
+                batch = AUGMENTATIONS[augment](batch[..., 0], changes)[..., None]
+            yield batch, targets[chosen]
 
 
 class _History(keras.callbacks.Callback):
@@ -65,31 +76,47 @@ def train(
     validation: tuple[np.ndarray, np.ndarray],
     n_labels: int,
     seed: int,
+    *,
+    weights: str | Path | None = None,
+    augment: str | None = None,
+    steps_per_epoch: int | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Return the trained model, with the weights of the last epoch as in the paper, and its history per epoch.
 
     ``images`` are uint8 (n, size, size), ``targets`` label indices (n,); ``validation`` likewise, only looked at.
-    ``classifier`` gives architecture, input_size, epochs, batch_size, learning_rate and dropout. Adam, categorical
-    cross-entropy. ``seed`` settles initialisation, dropout and order. UserError if the loss is not finite.
+    ``classifier`` gives architecture, weights, input_size, epochs, batch_size, learning_rate and dropout; ``weights``
+    is the file that it needs if its weights are ``imagenet``. ``augment`` changes the training images (see
+    AUGMENTATIONS); ``steps_per_epoch`` replaces one pass over them. Adam, categorical cross-entropy. ``seed`` settles
+    initialisation, dropout, order and augmentation. UserError if the loss is not finite or the weights are missing.
+
+    Unless images change from epoch to epoch, a frozen base sees each of them once and its head is trained on what it
+    made of them.
     """
+    if classifier["weights"] == "imagenet" and weights is None:
+        raise UserError(f"classifiers: {classifier['architecture']} with weights: imagenet, expected their file")
     keras.utils.set_random_seed(seed % SEED_LIMIT)
-    model = build_model(
-        classifier["architecture"], images.shape[1], classifier["input_size"], n_labels, classifier["dropout"]
-    )
-    model.compile(
+    batch_size, epochs = classifier["batch_size"], classifier["epochs"]
+    size, input_size, dropout = images.shape[1], classifier["input_size"], classifier["dropout"]
+    model = build_model(classifier["architecture"], size, input_size, n_labels, dropout, weights)
+    start, inputs, seen = model.input, images[..., None], validation[0][..., None]
+    if find_architecture(classifier["architecture"]).frozen and not augment:
+        start = model.get_layer(FEATURES).output
+        base = keras.Model(model.input, start)
+        inputs, seen = (compute_features(base, part, batch_size) for part in (inputs, seen))
+    fitted = keras.Model(start, model.output)  # shares its layers with `model`, but keeps the optimizer to itself
+    fitted.compile(
         optimizer=keras.optimizers.Adam(classifier["learning_rate"]),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    batch_size, epochs = classifier["batch_size"], classifier["epochs"]
-    steps = math.ceil(len(images) / batch_size)
+    steps = steps_per_epoch or math.ceil(len(images) / batch_size)
     history = _History(epochs, steps)
-    model.fit(
-        batches(images[..., None], targets, batch_size, seed),
+    fitted.fit(
+        batches(inputs, targets, batch_size, seed, augment),
         shuffle=False,  # done by `batches`
         steps_per_epoch=steps,
         epochs=epochs,
-        validation_data=(validation[0][..., None], validation[1]),
+        validation_data=(seen, validation[1]),
         validation_batch_size=batch_size,
         callbacks=[history],
         verbose=0,
