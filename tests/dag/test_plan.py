@@ -25,18 +25,25 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
-    assert core_plan["train_generator"] == 4, "2 samplings x 2 labels, DDPM"
-    assert core_plan["write_pool"] == core_plan["pool_quality"] == 4
-    assert core_plan["train_classifier"] == 2 * 2 * 2 * 1 * 5, "samplings x scenarios x mixes x classifiers x runs"
-    assert core_plan["evaluate"] == 20 * 1 + 20 * 3, "one test set in small, three in imbalanced"
+    assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
+    assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
+    assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
+    # One test set in small, three in imbalanced; the five expert runs of each cohort judge two generators.
+    assert core_plan["evaluate"] == 120 * 1 + 120 * 3 + 2 * 2 * 5 * 2
     assert core_plan["download"] == core_plan["prepare_data"] == 1
+    assert core_plan["weights"] == 4, "Inception, ResNet18, VGG16, ResNet50"
 
 
-def test_a_second_generator_doubles_models_and_pools(root, snakemake):
-    second = "generators={ddpm: {family: ddpm, preset: paper}, other: {family: ddpm, preset: default}}"
-    result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", "study=never_run", second)
+def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_sets(root, snakemake):
+    third = "generators={other: {family: ddpm, preset: default}}"
+    nih = "datasets={nih: {source: folder, role: external_test}}"
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", "study=never_run", third, nih)
     assert result.returncode == 0, result.stdout
-    assert job_counts(result.stdout)["train_generator"] == job_counts(result.stdout)["write_pool"] == 8
+    plan = job_counts(result.stdout)
+    assert plan["train_generator"] == plan["write_pool"] == 12
+    assert plan["external_test"] == 4, "one per cohort"
+    assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
+    assert plan["evaluate"] == 120 * 2 + 120 * 4 + 2 * 2 * 5 * 3
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):
