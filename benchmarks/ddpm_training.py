@@ -1,3 +1,4 @@
+# ruff: noqa: E402 (torchvision must be made importable first)
 """DDPM training steps against the loop of diffusers' example train_unconditional.py, on the same network and batch.
 
 The peer decodes and transforms its images in every step without workers, trains under accelerate in the same precision
