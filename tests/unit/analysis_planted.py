@@ -1,5 +1,6 @@
 """A results folder with planted effects, as the other stages would leave it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,45 +31,60 @@ GRID = {
     "extractors": ["inception"],
     "runs": 5,
 }
+# What a plan may add: other datasets as test sets, and classifiers that judge the pools.
+FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained", "vgg16_pretrained"]}
 
 
 def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> dict[str, list[str]]:
-    """Write evaluations, quality, cohorts, integrity and benchmarks; return the inputs of the rule ``metrics``."""
+    """Write what the jobs of a plan leave behind; return the inputs of the rule ``metrics``."""
     rng = np.random.default_rng(seed)
-    paths = {name: [] for name in ("evaluations", "quality", "summaries", "integrity", "benchmarks")}
+    paths = {
+        name: [] for name in ("evaluations", "quality", "summaries", "integrity", "benchmarks", "models", "trainings")
+    }
 
     def put(kind: str, path: str, value: dict) -> None:
         write_json(results / path, value)
         paths[kind].append(str(results / path))
 
+    def cost(stage: str, *names: object, seconds: float) -> None:
+        path = results / f"benchmarks/{stage}/{'_'.join(map(str, names))}.tsv"
+        write_text(path, f"s\th:m:s\tmax_rss\tmean_load\n{seconds}\t0:00:10\t{800 + seconds}\t150\n")
+        paths["benchmarks"].append(str(path))
+
     for dataset in plan["datasets"]:
         put("integrity", f"data/{dataset}/integrity.json", _integrity())
         for sampling in plan["samplings"]:
             for scenario, sizes in plan["scenarios"].items():
-                cohort = f"{dataset}/{sampling}/{scenario}"
-                put("summaries", f"cohorts/{cohort}/summary.json", _cohort(sizes, patients))
+                cohort = (dataset, sampling, scenario)
+                put("summaries", f"cohorts/{'/'.join(cohort)}/summary.json", _cohort(scenario, sizes, patients))
                 tests = {f"test_{k}": make_test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
+                tests |= {name: make_test(size, True, rng) for name, size in plan.get("external", {}).items()}
+                pools = {f"synthetic_{generator}": make_test(100, False, rng) for generator in plan["generators"]}
                 for classifier, accuracy in plan["classifiers"].items():
                     for run in range(1, plan["runs"] + 1):
                         shared = rng.normal(0, 0.01)
                         for mix, effect in plan["mixes"].items():
+                            folder = f"classifiers/{'/'.join(cohort)}/{mix}/{classifier}/run_{run}"
+                            put("trainings", f"{folder}/training.json", {"device": "cpu"})
+                            cost("train_classifier", *cohort, mix, classifier, run, seconds=10.5 + run)
                             right = np.clip(accuracy + effect + shared + rng.normal(0, 0.005), 0, 0.995)
-                            for name, test in tests.items():
-                                stem = f"classifiers/{cohort}/{mix}/{classifier}/run_{run}/{name}"
-                                table = predict(test, right, rng)
-                                put("evaluations", f"{stem}.json", report(table))
-                                write_text(results / f"{stem}.csv", table.to_csv(index=False))
-                        job = f"train_classifier/{cohort}/{classifier}_{run}".replace("/", "_").replace("_", "/", 1)
-                        path = results / f"benchmarks/train_classifier/{job.split('/')[-1]}.tsv"
-                        write_text(path, f"s\th:m:s\tmax_rss\tmean_load\n{10 + run}.5\t0:00:10\t{800 + run}\t150\n")
-                        paths["benchmarks"].append(str(path))
+                            judges = mix == "baseline" and classifier in plan.get("experts", [])
+                            for name, test in (tests | pools if judges else tests).items():
+                                table = predict(test, right - 0.15 * name.startswith("external"), rng)
+                                put("evaluations", f"{folder}/{name}.json", report(table))
+                                write_text(results / f"{folder}/{name}.csv", table.to_csv(index=False))
             for generator in plan["generators"]:
                 for label in LABELS:
-                    put(
-                        "quality",
-                        f"quality/{dataset}/{sampling}/small/{generator}/{label}.json",
-                        _quality(plan["extractors"], rng),
-                    )
+                    names = (dataset, sampling, "small", generator, label)
+                    quality = _quality(plan["extractors"], 1 + 0.5 * (generator == "pggan"), rng)
+                    put("quality", f"quality/{'/'.join(names)}.json", quality)
+                    model = results / f"generators/{'/'.join(names)}/model"
+                    write_json(model / "describe.json", {"device": "NVIDIA H200"} if generator == "pggan" else {})
+                    rows = _critic_losses(rng) if generator == "pggan" else _denoising_losses(rng)
+                    write_text(model / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+                    paths["models"].append(str(model))
+                    cost("train_generator", *names, seconds=3600 if generator == "pggan" else 5000)
+                    cost("write_pool", *names, seconds=40)
     return paths
 
 
@@ -78,25 +94,39 @@ def metrics(folder: Path, plan: dict, **options) -> Metrics:
     return read_metrics(write_metrics(folder / "metrics", paths, str(folder), plan))
 
 
-def write_metrics(target: Path, paths: dict, results: str, plan: dict) -> dict[str, Path]:
-    """Write metrics/*.csv as the rule does; return their paths by name."""
-    evaluations = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
-    facts = {
+def facts(plan: dict) -> dict:
+    """Return the facts of a planted study; ``greedy`` is of another method, other samplings are random replicates."""
+    return {
         "study": "planted",
         "seed": 7,
         "image_size": 32,
         "runs": plan["runs"],
+        "samplings": {
+            name: {"method": "k_center_greedy" if name == "greedy" else "random", "replicate": number}
+            for number, name in enumerate(plan["samplings"], start=1)
+        },
         "datasets": "; ".join(f"{name}: {'kaggle_cxr' if name == 'chest' else name}" for name in plan["datasets"]),
     }
+
+
+def write_metrics(target: Path, paths: dict, results: str, plan: dict, draws: int = 300) -> dict[str, Path]:
+    """Write metrics/*.csv as the rule does; return their paths by name."""
+    evaluations = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
+    comparisons = statistics.compare(evaluations, 7, draws=draws)
+    jobs = collect.job_names(paths["models"], paths["quality"], paths["trainings"], evaluations, results)
     tables = {
-        "study": collect.study_rows(facts),
+        "study": collect.study_rows(facts(plan)),
         "integrity": collect.integrity_rows(paths["integrity"], results),
         "cohorts": collect.cohort_rows(paths["summaries"], results),
         "quality": collect.quality_rows(paths["quality"], results),
         "classification": collect.classification_rows(evaluations),
         "confusion": collect.confusion_rows(evaluations),
-        "comparisons": statistics.compare(evaluations, 7, draws=500),
-        "costs": collect.cost_rows(paths["benchmarks"], results),
+        "roc_auc": statistics.roc_auc_rows(evaluations),
+        "comparisons": comparisons,
+        "replicates": statistics.replicate_rows(comparisons, facts(plan)["samplings"]),
+        "recognition": collect.recognition_rows(evaluations),
+        "training": collect.training_rows(paths["models"], results),
+        "costs": collect.cost_rows(paths["benchmarks"], results, jobs),
     }
     files = {name: target / f"{name}.csv" for name in tables}
     for name, rows in tables.items():
@@ -129,15 +159,48 @@ def make_test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFra
     )
 
 
-def _cohort(sizes: list[int], patients: bool) -> dict:
-    subsets = {"train": 200} | {f"test_{k}": size // 2 for k, size in enumerate(sizes, start=1)}
+def _denoising_losses(rng: np.random.Generator) -> list[dict]:
+    noise = np.exp(0.1 * rng.standard_normal(600))
+    return [
+        {"step": 10 * k, "images": 160 * k, "loss": 0.02 + 0.5 / k * noise[k - 1], "loss_per_snr": [1.0, None]}
+        for k in range(1, 601)
+    ]
+
+
+def _critic_losses(rng: np.random.Generator) -> list[dict]:
+    """The loss of a growing network: a spike at each new resolution."""
+    rows = []
+    for phase, resolution in enumerate([4, 8, 16, 32, 64, 128]):
+        for k in range(150):
+            spike = 12 * np.exp(-k / 8) * (phase > 0)
+            real, fake, penalty = 5 + spike + rng.normal(), 1 + rng.normal(), 0.5 + spike / 3
+            rows.append(
+                {
+                    "step": 100 * (150 * phase + k + 1),
+                    "images": 400 * (150 * phase + k + 1),
+                    "loss_critic": fake - real + penalty,
+                    "loss_generator": -fake,
+                    "score_real": real,
+                    "score_fake": fake,
+                    "gradient_penalty": penalty,
+                    "resolution": resolution,
+                    "alpha": min(1.0, k / 75) if phase else 1.0,
+                }
+            )
+    return rows
+
+
+def _cohort(scenario: str, sizes: list[int], patients: bool) -> dict:
+    train = dict(zip(LABELS, (1500, 200) if scenario == "imbalanced" else (200, 200), strict=True))
+    subsets = {"train": train}
+    subsets |= {f"test_{k}": dict.fromkeys(LABELS, size // 2) for k, size in enumerate(sizes, start=1)}
     return {
         "subsets": {
             subset: {
                 label: {"n_images": n, "n_patients": n // 2 if patients else None, "mean_pairwise_distance": 12.345678}
-                for label in LABELS
+                for label, n in counts.items()
             }
-            for subset, n in subsets.items()
+            for subset, counts in subsets.items()
         },
         "extractor": "pixels",
         "left_out": dict.fromkeys(LABELS, 3),
@@ -161,7 +224,7 @@ def _integrity() -> dict:
     return {"counts": dict.fromkeys(LABELS, 1800), "expected": None, "checks": checks}
 
 
-def _quality(extractors: list[str], rng: np.random.Generator) -> dict:
+def _quality(extractors: list[str], factor: float, rng: np.random.Generator) -> dict:
     rows, rates = [], []
     for extractor in extractors:
         for reference, n in (("all", 1800), ("train", 200), ("held_out", 1600)):
@@ -173,7 +236,7 @@ def _quality(extractors: list[str], rng: np.random.Generator) -> dict:
                         "preprocessing": "as is",
                         "weights_sha256": None,
                         "reference": reference,
-                        "value": value * (0.6 + rng.random()),
+                        "value": value * factor * (0.8 + 0.4 * rng.random()),
                         "n_reference": n,
                         "n_synthetic": 2000,
                         "real_real_mean": mean,

@@ -1,6 +1,8 @@
 """From the files of the jobs to metrics, tables, figures, summary and archive."""
 
+import json
 import logging
+import math
 import runpy
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import analysis_planted as planted
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -106,7 +109,7 @@ def test_identity_of_a_path():
 def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_path, run_script):
     results = tmp_path / "results"
     inputs = planted.plant(results, TINY)
-    facts = {"study": "s", "seed": 3, "datasets": "phantom: phantom", "list": ["a"]}
+    facts = planted.facts(TINY) | {"list": ["a"]}
     written = []
     for folder in ("first", "second"):
         files = {name: str(tmp_path / folder / f"{name}.csv") for name in COLUMNS}
@@ -140,9 +143,60 @@ def test_costs_of_a_job_too_short_to_be_measured_are_empty(tmp_path):
     (tmp_path / "benchmarks/quality").mkdir(parents=True)
     path = tmp_path / "benchmarks/quality/a_b.tsv"
     path.write_text("s\th:m:s\tmax_rss\tmean_load\n0.5\t0:00:00\t-\tNA\n")
-    row = collect.cost_rows([str(path)], str(tmp_path))[0]
+    row = collect.cost_rows([str(path)], str(tmp_path), {})[0]
     write_csv(tmp_path / "costs.csv", COLUMNS["costs"], [row])
-    assert (tmp_path / "costs.csv").read_text().splitlines()[1] == "quality,a_b,0.5,,"
+    assert (tmp_path / "costs.csv").read_text().splitlines()[1] == "quality,,,,,a_b,0.5,,,,,device not recorded"
+
+
+def test_gpu_hours_are_counted_where_the_device_is_known(metrics):
+    table = metrics["costs"].groupby(["stage", "name"])
+    hours, reasons = table["gpu_hours"].first(), table["reason"].first()
+    # A planted PGGAN takes an hour on a GPU, a classifier runs on the CPU; of the DDPM nothing is recorded.
+    assert hours["train_generator", "pggan"] == 1
+    assert hours["train_classifier", "custom_cnn"] == 0
+    assert math.isnan(table["gpu_hours"].max()["train_generator", "ddpm"])
+    assert reasons["train_generator", "ddpm"] == "device not recorded"
+    assert (table.size()["train_generator", "ddpm"], table.size()["write_pool", "pggan"]) == (4, 4)
+
+
+def test_training_is_thinned_to_equal_distances_and_the_first_step_of_each_resolution(tmp_path, metrics):
+    model = tmp_path / "generators/a/b/c/g/joint/model"
+    model.mkdir(parents=True)
+    steps = [{"step": k, "loss": k / 7, "resolution": 4 if k < 1240 else 8} for k in range(1, 4001)]
+    (model / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    rows = collect.training_rows([str(model)], str(tmp_path))
+    found = [row["step"] for row in rows]
+    assert (found[0], found[-1], len(found)) == (1, 4000, 401) and 1240 in found
+    assert np.diff(found).max() <= 11
+    assert all(row["loss"] == row["step"] / 7 for row in rows)
+    assert (rows[0]["dataset"], rows[0]["generator"], rows[0]["unit"]) == ("a", "g", "joint")
+    (model / "metrics.jsonl").unlink()
+    assert collect.training_rows([str(model)], str(tmp_path)) == []
+    kept = metrics["training"].groupby(["sampling", "generator", "unit"]).size()
+    assert len(kept) == 8 and kept.le(406).all()
+
+
+def test_recognition_stands_beside_that_of_real_images(tmp_path):
+    def evaluation(testset, truth, scores, mix="baseline"):
+        test = planted.make_test(len(truth), False, np.random.default_rng(0))
+        test["label"] = np.array(planted.LABELS)[truth]
+        table = planted.predictions_table(test, np.stack([1 - np.array(scores), scores], axis=1), planted.LABELS)
+        return collect.Evaluation(("d", "s", "c"), mix, "vgg16", 1, testset, planted.report(table), table)
+
+    evaluations = [
+        evaluation("synthetic_ddpm", [1, 1, 1, 1], [0.9, 0.8, 0.6, 0.1]),
+        evaluation("test_1", [0, 1, 1], [0.2, 0.7, 0.9]),
+        evaluation("test_2", [0, 1, 1], [0.4, 0.7, 0.3]),
+        evaluation("external_nih", [0, 1, 1], [0.9, 0.1, 0.1]),
+        evaluation("test_1", [0, 1, 1], [0.9, 0.1, 0.1], mix="ddpm"),
+    ]
+    normal, pneumonia = collect.recognition_rows(evaluations)
+    assert (pneumonia["label"], pneumonia["n"], pneumonia["recognised"]) == ("PNEUMONIA", 4, 0.75)
+    assert pneumonia["mean_confidence"] == pytest.approx(0.6)
+    assert (pneumonia["n_real"], pneumonia["recognised_real"]) == (4, 0.75)
+    assert pneumonia["mean_confidence_real"] == pytest.approx((0.8 + 0.5) / 2)
+    assert (normal["n"], normal["recognised"], normal["recognised_real"]) == (0, None, 1.0)
+    assert normal["reason"] == "the test set has no image of NORMAL"
 
 
 def test_floats_have_ten_digits_and_names_that_look_missing_stay(tmp_path):
@@ -154,7 +208,7 @@ def test_floats_have_ten_digits_and_names_that_look_missing_stay(tmp_path):
 def test_a_missing_table_or_column_is_named(tmp_path):
     with pytest.raises(UserError, match="costs.csv: not found"):
         read_metrics({"costs": tmp_path / "costs.csv"})
-    (tmp_path / "costs.csv").write_text("stage,job\n")
+    (tmp_path / "costs.csv").write_text("stage,name,job,dataset,sampling,scenario\n")
     with pytest.raises(UserError, match="column seconds is missing"):
         read_metrics({"costs": tmp_path / "costs.csv"})
 

@@ -6,6 +6,8 @@ rule metrics:
         quality=quality_targets(),
         evaluations=evaluation_targets(),
         predictions=[path.removesuffix("json") + "csv" for path in evaluation_targets()],
+        models=generator_targets(),
+        trainings=per_classifier(f"{CLASSIFIER}/training.json"),
         benchmarks=cost_targets(),
     output:
         **{name: f"{R}/metrics/{name}.csv" for name in METRICS},

@@ -1,4 +1,7 @@
-METRICS = ["study", "integrity", "cohorts", "quality", "classification", "confusion", "comparisons", "costs"]
+METRICS = [
+    *("study", "integrity", "cohorts", "quality", "classification", "confusion", "roc_auc", "comparisons"),
+    *("replicates", "recognition", "training", "costs"),
+]
 TABLES = ["accuracy", "quality", "cohorts", "costs"]
 FIGURES = ["accuracy_f1", "fid", "differences"]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
@@ -87,6 +90,9 @@ def cost_targets():
         *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
         *per_classifier(
             f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
+        ),
+        *per_classifier(
+            f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{testset}}.tsv"
         ),
     ]
 

@@ -6,18 +6,24 @@ with job(snakemake) as log:
     from radsynth.analysis import collect, statistics
     from radsynth.analysis.tidy import COLUMNS, write_csv
 
-    results, study = snakemake.params.results, snakemake.params.study
-    evaluations = [collect.read_evaluation(path, results) for path in snakemake.input.evaluations]
+    given, results, study = snakemake.input, snakemake.params.results, snakemake.params.study
+    evaluations = [collect.read_evaluation(path, results) for path in given.evaluations]
     log.info("%d evaluations read", len(evaluations))
+    comparisons = statistics.compare(evaluations, study["seed"])
+    jobs = collect.job_names(given.models, given.quality, given.trainings, evaluations, results)
     tables = {
         "study": collect.study_rows(study),
-        "integrity": collect.integrity_rows(snakemake.input.integrity, results),
-        "cohorts": collect.cohort_rows(snakemake.input.summaries, results),
-        "quality": collect.quality_rows(snakemake.input.quality, results),
+        "integrity": collect.integrity_rows(given.integrity, results),
+        "cohorts": collect.cohort_rows(given.summaries, results),
+        "quality": collect.quality_rows(given.quality, results),
         "classification": collect.classification_rows(evaluations),
         "confusion": collect.confusion_rows(evaluations),
-        "comparisons": statistics.compare(evaluations, study["seed"]),
-        "costs": collect.cost_rows(snakemake.input.benchmarks, results),
+        "roc_auc": statistics.roc_auc_rows(evaluations),
+        "comparisons": comparisons,
+        "replicates": statistics.replicate_rows(comparisons, study["samplings"]),
+        "recognition": collect.recognition_rows(evaluations),
+        "training": collect.training_rows(given.models, results),
+        "costs": collect.cost_rows(given.benchmarks, results, jobs),
     }
     for name, rows in tables.items():
         write_csv(snakemake.output[name], COLUMNS[name], rows)

@@ -8,11 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from radsynth.analysis.tidy import COHORT
+from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
+from radsynth.generators.metrics import read_metrics as read_training
 
 Row = dict[str, Any]
+
+# Rows of a model's training that are kept, at most (and one for each resolution).
+TRAINING_ROWS = 400
 
 
 def identity(path: str | Path, results: str | Path, pattern: str) -> dict[str, str]:
@@ -50,9 +54,24 @@ class Evaluation:
     predictions: pd.DataFrame
 
     @property
+    def tested_on(self) -> str:
+        """``test`` for each of the cohort's own test sets, else the test set's name."""
+        return OWN if self.testset.rpartition("_")[0] == OWN else self.testset
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the test set is a generator's pools."""
+        return self.testset.startswith(SYNTHETIC)
+
+    @property
+    def arm(self) -> tuple[str, str, int]:
+        """Classifier, mix and run."""
+        return self.classifier, self.mix, self.run
+
+    @property
     def keys(self) -> Row:
         """The columns that name it in a tidy table."""
-        names = dict(zip(COHORT, self.cohort, strict=True))
+        names = dict(zip(COHORT, self.cohort, strict=True)) | {"tested_on": self.tested_on}
         return names | {"mix": self.mix, "classifier": self.classifier, "run": self.run, "testset": self.testset}
 
 
@@ -145,19 +164,115 @@ def confusion_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
     ]
 
 
-def cost_rows(paths: Iterable[str], results: str) -> list[Row]:
+def recognition_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
+    """Return the rows of recognition.csv: how the classifiers trained on real images alone recognise the pools.
+
+    Beside it the same of the real test images of the same classifier, averaged over the cohort's own test sets.
+    """
+    evaluations = [evaluation for evaluation in evaluations if evaluation.mix == BASELINE]
+    controls: dict[tuple[Any, ...], list[Row]] = {}
+    for evaluation in evaluations:
+        if evaluation.tested_on == OWN:
+            for label, figures in evaluation.report["per_label"].items():
+                if figures["n"]:
+                    controls.setdefault((evaluation.cohort, evaluation.arm, label), []).append(figures)
+    rows = []
+    for evaluation in evaluations:
+        if not evaluation.is_synthetic:
+            continue
+        for label, figures in evaluation.report["per_label"].items():
+            names = dict(zip(COHORT, evaluation.cohort, strict=True))
+            row = names | {"classifier": evaluation.classifier, "run": evaluation.run, "label": label}
+            row |= {"generator": evaluation.testset.removeprefix(SYNTHETIC), "n": figures["n"]}
+            row |= {"recognised": figures["recall"], "mean_confidence": figures["mean_confidence"]}
+            row["reason"] = figures["reason"]
+            real = controls.get((evaluation.cohort, evaluation.arm, label), [])
+            if real:
+                row["n_real"] = sum(figures["n"] for figures in real)
+                row["recognised_real"] = sum(figures["recall"] for figures in real) / len(real)
+                row["mean_confidence_real"] = sum(figures["mean_confidence"] for figures in real) / len(real)
+            rows.append(row)
+    return rows
+
+
+def training_rows(models: Iterable[str], results: str) -> list[Row]:
+    """Return the rows of training.csv from the ``metrics.jsonl`` of every model, thinned to ``TRAINING_ROWS``.
+
+    Kept are rows at equal distances, the last one, and the first of every resolution. Families that are not
+    trained step by step have none.
+    """
+    rows = []
+    for path in models:
+        names = _model_names(path, results)
+        steps = read_training(Path(path) / "metrics.jsonl")
+        kept = {round(i * (len(steps) - 1) / (TRAINING_ROWS - 1)) for i in range(TRAINING_ROWS)} if steps else set()
+        resolutions = [step.get("resolution") for step in steps]
+        kept |= {resolutions.index(resolution) for resolution in resolutions}
+        rows += [names | steps[index] for index in sorted(kept)]
+    return rows
+
+
+def _model_names(path: str, results: str) -> Row:
+    names = identity(path, results, "generators/{dataset}/{sampling}/{scenario}/{generator}/{unit}/{model}")
+    return {key: value for key, value in names.items() if key != "model"}
+
+
+def job_names(
+    models: Iterable[str],
+    pools: Iterable[str],
+    trainings: Iterable[str],
+    evaluations: Iterable[Evaluation],
+    results: str,
+) -> dict[str, Row]:
+    """Return what the benchmark files ``{stage}/{job}`` are about: cohort, name, and the device where it was recorded.
+
+    ``models`` are the folders of the generators, ``pools`` the quality files of the pools, ``trainings`` the
+    training.json of the classifiers. ``name`` is that of the generator or classifier. Names of jobs are joined by
+    underscores, which names may hold themselves, so they are put together here rather than taken apart.
+    """
+    jobs: dict[str, Row] = {}
+
+    def add(stage: str, names: Row, name: str, device: str | None) -> None:
+        job = "_".join(map(str, names.values()))
+        jobs[f"{stage}/{job}"] = {key: names[key] for key in COHORT} | {"name": name, "device": device}
+
+    for path in models:
+        names = _model_names(path, results)
+        add("train_generator", names, names["generator"], read_json(Path(path) / "describe.json").get("device"))
+    for path in pools:
+        pattern = "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}"
+        names = identity(Path(path).with_suffix(""), results, pattern)
+        add("write_pool", names, names["generator"], None)
+        add("pool_quality", names, names["generator"], "cpu")  # asks for no GPU
+    for path in trainings:
+        pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/training.json"
+        names = identity(path, results, pattern)
+        names["run"] = names["run"].removeprefix("run_")
+        add("train_classifier", names, names["classifier"], read_json(path).get("device"))
+    for evaluation in evaluations:
+        names = {key: value for key, value in evaluation.keys.items() if key != "tested_on"}
+        add("evaluate", names, evaluation.classifier, evaluation.report.get("device"))
+    return jobs
+
+
+def cost_rows(paths: Iterable[str], results: str, jobs: Mapping[str, Row]) -> list[Row]:
     """Return the rows of costs.csv from Snakemake's benchmark files ``benchmarks/{rule}/....tsv``.
 
     Wall-clock seconds, largest resident memory in MB and mean CPU load in per cent of one core. Snakemake writes
-    ``-`` or NA for jobs too short to be measured.
+    ``-`` or NA for jobs too short to be measured. ``jobs`` come from ``job_names``; GPU hours are the seconds of jobs
+    that ran on one, 0 on a CPU, and empty where the device was not recorded.
     """
     rows = []
     for path in paths:
         stage, *job = PurePosixPath(path).relative_to(PurePosixPath(results) / "benchmarks").with_suffix("").parts
         table = pd.read_csv(path, sep="\t", na_values=["-"])
         figures = table[["s", "max_rss", "mean_load"]].apply(pd.to_numeric, errors="coerce").mean().astype(float)
-        rows.append(
-            {"stage": stage.removesuffix(".tsv"), "job": "/".join(job)}
-            | dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
-        )
+        row = {"stage": stage.removesuffix(".tsv"), "job": "/".join(job)}
+        row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
+        row |= jobs.get(f"{row['stage']}/{row['job']}", {})
+        if row.get("device"):
+            row["gpu_hours"] = 0.0 if row["device"] == "cpu" else row["seconds"] / 3600
+        else:
+            row["reason"] = "device not recorded"
+        rows.append(row)
     return rows

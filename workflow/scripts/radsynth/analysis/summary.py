@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.statistics import excess_p_value
+from radsynth.analysis.inference import excess_p_value
 from radsynth.analysis.tidy import COHORT, Metrics
 
 VERDICTS = ("helps", "hurts", "undecided")

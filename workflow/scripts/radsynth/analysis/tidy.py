@@ -16,6 +16,10 @@ from radsynth.common.files import write_text
 
 BASELINE = "baseline"
 COHORT = ["dataset", "sampling", "scenario"]
+# What is compared with each other: the classifiers of one cohort on its own test sets (``tested_on`` is ``test``), or
+# on another dataset (``external_DATASET``). ``synthetic_GENERATOR`` are pools, see ``recognition``.
+TESTED = [*COHORT, "tested_on"]
+OWN, EXTERNAL, SYNTHETIC = "test", "external_", "synthetic_"
 
 COLUMNS = {
     "study": ["key", "value"],
@@ -32,23 +36,50 @@ COLUMNS = {
         *("n_control", "threshold", "preprocessing", "weights_sha256", "note"),
     ],
     "classification": [
-        *COHORT,
+        *TESTED,
         *("mix", "classifier", "run", "testset", "metric", "value", "reason", "architecture", "weights", "backend"),
     ],
-    "confusion": [*COHORT, "mix", "classifier", "run", "testset", "true_label", "predicted_label", "count"],
-    "comparisons": [
-        *COHORT,
-        *("classifier", "mix", "metric", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
-        *("difference", "ci_low", "ci_high", "p_value", "p_floor", "verdict", "reason"),
+    "confusion": [*TESTED, "mix", "classifier", "run", "testset", "true_label", "predicted_label", "count"],
+    "roc_auc": [
+        *TESTED,
+        *("mix", "classifier", "run", "testset", "roc_auc", "standard_error", "ci_low", "ci_high"),
+        *("n_positive", "n_negative", "reason"),
     ],
-    "costs": ["stage", "job", "seconds", "max_rss_mb", "cpu_percent"],
+    "comparisons": [
+        *TESTED,
+        *("classifier", "mix", "metric", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
+        *("difference", "ci_low", "ci_high", "verdict", "effect_size", "p_value", "p_floor"),
+        *("n_comparisons", "p_holm", "p_holm_floor", "verdict_holm", "reason"),
+    ],
+    "replicates": [
+        *TESTED,
+        *("classifier", "mix", "metric", "samplings", "n_replicates", "difference", "sd", "ci_low", "ci_high"),
+        *("verdict", "reason"),
+    ],
+    "recognition": [
+        *COHORT,
+        *("classifier", "run", "generator", "label", "n", "recognised", "mean_confidence"),
+        *("n_real", "recognised_real", "mean_confidence_real", "reason"),
+    ],
+    "training": [
+        *COHORT,
+        *("generator", "unit", "step", "images", "resolution", "alpha", "loss", "loss_critic", "loss_generator"),
+        *("score_real", "score_fake", "gradient_penalty"),
+    ],
+    "costs": [
+        *("stage", *COHORT, "name", "job", "seconds", "max_rss_mb", "cpu_percent", "device", "gpu_hours", "reason"),
+    ],
 }
 
 NUMERIC = {
     *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
     *("control", "n_reference", "n_synthetic", "real_real_mean", "real_real_sd", "real_real_n_a", "real_real_n_b"),
     *("n_control", "threshold", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
-    *("difference", "ci_low", "ci_high", "p_value", "p_floor", "seconds", "max_rss_mb", "cpu_percent"),
+    *("difference", "ci_low", "ci_high", "effect_size", "p_value", "p_floor", "n_comparisons", "p_holm"),
+    *("p_holm_floor", "n_replicates", "sd", "roc_auc", "standard_error", "n_positive", "n_negative"),
+    *("n", "recognised", "mean_confidence", "n_real", "recognised_real", "mean_confidence_real"),
+    *("step", "images", "resolution", "alpha", "loss", "loss_critic", "loss_generator"),
+    *("score_real", "score_fake", "gradient_penalty", "seconds", "max_rss_mb", "cpu_percent", "gpu_hours"),
 }
 
 Metrics = dict[str, pd.DataFrame]
@@ -96,12 +127,17 @@ def mixes_in_order(names: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=lambda mix: mix != BASELINE)
 
 
-def per_run(classification: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one value per run: the mean over its test sets, NaN if one of them is undefined.
+def on_real_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of evaluations on real images, without those on pools."""
+    return table[~table["tested_on"].str.startswith(SYNTHETIC)]
 
-    Columns: dataset, sampling, scenario, classifier, mix, run, value, n_testsets; order of appearance.
+
+def per_run(classification: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one value per run on real images: the mean over its test sets, NaN if one of them is undefined.
+
+    Columns: dataset, sampling, scenario, tested_on, classifier, mix, run, value, n_testsets; order of appearance.
     """
-    keys = [*COHORT, "classifier", "mix", "run"]
-    chosen = classification[classification["metric"] == metric]
+    keys = [*TESTED, "classifier", "mix", "run"]
+    chosen = on_real_images(classification[classification["metric"] == metric])
     groups = chosen.groupby(keys, sort=False)["value"]
     return groups.agg(value=lambda values: values.mean(skipna=False), n_testsets="size").reset_index()

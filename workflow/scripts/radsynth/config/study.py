@@ -241,6 +241,7 @@ class Study:
             "pool_size": config["pool_size"],
             "runs": config["runs"],
             "validation_fraction": config["validation_fraction"],
+            "samplings": config["samplings"],
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
             ),
