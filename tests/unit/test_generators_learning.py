@@ -1,15 +1,15 @@
-"""The DDPM learns phantoms: its images are closer to unseen reals than what a generator must beat."""
+"""Each family learns phantoms: its images are closer to unseen reals than what a generator must beat."""
 
 import numpy as np
 import pytest
-from radsynth.analysis.statistics import excess_p_value
+from radsynth.analysis.inference import excess_p_value
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.seeds import derive_seed
 from radsynth.data.phantom import render
 from radsynth.features.pixels import Pixels
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.ddpm import DDPM
 from radsynth.generators.options import resolve_options, resolve_sampler
+from radsynth.generators.registry import load_family
 from radsynth.quality import kernel
 from radsynth.quality.memorisation import copy_rate, copy_threshold
 from scipy.ndimage import gaussian_filter
@@ -43,10 +43,10 @@ class Experiment:
         """KID to the 400 reals of the same class that the generator has not seen."""
         return kernel.value(kernel.statistics(self.features(images)), self.reference)
 
-    def pool(self, folder, **overrides):
-        generator = DDPM(resolve_options("ddpm", "cpu", {"previews": 0, **overrides}))
+    def pool(self, family, folder, **overrides):
+        generator = load_family(family)(resolve_options(family, "cpu", {"previews": 0, **overrides}))
         generator.fit(TrainingSet(self.training, [{"label": "NORMAL"}] * N), folder, seed=3)
-        batches = generator.sample(range(N), 5, sampler=resolve_sampler("ddpm", "cpu", {}))
+        batches = generator.sample(range(N), 5, sampler=resolve_sampler(family, "cpu", {}))
         return np.concatenate([batch.images for batch in batches])
 
 
@@ -69,14 +69,23 @@ def check(experiment, pool):
     assert excess_p_value(copy_rate(training, training, threshold), N, usual, N) < 0.001, "copies would be seen"
 
 
-def test_learns_in_seconds_at_16_px(tmp_path):
+QUICK = {
+    "ddpm": {"block_out_channels": [16, 32, 64], "steps": 200},
+    "pggan": {},
+}
+LONG = {"ddpm": {"steps": 1500}, "pggan": {}}
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_learns_in_seconds_at_16_px(tmp_path, family):
     experiment = Experiment(16)
-    check(experiment, experiment.pool(tmp_path, block_out_channels=[16, 32, 64], steps=200))
+    check(experiment, experiment.pool(family, tmp_path, **QUICK[family]))
 
 
 @pytest.mark.slow
-def test_learns_at_32_px_to_be_closer_than_the_other_class(tmp_path):
+@pytest.mark.parametrize("family", LONG)
+def test_learns_at_32_px_to_be_closer_than_the_other_class(tmp_path, family):
     experiment = Experiment(32)
-    pool = experiment.pool(tmp_path, steps=1500)
+    pool = experiment.pool(family, tmp_path, **LONG[family])
     check(experiment, pool)
     assert experiment.distance(pool) < 0.7 * experiment.distance(experiment.other)

@@ -13,8 +13,6 @@ from radsynth.generators.metrics import Window, read_metrics
 
 OPTIONS = {
     "batch_size": 4,
-    "epochs": 1,
-    "steps": 40,
     "log_every": 7,
     "previews": 0,
     "checkpoint_minutes": 0,
@@ -49,7 +47,7 @@ class Chain:
 
 def run(task, folder, **overrides):
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": lambda path: None}
-    train(task, options=OPTIONS | overrides, run_dir=folder, **arguments)
+    train(task, steps=40, options=OPTIONS | overrides, run_dir=folder, **arguments)
     return task.value.item()
 
 
@@ -140,7 +138,7 @@ def test_persistent_divergence_is_an_error_that_says_what_to_do(tmp_path):
 def test_previews_are_spread_over_the_training(tmp_path):
     drawn = []
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": drawn.append}
-    train(Chain(), options=OPTIONS | {"previews": 4}, run_dir=tmp_path, **arguments)
+    train(Chain(), steps=40, options=OPTIONS | {"previews": 4}, run_dir=tmp_path, **arguments)
     assert [path.name for path in drawn] == [f"preview_{step:07d}.png" for step in (10, 20, 30)]
     assert (tmp_path / "progress" / "training.png").is_file()
 

@@ -2,9 +2,11 @@
 
 import logging
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from radsynth.common.torchvision import import_torchvision
@@ -53,6 +55,15 @@ class Plan:
             return torch.amp.GradScaler(self.device.type)
         return torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**30)
 
+    def batches(self, indices: Sequence[int], size: int) -> Iterator[tuple[list[int], list[int]]]:
+        """Yield the indices in chunks of at most ``size``, each with the batch to compute for it.
+
+        A GPU picks its kernels by batch size, and these round differently: there the last batch is filled up.
+        """
+        for start in range(0, len(indices), size):
+            chunk = list(indices[start : start + size])
+            yield chunk, chunk + chunk[-1:] * (size - len(chunk)) if self.fast else chunk
+
     def peak_memory_mb(self) -> float:
         """Return the peak memory of this process in MB: the GPU's if there is one."""
         if self.fast:
@@ -60,6 +71,11 @@ class Plan:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def gray_bytes(images: torch.Tensor) -> np.ndarray:
+    """Return images (n, channels, height, width) in [-1, 1] as grayscale uint8 (n, height, width); others are cut."""
+    return ((images.mean(dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
 def choose_plan(precision: str = "auto", compile: bool = True) -> Plan:

@@ -12,7 +12,7 @@ from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_json
 from radsynth.common.seeds import derive_seed
-from radsynth.generators.backend import choose_plan
+from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.diffusion import denoise, image_generators
@@ -50,6 +50,7 @@ class DDPM(Generator):
             task,
             plan=plan,
             n=len(data),
+            steps=steps,
             options=options,
             run_dir=run_dir,
             seed=seed,
@@ -75,16 +76,12 @@ class DDPM(Generator):
             with plan.autocast():
                 return unet(noisy, timesteps).sample
 
-        for start in range(0, len(indices), sampler["batch_size"]):
-            chunk = list(indices[start : start + sampler["batch_size"]])
-            # A GPU picks its kernels by batch size, and these round differently: the last batch is filled up.
-            filled = chunk + chunk[-1:] * (sampler["batch_size"] - len(chunk)) if plan.fast else chunk
+        for chunk, filled in plan.batches(indices, sampler["batch_size"]):
             generators = image_generators(seed, filled)
             images = denoise(
                 predict, self.options["prediction"], self.scheduler.config, sampler, generators, shape, plan.device
             )
-            gray = images[: len(chunk)].mean(dim=1)
-            yield Batch(chunk, ((gray + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+            yield Batch(chunk, gray_bytes(images[: len(chunk)]))
 
     def write(self, model_dir: Path) -> None:
         pipeline = diffusers.DDPMPipeline(unet=self.unet, scheduler=self.scheduler)

@@ -31,8 +31,8 @@ class Task(Protocol):
         """Take step number ``step`` on the training images ``indices``.
 
         Randomness comes from torch's global generators, which the loop seeds before each step. Returns what was
-        measured and whether the step was finite (a boolean tensor on the device); a step that was not has
-        changed no weight.
+        measured and whether the step was finite (a boolean tensor on the device); a network whose gradient was
+        not has changed no weight.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,21 +80,22 @@ def train(
     *,
     plan: Plan,
     n: int,
+    steps: int,
     options: dict[str, Any],
     run_dir: Path,
     seed: int,
     fingerprint: str,
     preview: Callable[[Path], None],
+    notes: Callable[[], dict[str, float]] = dict,
 ) -> None:
-    """Train until the last step, starting from the newest state in ``run_dir/state`` if there is one.
+    """Take ``steps`` steps on n images, starting from the newest state in ``run_dir/state`` if there is one.
 
-    ``options`` are those of the family's schema: batch_size, epochs, steps, log_every, previews,
-    checkpoint_minutes, max_nonfinite_steps. Metrics and ``preview`` grids go to ``run_dir/progress``. After SIGTERM or
-    SIGINT the state is saved and SystemExit raised. On a CPU the result is the same, bit for bit, however
-    often training was interrupted. Raises UserError if training diverges again and again.
+    ``options`` are those of the family's schema: batch_size, log_every, previews, checkpoint_minutes,
+    max_nonfinite_steps. Metrics, with what ``notes`` says at the time, and ``preview`` grids go to
+    ``run_dir/progress``. After SIGTERM or SIGINT the state is saved and SystemExit raised. On a CPU the result is the
+    same, bit for bit, however often training was interrupted. Raises UserError if training diverges again and again.
     """
     batch_size = options["batch_size"]
-    steps = count_steps(n, batch_size, options["epochs"], options["steps"])
     checkpoints = Checkpoints(run_dir / "state", fingerprint)
     metrics = MetricsLog(run_dir / "progress" / "metrics.jsonl")
     window = Window()
@@ -139,7 +140,7 @@ def train(
                     if attempt + 1 >= MAX_ATTEMPTS:
                         raise UserError(
                             f"training diverged at step {step} in {MAX_ATTEMPTS} attempts, expected finite gradients: "
-                            "lower options.learning_rate or set options.precision to fp32"
+                            "lower options.learning_rate or, where it is an option, set options.precision to fp32"
                         )
                     again = attempt + 1
                     log.warning("%d non-finite steps in a row at step %d: going back", streak.item(), step)
@@ -150,7 +151,7 @@ def train(
                 speed = (step - flushed_step) * batch_size / max(now - flushed_at, 1e-9)
                 flushed_at, flushed_step = now, step
                 extra = {"images_per_s": round(speed, 2), "peak_memory_mb": round(plan.peak_memory_mb(), 1)}
-                metrics.append({"step": step, "images": step * batch_size, **row, **extra})
+                metrics.append({"step": step, "images": step * batch_size, **notes(), **row, **extra})
                 note = f"epoch {step * batch_size // n}, loss {row['loss']:.4g}" if row.get("loss") else ""
             progress.update(1, note or f"epoch {step * batch_size // n}")
             if _due(step, steps, options["previews"]):

@@ -6,6 +6,7 @@ from radsynth.common.errors import UserError
 
 FAMILIES = {
     "ddpm": "radsynth.generators.ddpm:DDPM",
+    "pggan": "radsynth.generators.pggan:PGGAN",
 }
 
 

@@ -1,0 +1,203 @@
+"""One training step of a progressively grown GAN: critic, then generator, then the average of its weights."""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from radsynth.generators.backend import Plan
+from radsynth.generators.metrics import Measured
+from radsynth.generators.progressive import Growth, ProgressiveCritic, ProgressiveGenerator, fade_reals, size_of
+
+log = logging.getLogger(__name__)
+
+# Eager steps before a CUDA graph is captured: they make the optimizers' state and choose the convolutions' kernels.
+WARM_UP = 3
+
+MEASURES = [
+    "critic_loss",
+    "generator_loss",
+    "real_score",
+    "fake_score",
+    "gradient_penalty",
+    "critic_gradient_norm",
+    "generator_gradient_norm",
+]
+
+
+def gradient_penalty(critic: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """Return the mean of (norm - 1)^2, the norm being that of the gradient of an image's score over all its values.
+
+    From Gulrajani et al. 2017. ``critic`` maps images (n, channels, height, width) to scores (n,).
+    """
+    images = images.detach().requires_grad_()
+    (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return (gradients.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+class AdversarialTask:
+    """Trains generator and critic on uint8 images (n, size, size), which stay on the device: WGAN-GP with drift.
+
+    Implements ``loop.Task``. Critic and generator see the same generated images of a step, so these are made once.
+    At each new level both Adam optimizers begin anew. On a GPU the whole step is one CUDA graph per level and per
+    part of it (fade-in, stabilization), since small batches cost more to launch than to compute. ``average`` is the
+    generator whose weights are the moving average.
+    """
+
+    def __init__(
+        self,
+        generator: ProgressiveGenerator,
+        critic: ProgressiveCritic,
+        images: np.ndarray,
+        growth: Growth,
+        options: Mapping[str, Any],
+        plan: Plan,
+    ):
+        self.options, self.growth, self.plan = options, growth, plan
+        self.generator, self.critic = plan.place(generator), plan.place(critic)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.images = torch.from_numpy(images).to(plan.device).unsqueeze(1)
+        batch, device = options["batch_size"], plan.device
+        # What changes from step to step has a fixed place, where a CUDA graph finds it.
+        self.indices = torch.zeros(batch, dtype=torch.long, device=device)
+        self.latents = torch.zeros(batch, options["latent_size"], device=device)
+        self.mixing = torch.zeros(batch, 1, 1, 1, device=device)
+        self.alpha = torch.ones((), device=device)
+        self.average_weights = get_ema_multi_avg_fn(options["ema_decay"])
+        self.graphs = plan.fast and options["cuda_graphs"]
+        self.level = self.fading = None
+        self._enter(*growth.at(0))
+
+    def stage(self) -> dict[str, float]:
+        """Return how far the networks have grown: resolution in px, and alpha."""
+        return {"resolution": size_of(self.level), "alpha": self.faded}
+
+    def step(self, step: int, indices: np.ndarray) -> tuple[Measured, torch.Tensor]:
+        self._enter(*self.growth.at(step))
+        self.indices.copy_(torch.from_numpy(indices), non_blocking=True)
+        self.latents.normal_()
+        self.mixing.uniform_()
+        values, finite = self._run()
+        counted, one = finite.float(), torch.ones_like(self.alpha)
+        measured = {name: (value, counted) for name, value in zip(MEASURES, values.unbind(), strict=True)}
+        return {**measured, "skipped": (1 - counted, one)}, finite
+
+    def _enter(self, level: int, alpha: float) -> None:
+        """Go to a level, with new optimizers if it is another one, and to an alpha."""
+        if level != self.level:
+            size, options = size_of(level), self.options
+            self.reals = functional.avg_pool2d(self.images.float(), self.images.shape[-1] // size) / 127.5 - 1
+            self.learning = {"generator": self.generator.active(level), "critic": self.critic.active(level)}
+            self.optimizers = {
+                name: torch.optim.Adam(
+                    parameters,
+                    lr=options["learning_rate"],
+                    betas=tuple(map(float, options["adam_betas"])),
+                    fused=True,
+                    capturable=self.plan.fast,
+                )
+                for name, parameters in self.learning.items()
+            }
+        if (level, alpha < 1) != (self.level, self.fading):
+            self.level, self.fading = level, alpha < 1
+            self.graph, self.eager_steps = None, 0
+        self.faded = alpha
+        self.alpha.fill_(alpha)
+
+    def _run(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.graphs:
+            return self._update()
+        if self.graph is None:
+            if self.eager_steps < WARM_UP:
+                self.eager_steps += 1
+                return self._update_aside()
+            self._capture()
+            if self.graph is None:
+                return self._update()
+        self.graph.replay()
+        # The next replay writes to the same place.
+        values, finite = self.results
+        return values.clone(), finite.clone()
+
+    def _update_aside(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take a step on a stream of its own, as a capture asks of the steps before it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            results = self._update()
+        torch.cuda.current_stream().wait_stream(stream)
+        return results
+
+    def _capture(self) -> None:
+        """Record ``_update`` without computing it; where that fails, training goes on without graphs."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.results = self._update()
+        except RuntimeError as error:
+            self.graphs = False
+            log.warning("no CUDA graph, training step by step: %s", str(error).splitlines()[0])
+        else:
+            self.graph = graph
+
+    def _update(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take one step; return what ``MEASURES`` names and whether all gradients were finite. Never waits."""
+        options, level = self.options, self.level
+        alpha = self.alpha if self.fading else None
+        reals = self.reals.index_select(0, self.indices)
+        if self.fading:
+            reals = fade_reals(reals, alpha, options["upsampling"])
+        fakes = self.generator(self.latents, level, alpha)
+
+        made = fakes.detach()
+        real, fake = self.critic(torch.cat([reals, made]), level, alpha).chunk(2)
+        mixed = made.lerp(reals, self.mixing)
+        penalty = gradient_penalty(lambda images: self.critic(images, level, alpha), mixed)
+        critic_loss = (
+            fake.mean() - real.mean() + options["gradient_penalty"] * penalty + options["drift"] * real.square().mean()
+        )
+        critic_norm, finite = self._descend("critic", critic_loss, True)
+        generator_loss = -self.critic(fakes, level, alpha).mean()
+        generator_norm, finite = self._descend("generator", generator_loss, finite)
+        self.average_weights(list(self.average.parameters()), list(self.generator.parameters()), 0)
+        with torch.no_grad():
+            values = [critic_loss, generator_loss, real.mean(), fake.mean(), penalty, critic_norm, generator_norm]
+            return torch.where(finite, torch.stack(values), 0.0), finite
+
+    def _descend(self, name: str, loss: torch.Tensor, go: torch.Tensor | bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Step one optimizer where ``go`` holds and the gradient is finite; return its norm and whether it did."""
+        parameters = self.learning[name]
+        # Fading out, then unused: the gray layer of the level before.
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], foreach=True)
+        finite = torch.isfinite(norm) & go
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer = self.optimizers[name]
+        # How a GradScaler tells a fused optimizer, without waiting for the device, to leave a step out.
+        optimizer.found_inf = 1 - finite.float()
+        optimizer.step()
+        return norm, finite
+
+    def state_dict(self) -> dict[str, Any]:
+        modules = {"generator": self.generator, "critic": self.critic, "average": self.average}
+        return {
+            "level": self.level,
+            "alpha": self.faded,
+            **{name: module.state_dict() for name, module in modules.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._enter(state["level"], state["alpha"])
+        for name in ("generator", "critic", "average"):
+            getattr(self, name).load_state_dict(state[name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        # Loading gives the optimizers new tensors, which a graph captured before does not know.
+        self.graph, self.eager_steps = None, 0
