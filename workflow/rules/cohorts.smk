@@ -102,7 +102,6 @@ rule gates:
         train=f"{COHORT}/train.csv",
         tests=lambda wildcards: [f"{COHORT}/{testset}.csv" for testset in STUDY.test_sets(wildcards.scenario)],
         generator_trains=[f"{SAMPLING}/{scenario}/train.csv" for scenario in STUDY.generator_scenarios()],
-        externals=expand(f"{COHORT}/external_{{external}}.csv", external=EXTERNAL, allow_missing=True),
     output:
         gates=f"{COHORT}/gates.json",
     log:

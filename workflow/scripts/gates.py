@@ -12,6 +12,5 @@ with job(snakemake):
         snakemake.input.generator_trains,
         snakemake.input.manifest,
         snakemake.params.gates,
-        snakemake.input.externals,
     )
     write_json(snakemake.output.gates, {"scenario": snakemake.params.scenario_name, **found})

@@ -4,7 +4,6 @@ Nothing of the code that builds the cohorts is used here: the files are compared
 """
 
 from collections.abc import Iterable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,12 @@ def check_gates(
     generator_trains: Iterable[str | Path],
     manifest: str | Path,
     gates: dict[str, bool],
-    externals: Iterable[str | Path] = (),
 ) -> dict[str, Any]:
     """Check the cohort files of a scenario against each other and against the manifest, and return what was found.
 
     UserError, naming two files or images, if a set holds an image twice or one that differs from the manifest, or if
     a test image is also in a training set (of the classifier or of a generator) or shares with one of its images what
-    a gate forbids to share. What a gate that is off would have refused is counted in ``overlaps``. ``externals`` are
-    test sets from other datasets, in which only pixels can be compared.
+    a gate forbids to share. What a gate that is off would have refused is counted in ``overlaps``.
     """
     known = read_table(manifest).set_index("image_id")
     trains = {str(path): _read_set(path, known, manifest) for path in dict.fromkeys([train, *generator_trains])}
@@ -45,9 +42,6 @@ def check_gates(
         for training, trained in trains.items():
             for column in forbidden:
                 _refuse_shared(column, test, tested, training, trained)
-    for external, (training, trained) in product(externals, trains.items()):
-        _refuse_shared("sha256", str(external), read_table(external), training, trained)
-
     trained, tested = pd.concat(trains.values()), pd.concat(test_sets.values())
     overlaps = {gate: int(_shared(column, tested, trained).sum()) for gate, column in GATED_COLUMNS.items()}
     unknown = int((pd.concat([trained, tested]).drop_duplicates("image_id")["patient_id"] == "").sum())
