@@ -187,17 +187,17 @@ def test_baseline_of_real_chest_radiographs(shared_data):
 
 
 TORCH = """
+import sys
+sys.modules["tensorflow"] = None  # as where it is not installed
 import numpy as np
 from radsynth.classifiers.backend import prepare
 assert prepare(1)["backend"] == "torch"
 from radsynth.classifiers.training import predict, train
-import sys
-assert "tensorflow" not in sys.modules
 rng = np.random.default_rng(0)
 images, targets = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8), np.arange(20) % 2
-options = dict(epochs=2, batch_size=8, learning_rate=1e-3, dropout=0.5)
-cnn = dict(options, architecture="custom_cnn", weights="none", input_size=24)
-vgg = dict(options, architecture="vgg16_pretrained", weights="random", input_size=32)
+options = dict(batch_size=8, learning_rate=1e-3, dropout=0.5)
+cnn = dict(options, architecture="custom_cnn", weights="none", input_size=24, epochs=2)
+vgg = dict(options, architecture="vgg16_pretrained", weights="random", input_size=32, epochs=1)
 for classifier, augment in ((cnn, None), (vgg, None), (vgg, "cxr")):
     fits = [train(classifier, images, targets, (images, targets), 2, 5, augment=augment)[0] for _ in range(2)]
     results = [predict(model, images) for model in fits]

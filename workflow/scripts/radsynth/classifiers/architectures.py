@@ -23,7 +23,7 @@ def custom_cnn(image: keras.KerasTensor, n_labels: int, dropout: float) -> keras
     Maps gray images (n, size, size, 1) in [0, 255] to probabilities (n, n_labels). The paper does not give the
     momentum of batch normalisation.
     """
-    x = layers.Rescaling(1 / 255)(image)
+    x = image * (1 / 255)  # not layers.Rescaling, which needs TensorFlow whatever the backend
     x = layers.Concatenate(name="rgb")([x, x, x])
     for filters in (64, 128, 256):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
