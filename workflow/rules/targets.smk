@@ -2,7 +2,10 @@ METRICS = [
     *("study", "integrity", "cohorts", "quality", "classification", "confusion", "roc_auc", "comparisons"),
     *("replicates", "recognition", "training", "costs"),
 ]
-TABLES = ["accuracy", "quality", "cohorts", "costs"]
+TABLES = [
+    *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
+    *("quality", "cohorts", "costs"),
+]
 FIGURES = ["accuracy_f1", "fid", "differences"]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}

@@ -5,7 +5,7 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake):
-    from radsynth.analysis import tables
+    from radsynth.analysis import classifier_tables, tables
     from radsynth.analysis.archive import read_source
     from radsynth.analysis.published import read_published
     from radsynth.analysis.render import latex, markdown
@@ -14,7 +14,7 @@ with job(snakemake):
 
     metrics = read_source(snakemake.input, snakemake.params.source)
     published = read_published(snakemake.input.published, tables.sources(metrics))
-    drawn = {"accuracy": tables.accuracy(metrics, published)}
+    drawn = {"accuracy": classifier_tables.accuracy(metrics, published)}
     drawn |= {name: draw(metrics) for name, draw in tables.PLAIN.items()}
     for path in snakemake.output:
         title, table, sections = drawn[Path(path).stem]

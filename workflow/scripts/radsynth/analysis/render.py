@@ -1,8 +1,13 @@
-"""One table in Markdown and LaTeX (booktabs)."""
+"""One table in Markdown and LaTeX (booktabs), and how numbers stand in it."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+import pandas as pd
+
+UNDEFINED = "undefined"
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -13,6 +18,30 @@ LATEX = {
     "†": r"$\dagger$",
 }
 LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+
+
+def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
+    """Return ``0.934 ± 0.011``; the SD is left out where it is undefined (a single run)."""
+    if math.isnan(mean):
+        return UNDEFINED
+    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, whole numbers plainly, an undefined one as an empty text."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign, an undefined one as an empty text."""
+    return "" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def limits(low: float, high: float, form: Callable[[float], str]) -> str:
+    """Return ``low to high``, or an empty text where there is no interval."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{form(low)} to {form(high)}"
 
 
 @dataclass
@@ -71,6 +100,17 @@ class Section:
             r"\end{table}",
         ]
         return "\n".join(lines) + "\n"
+
+
+Columns = dict[str, Callable[[pd.Series], str]]
+# A title, the numbers, and the sections that show them.
+Table = tuple[str, pd.DataFrame, list[Section]]
+
+
+def section(title: str, rows: pd.DataFrame, columns: Columns, note: str, n_text: int) -> Section:
+    """Return a section with one line per row; ``columns`` gives the text of each cell."""
+    lines = [[column(row) for column in columns.values()] for _, row in rows.iterrows()]
+    return Section(title, list(columns), lines, note, n_text)
 
 
 def markdown(title: str, sections: Iterable[Section]) -> str:

@@ -127,6 +127,13 @@ def mixes_in_order(names: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=lambda mix: mix != BASELINE)
 
 
+def place(names: Iterable[str]) -> str:
+    """Return dataset, sampling, scenario and, if given, what was tested on, as words."""
+    *cohort, tested_on = names if len(names := tuple(names)) > len(COHORT) else (*names, OWN)
+    own = tested_on == OWN
+    return ", ".join([*cohort, *([] if own else [f"tested on {tested_on.removeprefix(EXTERNAL)}"])])
+
+
 def on_real_images(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of evaluations on real images, without those on pools."""
     return table[~table["tested_on"].str.startswith(SYNTHETIC)]
