@@ -171,14 +171,14 @@ class AdversarialTask:
 
     def _descend(self, name: str, loss: torch.Tensor, go: torch.Tensor | bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Step one optimizer where ``go`` holds and the gradient is finite; return its norm and whether it did."""
-        parameters = self.learning[name]
-        # Fading out, then unused: the gray layer of the level before.
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], foreach=True)
+        parameters, optimizer = self.learning[name], self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        # Unlike autograd.grad, this lays gradients out like the parameters, which a fused optimizer takes for granted.
+        loss.backward(inputs=parameters)
+        # The gray layer of the level before has none once the level is faded in.
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         finite = torch.isfinite(norm) & go
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer = self.optimizers[name]
         # How a GradScaler tells a fused optimizer, without waiting for the device, to leave a step out.
         optimizer.found_inf = 1 - finite.float()
         optimizer.step()

@@ -176,13 +176,10 @@ class ProgressiveGenerator(nn.Module):
     def forward(self, latents: torch.Tensor, level: int, alpha: torch.Tensor | float | None = None) -> torch.Tensor:
         """Return images (n, 1, size, size), those of the data in [-1, 1], from latents (n, latent_size) of N(0, 1)."""
         features = self.blocks[0](self.normalize(latents)[:, :, None, None])
-        for block in self.blocks[1:level]:
-            features = block(enlarge(features, self.upsampling))
-        if level == 0:
-            return self.to_gray[0](features)
-        coarse, features = features, self.blocks[level](enlarge(features, self.upsampling))
+        for block in self.blocks[1 : level + 1]:
+            coarse, features = features, block(enlarge(features, self.upsampling))
         images = self.to_gray[level - self.first](features)
-        if alpha is None:
+        if alpha is None or level == self.first:
             return images
         return enlarge(self.to_gray[level - self.first - 1](coarse), self.upsampling).lerp(images, alpha)
 
@@ -214,7 +211,7 @@ class ProgressiveCritic(nn.Module):
         features = self.from_gray[level - self.first](images)
         for k in range(level, 0, -1):
             features = halve(self.blocks[k](features))
-            if k == level and alpha is not None:
+            if k == level > self.first and alpha is not None:
                 features = self.from_gray[level - self.first - 1](halve(images)).lerp(features, alpha)
         return self.score(self.blocks[0](append_deviation(features))).flatten()
 
