@@ -14,25 +14,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from radsynth.analysis import archive, classifier_tables, collect, figures, published, render, summary, tables
+from radsynth.analysis import archive, classifier_tables, collect, drawing, figures, published, render, summary, tables
 from radsynth.analysis.tidy import COLUMNS, read_metrics, write_csv
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 
 NAMES = {
     "tables": ["accuracy", *tables.PLAIN],
-    "figures": ["accuracy_f1", "fid", "differences"],
+    "figures": list(figures.FIGURES),
 }
 TINY = planted.SMALL | {"scenarios": {"small": [60]}}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A folder with the metrics of a planted study on the paper's images: two samplings, three mixes, two runs."""
+    """The metrics of a planted study on the paper's images: two samplings, three mixes, two runs, an external test."""
     folder = tmp_path_factory.mktemp("study")
-    plan = planted.GRID | {
+    plan = planted.FULL | {
         "scenarios": {"small": [60]},
         "classifiers": {"custom_cnn": 0.8, "vgg16_untrained": 0.8},
+        "external": {"external_nih": 40},
+        "experts": ["vgg16_untrained"],
         "runs": 2,
     }
     planted.metrics(folder, plan)
@@ -284,6 +286,7 @@ def test_latex_escapes_and_markdown_bars():
     section = render.Section("a_b", ["x|y", "n"], [["50 %", render.Cell("1 ± 2", "bold")]])
     assert r"50 \% & \textbf{1 $\pm$ 2} \\" in section.latex()
     assert r"\caption{a\_b.}" in section.latex()
+    assert r"0.9 $\uparrow$" == render.Cell("0.9 ↑").latex()
     assert r"| x\|y | n |" in section.markdown()
     assert "| 50 % | **1 ± 2** |" in section.markdown()
 
@@ -345,7 +348,7 @@ def test_unknown_patients_are_called_so(tmp_path):
 def test_a_single_run_without_a_mix_can_be_shown(tmp_path):
     metrics = planted.metrics(tmp_path, TINY | {"runs": 1, "mixes": {"baseline": 0.0}})
     for name, draw in figures.FIGURES.items():
-        figures.save(draw(metrics), [tmp_path / f"{name}.png"])
+        drawing.save(draw(metrics), [tmp_path / f"{name}.png"])
     assert "no mix besides the baseline" in summary.headline(metrics)[0]
     _, _, sections = classifier_tables.accuracy(metrics, published.read_published([], {}))
     assert "±" not in sections[0].cells[0][1].text

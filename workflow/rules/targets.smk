@@ -6,7 +6,7 @@ TABLES = [
     *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
     *("quality", "cohorts", "costs"),
 ]
-FIGURES = ["accuracy_f1", "fid", "differences"]
+FIGURES = ["training_loss", "fid", "recognition", "accuracy_f1", "detection", "differences"]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 

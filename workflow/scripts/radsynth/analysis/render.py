@@ -16,6 +16,8 @@ LATEX = {
     "±": r"$\pm$",
     "−": "$-$",
     "†": r"$\dagger$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
 }
 LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
@@ -56,7 +58,7 @@ class Cell:
         return mark + self.text.replace("|", r"\|") + mark
 
     def latex(self) -> str:
-        text = re.sub(r"[\\~^±−†&%$#_{}]", lambda found: LATEX[found[0]], self.text)
+        text = re.sub(r"[\\~^±−†↑↓&%$#_{}]", lambda found: LATEX[found[0]], self.text)
         command = {"bold": r"\textbf", "italic": r"\textit"}.get(self.style)
         return f"{command}{{{text}}}" if command and text else text
 
