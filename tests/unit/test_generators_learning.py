@@ -71,9 +71,9 @@ def check(experiment, pool):
 
 QUICK = {
     "ddpm": {"block_out_channels": [16, 32, 64], "steps": 200},
-    "pggan": {},
+    "pggan": {"stabilize_images": 4000},
 }
-LONG = {"ddpm": {"steps": 1500}, "pggan": {}}
+LONG = {"ddpm": {"steps": 1500}, "pggan": {"steps": 3500}}
 
 
 @pytest.mark.parametrize("family", QUICK)

@@ -218,7 +218,7 @@ def test_default_schedule_is_that_of_karras():
 
 
 def test_growth_of_a_single_level_and_without_fading():
-    options = options_of("cpu", start_images=10, fade_images=0, stabilize_images=10, batch_size=4)
+    options = options_of("cpu", start_size=4, start_images=10, fade_images=0, stabilize_images=10, batch_size=4)
     assert Growth.plan(options, 4, 4).count_steps(None) == 3
     growth = Growth.plan(options, 16, 16)
     assert [growth.at(step) for step in range(9)] == [(0, 1)] * 3 + [(1, 1)] * 2 + [(2, 1)] * 4
@@ -244,6 +244,24 @@ def test_a_training_that_would_end_too_early_is_refused():
     with pytest.raises(UserError, match=r"options.steps: 100000 end at 32 px, expected at least 133334 to reach 128"):
         growth.count_steps(100_000)
     assert size_of(growth.at(growth.count_steps(133_334) - 1)[0]) == 128
+
+
+def test_default_preset_is_the_published_recipe():
+    expected = {
+        "widths": [512, 512, 512, 512, 256, 128, 64, 32, 16],
+        "latent_size": 512,
+        "leaky_slope": 0.2,
+        "upsampling": "nearest",
+        "critic_pixel_norm": False,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "adam_betas": [0, 0.99],
+        "gradient_penalty": 10,
+        "drift": 0.001,
+        "ema_decay": 0.999,
+    }
+    found = options_of("default")
+    assert {key: found[key] for key in expected} == expected
 
 
 # Gradient penalty

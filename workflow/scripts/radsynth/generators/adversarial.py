@@ -70,6 +70,7 @@ class AdversarialTask:
         self.alpha = torch.ones((), device=device)
         self.average_weights = get_ema_multi_avg_fn(options["ema_decay"])
         self.graphs = plan.fast and options["cuda_graphs"]
+        self.stream = torch.cuda.Stream() if self.graphs else None
         self.level = self.fading = None
         self._enter(*growth.at(0))
 
@@ -125,19 +126,18 @@ class AdversarialTask:
         return values.clone(), finite.clone()
 
     def _update_aside(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take a step on a stream of its own, as a capture asks of the steps before it."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """Take a step on the stream of the later capture, as that asks for."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             results = self._update()
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
         return results
 
     def _capture(self) -> None:
         """Record ``_update`` without computing it; where that fails, training goes on without graphs."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=self.stream):
                 self.results = self._update()
         except RuntimeError as error:
             self.graphs = False
