@@ -31,6 +31,8 @@ GRID = {
     "extractors": ["inception"],
     "runs": 5,
 }
+# Mixes without synthetic images.
+ARMS = ("oversampled", "classical", "baseline_long")
 # What a plan may add: other datasets as test sets, and classifiers that judge the pools.
 FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained", "vgg16_pretrained"]}
 
@@ -104,6 +106,9 @@ def facts(plan: dict) -> dict:
         "samplings": {
             name: {"method": "k_center_greedy" if name == "greedy" else "random", "replicate": number}
             for number, name in enumerate(plan["samplings"], start=1)
+        },
+        "mixes": {
+            name: {"real": True, "pools": {} if name in ("baseline", *ARMS) else {name: 200}} for name in plan["mixes"]
         },
         "datasets": "; ".join(f"{name}: {'kaggle_cxr' if name == 'chest' else name}" for name in plan["datasets"]),
     }

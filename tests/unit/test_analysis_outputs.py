@@ -282,11 +282,33 @@ def test_only_a_distinguishable_best_value_is_bold(metrics, verdicts, means, bes
     assert [mix for mix, style in styles.items() if style == "bold"] == ([best] if best else [])
 
 
+def test_a_mix_that_was_not_run_leaves_an_empty_cell_beside_the_published_value(root, metrics):
+    rows = metrics["classification"]
+    metrics["classification"] = rows[(rows["mix"] != "pggan") & (rows["classifier"] == "custom_cnn")]
+    files = sorted((root / "resources/published").glob("*.csv"))
+    _, table, sections = classifier_tables.accuracy(metrics, published.read_published(files, tables.sources(metrics)))
+    ours, printed, not_run = sections[0].cells[:3]
+    assert [cell.text for cell in ours][3] == "" and ours[1].text != "" and printed[3].text == "0.92 ± 0.011"
+    assert [cell.text for cell in not_run] == ["vgg16_untrained", "", "", ""]
+    assert table["published_mean"].ne("").all() and len(table) == 2 * 4 * 3
+    text = sections[0].markdown()
+    assert "*0.92 ± 0.011*" in text and "nan" not in text
+
+
+def test_other_mixes_and_other_tests_stand_in_their_own_sections(metrics):
+    _, table, sections = tables.PLAIN["mixes"](metrics)
+    titles = [section.title for section in sections]
+    assert "Accuracy of all mixes: chest, random, small" in titles
+    assert "Accuracy of all mixes: chest, random, small, tested on nih" in titles
+    assert sections[0].header == ["mix", "custom_cnn", "vgg16_untrained"]
+    assert set(table["tested_on"]) == {"test", "external_nih"}
+
+
 def test_latex_escapes_and_markdown_bars():
     section = render.Section("a_b", ["x|y", "n"], [["50 %", render.Cell("1 ± 2", "bold")]])
     assert r"50 \% & \textbf{1 $\pm$ 2} \\" in section.latex()
     assert r"\caption{a\_b.}" in section.latex()
-    assert r"0.9 $\uparrow$" == render.Cell("0.9 ↑").latex()
+    assert render.Cell("0.9 ↑").latex() == r"0.9 $\uparrow$"
     assert r"| x\|y | n |" in section.markdown()
     assert "| 50 % | **1 ± 2** |" in section.markdown()
 
@@ -303,7 +325,37 @@ def test_the_summary_gives_three_verdicts_for_three_planted_effects(tmp_path):
     assert "custom_cnn with same: **undecided**" in text
     assert "**It depends.**" in text
     assert "below 0.0625" in text and "cannot reach 0.05" in text
+    # Three comparisons: 3 x 2 / 2^5 at best, 3 x 2 / 2^10 with ten runs.
+    assert "3 comparisons of a table raises that to 0.188 (ten runs: 0.00586)" in text
+    assert "decides 0 of them (with so few runs it could not decide any: no corrected p-value below 0.188" in text
+    assert "PR-AUC" not in text, "the training labels are balanced"
     assert len(summary.headline(planted.metrics(tmp_path / "again", TINY))) == 3
+
+
+def test_the_summary_names_other_tests_replicates_and_recognition(tmp_path):
+    plan = planted.FULL | {
+        "samplings": ["random", "greedy", "random_2"],
+        "scenarios": {"imbalanced": [60]},
+        "classifiers": {"vgg16_pretrained": 0.8},
+        "mixes": {"baseline": 0.0, "ddpm": 0.05, "oversampled": 0.0},
+        "external": {"external_nih": 40},
+        "runs": 2,
+    }
+    found = planted.metrics(tmp_path, plan)
+    text = summary.summary(found)
+    assert "chest, random, imbalanced, tested on nih: 2: " in text
+    assert "vgg16_pretrained with ddpm (chest, random, imbalanced) over random, random_2: " in text
+    assert "vgg16_pretrained with oversampled (no synthetic images)" in text
+    assert "with real images alone, judged by the 95 % interval of the difference in accuracy: 3: " in text
+    assert "    - sensitivity at 95 % specificity: " in text
+    shares = found["recognition"].set_index(["sampling", "generator", "label"]).loc[("random", "ddpm", "NORMAL")]
+    assert f"recognises {100 * shares['recognised'].mean():.1f} % of the ddpm images of NORMAL" in text
+    _, table, sections = tables.PLAIN["replicates"](found)
+    assert set(table["samplings"]) == {"random; random_2"} and len(sections) == 2
+    row = table[(table["metric"] == "accuracy") & (table["mix"] == "ddpm") & (table["tested_on"] == "test")].iloc[0]
+    rows = found["comparisons"]
+    rows = rows[(rows["metric"] == "accuracy") & (rows["mix"] == "ddpm") & (rows["tested_on"] == "test")]
+    assert row["difference"] == pytest.approx(rows[rows["sampling"] != "greedy"]["difference"].mean())
 
 
 @pytest.mark.parametrize(
@@ -378,7 +430,9 @@ def test_texts_of_a_figure_do_not_overlap_and_are_readable(metrics, name):
     assert clashes == []
 
 
-def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, study, root, run_script):
+def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, root, run_script):
+    study = tmp_path / "study"
+    planted.metrics(study, TINY | {"experts": ["custom_cnn"], "runs": 2})
     files = {name: str(study / "metrics" / f"{name}.csv") for name in COLUMNS}
     config = {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}}
     folder = tmp_path / "cache" / "v1"
@@ -395,6 +449,19 @@ def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, study, root
         drawn[source] = {p.relative_to(target): p.read_bytes() for p in target.rglob("*") if p.is_file()}
     assert drawn["build"] == drawn["archive"]
     assert len(drawn["build"]) == len(NAMES["tables"]) * 3 + len(NAMES["figures"]) * 2 + 2
+
+
+def test_the_archives_of_the_repository_can_be_redrawn(root):
+    folders = [path.parent for path in (root / "resources/paper_cache").glob("*/manifest.json")]
+    assert folders
+    for folder in folders:
+        found = archive.read_source({name: folder / f"{name}.csv" for name in COLUMNS}, "archive")
+        drawn = [draw(found) for draw in tables.PLAIN.values()]
+        drawn.append(classifier_tables.accuracy(found, published.read_published([], {})))
+        assert all("nan" not in render.markdown(title, sections) for title, _, sections in drawn), folder
+        assert "nan" not in summary.summary(found), folder
+        for draw in figures.FIGURES.values():
+            draw(found)
 
 
 @pytest.fixture

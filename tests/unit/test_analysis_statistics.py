@@ -316,6 +316,16 @@ def test_holm_is_within_a_metric_of_one_table_and_its_floor_counts_the_compariso
     ]
 
 
+def test_ten_runs_and_eight_comparisons_can_be_significant():
+    """The smallest corrected p is 8 x 2 / 2^10; with five runs it would be 8 x 2 / 2^5 = .5."""
+    found = evaluations(0.1, runs=10, size=200)
+    found += [replace(e, mix="pggan") for e in found if e.mix == "ddpm"]
+    found = [replace(e, classifier=name) for e in found for name in ("a", "b", "c", "d")]
+    rows = [row for row in compare(found, seed=1, draws=20) if row["metric"] == "accuracy"]
+    assert len(rows) == 8
+    assert {(row["p_holm"], row["p_holm_floor"], row["verdict_holm"]) for row in rows} == {(1 / 64, 1 / 64, "helps")}
+
+
 def test_pools_as_test_sets_are_not_compared():
     found = evaluations(0.1)
     rows = compare(found + [replace(e, testset="synthetic_ddpm") for e in found], seed=1, draws=50)

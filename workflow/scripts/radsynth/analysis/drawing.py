@@ -130,9 +130,3 @@ def same_range(axes: np.ndarray) -> None:
     for axis in axes:
         axis.set_xlim(low, high)
         axis.locator_params(axis="x", nbins=6)
-
-
-def range_text(numbers: Iterable[float]) -> str:
-    """Return ``5``, or ``5 to 7`` where the numbers differ."""
-    low, high = int(min(numbers)), int(max(numbers))
-    return f"{low}" if low == high else f"{low} to {high}"

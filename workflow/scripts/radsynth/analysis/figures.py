@@ -19,11 +19,10 @@ from radsynth.analysis.drawing import (
     mix_styles,
     nothing,
     offset,
-    range_text,
     same_range,
     title,
 )
-from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, mixes_in_order, per_run, place
+from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, mixes_in_order, per_run, place, range_text
 
 NAMES = {
     "accuracy": "Accuracy",

@@ -18,10 +18,9 @@ from radsynth.analysis.drawing import (
     marker,
     nothing,
     offset,
-    range_text,
     title,
 )
-from radsynth.analysis.tidy import COHORT, Metrics, place
+from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
 
 LOSSES = {"loss": "loss", "loss_critic": "critic loss", "loss_generator": "generator loss"}
 

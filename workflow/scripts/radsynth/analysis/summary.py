@@ -1,12 +1,16 @@
 """What the numbers say, in words: utility, realism, copying, and what they do not say."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.inference import excess_p_value
-from radsynth.analysis.tidy import COHORT, Metrics
+from radsynth.analysis.summary_images import copying, percent, realism, recognition, sharing
+from radsynth.analysis.tidy import COHORT, OWN, TESTED, Metrics, on_real_images, place, range_text
 
 VERDICTS = ("helps", "hurts", "undecided")
+# What is said beside the accuracy where the training labels are imbalanced.
+DETECTION = {"pr_auc": "PR-AUC", "sensitivity_at_95_specificity": "sensitivity at 95 % specificity"}
 
 
 def points(value: float) -> str:
@@ -15,9 +19,9 @@ def points(value: float) -> str:
 
 
 def accuracy_rows(metrics: Metrics) -> pd.DataFrame:
-    """Return the comparisons of the headline metric."""
+    """Return the comparisons of the headline metric on the cohorts' own test sets."""
     table = metrics["comparisons"]
-    return table[table["metric"] == "accuracy"]
+    return table[(table["metric"] == "accuracy") & (table["tested_on"] == OWN)]
 
 
 def headline(metrics: Metrics) -> list[str]:
@@ -25,22 +29,13 @@ def headline(metrics: Metrics) -> list[str]:
     lines = ["utility:  no mix besides the baseline was compared"]
     for _, row in accuracy_rows(metrics).head(1).iterrows():
         lines = [
-            f"utility:  accuracy of {row['classifier']} ({_where(row)}) {percent(row['baseline_mean'])} with real "
-            f"images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: "
+            f"utility:  accuracy of {row['classifier']} ({place(row[COHORT])}) {percent(row['baseline_mean'])} with "
+            f"real images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: "
             f"{row['verdict']}"
         ]
-    lines.append(next((f"realism:  {text}" for _, text in _realism(metrics)), "realism:  no distance was measured"))
-    copies = next((f"copying:  {text}" for _, text in _copying(metrics)), "copying:  no copy rate was measured")
+    lines.append(next((f"realism:  {text}" for _, text in realism(metrics)), "realism:  no distance was measured"))
+    copies = next((f"copying:  {text}" for _, text in copying(metrics)), "copying:  no copy rate was measured")
     return [*lines, copies]
-
-
-def percent(value: float) -> str:
-    """Return a share in per cent with one digit."""
-    return "undefined" if np.isnan(value) else f"{100 * value:.1f} %"
-
-
-def _where(row: pd.Series) -> str:
-    return ", ".join(row[COHORT])
 
 
 def _difference(row: pd.Series) -> str:
@@ -49,60 +44,6 @@ def _difference(row: pd.Series) -> str:
     if np.isnan(row["ci_low"]):
         return f"{points(row['difference'])} points, no interval ({row['reason']})"
     return f"{points(row['difference'])} points (95 % interval {points(row['ci_low'])} to {points(row['ci_high'])})"
-
-
-def _realism(metrics: Metrics) -> list[tuple[bool, str]]:
-    """Return for each pool whether it is as near to the real images as they are to each other, and a sentence.
-
-    KID where there is one, else FID; reference ``all`` where there is one.
-    """
-    table = metrics["quality"]
-    table = table[table["metric"] == ("kid" if (table["metric"] == "kid").any() else "fid")]
-    if (table["reference"] == "all").any():
-        table = table[table["reference"] == "all"]
-    found = []
-    for _, row in table.iterrows():
-        name = f"{row['metric'].upper()} ({row['extractor']}) of {row['generator']} {row['label']} ({_where(row)})"
-        if np.isnan(row["value"]):
-            found.append((False, f"{name} is undefined: {row['reason']}"))
-            continue
-        n = f"n = {row['n_reference']:.0f} real, {row['n_synthetic']:.0f} synthetic"
-        text = f"{name} is {row['value']:.3g} ({n})"
-        if np.isnan(row["real_real_mean"]):
-            found.append((False, f"{text}; there is no real-against-real baseline"))
-            continue
-        near = row["value"] <= row["real_real_mean"] + 2 * np.nan_to_num(row["real_real_sd"])
-        nearness = (
-            "as near to the real images as these are to each other"
-            if near
-            else ("farther from the real images than these are from each other")
-        )
-        baseline = f"real against real {row['real_real_mean']:.3g} ± {row['real_real_sd']:.2g}"
-        found.append((near, f"{text}, {baseline}: {nearness}"))
-    return found
-
-
-def _copying(metrics: Metrics) -> list[tuple[bool, str]]:
-    """Return for each pool whether it copies more than held-out real images do, and a sentence."""
-    table = metrics["quality"]
-    found = []
-    for _, row in table[table["metric"].isin(["copy_rate", "exact_copy_rate"])].iterrows():
-        kind = "share of exact copies" if row["metric"] == "exact_copy_rate" else f"copy rate ({row['extractor']})"
-        name = f"{kind} of {row['generator']} {row['label']} ({_where(row)})"
-        if np.isnan(row["value"]):
-            found.append((True, f"{name} is undefined: {row['reason']}"))
-            continue
-        text = f"{name} is {percent(row['value'])} of {row['n_synthetic']:.0f} images"
-        if np.isnan(row["control"]):
-            found.append((True, f"{text}; no held-out real images to compare with"))
-            continue
-        p = excess_p_value(row["value"], row["n_synthetic"], row["control"], row["n_control"])
-        # A single image with a training image's pixels is one too many; near-copies occur among real images, too.
-        above = row["value"] > 0 if row["metric"] == "exact_copy_rate" else p < 0.05
-        control = f"{percent(row['control'])} of {row['n_control']:.0f} held-out real images"
-        verdict = f"{'above' if above else 'not above'} the control (Fisher's exact test, p = {p:.2g})"
-        found.append((above, f"{text}, {control}: {verdict}"))
-    return found
 
 
 def summary(metrics: Metrics) -> str:
@@ -115,12 +56,13 @@ def summary(metrics: Metrics) -> str:
         "\n## Does it help?\n",
         *_utility(metrics),
         "\n## How real are the images?\n",
-        *_section(_realism(metrics), "No distance was measured."),
+        *_section(realism(metrics), "No distance was measured."),
+        *[f"- {line}." for line in recognition(metrics)],
         "\nFID and KID compare distributions in the features named; they say nothing about whether a single image is "
         "right. FID is biased upwards in small samples: it means something only beside its real-against-real baseline.",
         "\n## Can they be shared?\n",
-        *_section(_copying(metrics), "No copy rate was measured: nothing is known, so do not share them."),
-        "\n" + _sharing(metrics),
+        *_section(copying(metrics), "No copy rate was measured: nothing is known, so do not share them."),
+        "\n" + sharing(metrics),
         "\n## What these numbers do not cover\n",
         *_limits(metrics),
         "\n## The data\n",
@@ -138,11 +80,27 @@ def _section(found: list[tuple[bool, str]], empty: str) -> list[str]:
     return [f"- {text[0].upper()}{text[1:]}." for _, text in found] or [empty]
 
 
+def _with_pools(metrics: Metrics) -> set[str]:
+    """Return the mixes that hold synthetic images."""
+    return {name for name, mix in json.loads(_study(metrics)["mixes"]).items() if mix["pools"]}
+
+
+def _tally(rows: pd.DataFrame) -> list[int]:
+    return [int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS]
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    helps, hurts, undecided = _tally(rows)
+    span = f"{points(rows['difference'].min())} to {points(rows['difference'].max())} percentage points"
+    return f"{len(rows)}: {helps} help, {hurts} hurt, {undecided} undecided; mean differences {span}"
+
+
 def _overall(metrics: Metrics) -> str:
     rows = accuracy_rows(metrics)
+    rows = rows[rows["mix"].isin(_with_pools(metrics))]
     if rows.empty:
         return "There is no mix with synthetic images to compare with the baseline."
-    helps, hurts, undecided = (int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS)
+    helps, hurts, undecided = _tally(rows)
     n = len(rows)
     if n in (helps, hurts, undecided):
         answer = {helps: "Yes, here they help", hurts: "No, here they hurt", undecided: "These runs cannot tell"}[n]
@@ -150,40 +108,75 @@ def _overall(metrics: Metrics) -> str:
         answer = "It depends" if helps else "No sign that they help"
     else:
         answer = "In part"
-    span = f"{points(rows['difference'].min())} to {points(rows['difference'].max())} percentage points"
     return (
-        f"**{answer}.** Comparisons of a mix with real images alone, judged by the 95 % interval of the difference in "
-        f"accuracy: {n}. In {helps} the synthetic images help, in {hurts} they hurt, {undecided} undecided. "
-        f"Mean differences: {span}."
+        f"**{answer}.** Comparisons of a mix with synthetic images with real images alone, judged by the 95 % interval "
+        f"of the difference in accuracy: {_counts(rows)}. {_holm(rows)}"
     )
 
 
+def _holm(rows: pd.DataFrame) -> str:
+    """Return what is left after Holm's correction, and whether anything could have been."""
+    decided = int((rows["verdict_holm"] != "undecided").sum())
+    text = f"After Holm's correction within each table the sign-flip test decides {decided} of them"
+    floor = rows["p_holm_floor"].min()
+    if not np.isnan(floor) and floor > 0.05:
+        text += f" (with so few runs it could not decide any: no corrected p-value below {floor:.3g} can be reached)"
+    return text + "."
+
+
 def _utility(metrics: Metrics) -> list[str]:
-    lines = []
+    lines, with_pools = [], _with_pools(metrics)
     for cohort, rows in accuracy_rows(metrics).groupby(COHORT, sort=False):
-        lines.append(f"**{', '.join(cohort)}**\n")
-        for _, row in rows.iterrows():
-            test = "" if np.isnan(row["p_value"]) else f"; sign-flip test p = {row['p_value']:.3g}"
-            lines.append(
-                f"- {row['classifier']} with {row['mix']}: **{row['verdict']}**; accuracy "
-                f"{percent(row['baseline_mean'])} to {percent(row['mix_mean'])}, {_difference(row)}; "
-                f"runs: {row['n_runs']:.0f}; test patients (images where unknown): {row['n_groups']:.0f}{test}."
-            )
-        lines.append("")
-    return lines[:-1] or ["Nothing was compared."]
-
-
-def _sharing(metrics: Metrics) -> str:
-    found = _copying(metrics)
-    if any(above for above, _ in found):
-        return (
-            "At least one pool holds more near-copies of training images than held-out real images would, or could not "
-            "be checked: **do not share that pool** before its nearest neighbours have been looked at."
+        counts = (
+            f"runs: {range_text(rows['n_runs'])}; test patients, images where unknown: {range_text(rows['n_groups'])}"
         )
+        lines.append(f"**{place(cohort)}** ({counts})\n")
+        detection = _detection_rows(metrics, cohort)
+        for _, row in rows.iterrows():
+            real = "" if row["mix"] in with_pools else " (no synthetic images)"
+            test = "" if np.isnan(row["p_value"]) else f"; sign-flip test p = {row['p_value']:.3g}"
+            test += "" if np.isnan(row["p_holm"]) else f", corrected {row['p_holm']:.3g}: {row['verdict_holm']}"
+            size = "" if np.isnan(row["effect_size"]) else f", effect size {row['effect_size']:+.2f}".replace("-", "−")
+            lines.append(
+                f"- {row['classifier']} with {row['mix']}{real}: **{row['verdict']}**; accuracy "
+                f"{percent(row['baseline_mean'])} to {percent(row['mix_mean'])}, {_difference(row)}{size}{test}."
+            )
+            same = detection[(detection["classifier"] == row["classifier"]) & (detection["mix"] == row["mix"])]
+            lines += [
+                f"    - {DETECTION[other['metric']]}: {other['baseline_mean']:.3f} to {other['mix_mean']:.3f}, "
+                f"{_difference(other)}: {other['verdict']}."
+                for _, other in same.iterrows()
+            ]
+        lines.append("")
+    return [*lines, *_external(metrics), *_replicates(metrics)] or ["Nothing was compared."]
+
+
+def _detection_rows(metrics: Metrics, cohort: tuple[str, str, str]) -> pd.DataFrame:
+    """Return the comparisons of DETECTION, none for a cohort whose training labels are balanced."""
+    subsets = metrics["cohorts"]
+    train = subsets[(subsets[COHORT] == list(cohort)).all(axis=1) & (subsets["subset"] == "train")]
+    table = metrics["comparisons"]
+    chosen = (table[TESTED] == [*cohort, OWN]).all(axis=1) & table["metric"].isin(DETECTION)
+    return table[chosen & (train["n_images"].nunique() > 1)]
+
+
+def _external(metrics: Metrics) -> list[str]:
+    table = metrics["comparisons"]
+    table = table[(table["metric"] == "accuracy") & (table["tested_on"] != OWN)]
+    lines = [f"- {place(tested)}: {_counts(rows)}." for tested, rows in table.groupby(TESTED, sort=False)]
+    return ["**Other datasets as test sets** (comparisons of a mix with the baseline)\n", *lines, ""] if lines else []
+
+
+def _replicates(metrics: Metrics) -> list[str]:
+    table = metrics["replicates"]
+    table = table[table["metric"] == "accuracy"]
+    lines = [
+        f"- {row['classifier']} with {row['mix']} ({place(row[TESTED])}) over {row['samplings'].replace(';', ',')}: "
+        f"**{row['verdict']}**; {_difference(row)}, SD between replicates {100 * row['sd']:.1f} points."
+        for _, row in table.iterrows()
+    ]
     return (
-        "No pool holds more near-copies than held-out real images do. This is a necessary check, not a proof of "
-        "privacy: the features named may miss copies of a part of an image or of a patient's identity. Share with "
-        "caution and within the terms of the training data."
+        ["**Replicated samplings** (each with its own training images and generators)\n", *lines, ""] if lines else []
     )
 
 
@@ -191,16 +184,27 @@ def _limits(metrics: Metrics) -> list[str]:
     lines = [
         "- All runs of a comparison share one training cohort and one training of each generator. The intervals cover "
         "new runs and new test patients of the same source; they do not cover another draw of the training images, "
-        "another training of the generator, or another hospital. Replicated samplings (`random_2`, ...) show that.",
+        "another training of the generator, or another hospital. "
+        + (
+            "Replicated samplings show that"
+            if len(metrics["replicates"])
+            else "Replicated samplings (`random_2`, ...) would show that"
+        )
+        + ".",
     ]
     rows = accuracy_rows(metrics)
     rows = rows[rows["n_runs"] >= 2]
     if len(rows):
-        few, floor = int(rows["n_runs"].min()), rows["p_floor"].max()
+        few, floor, n = int(rows["n_runs"].min()), rows["p_floor"].max(), int(rows["n_comparisons"].max())
         cannot = "so it cannot reach 0.05; ten runs could (0.00195)" if floor > 0.05 else "so it can reach 0.05"
         lines.append(f"- With {few} runs the sign-flip test cannot give a p-value below {floor:.3g}, {cannot}.")
-    if len(rows) > 1:
-        lines.append(f"- {len(rows)} comparisons are shown without correction: some may look decided by chance.")
+        if n > 1:
+            ten = min(1.0, n * 2 / 2**10)
+            lines.append(
+                f"- Holm's correction for the {n} comparisons of a table raises that to "
+                f"{rows['p_holm_floor'].max():.3g} (ten runs: {ten:.3g}). The verdicts above are those of single "
+                "intervals, without correction: some may look decided by chance."
+            )
     return lines
 
 
@@ -221,7 +225,8 @@ def _data(metrics: Metrics) -> list[str]:
         label = f" ({row['label']})" if row["label"] else ""
         done = f": {row['what_was_done']}" if row["what_was_done"] else ""
         lines.append(f"- {row['dataset']}: {row['count']:.0f} {row['check'].replace('_', ' ')}{label}{done}.")
-    undefined = metrics["classification"][metrics["classification"]["value"].isna()]
+    classified = on_real_images(metrics["classification"])
+    undefined = classified[classified["value"].isna()]
     for (metric, reason), rows in undefined.groupby(["metric", "reason"], sort=False):
         lines.append(f"- Evaluations in which {metric} is undefined: {len(rows)} ({reason}).")
     weights = sorted(set(metrics["classification"]["weights"]) - {""})

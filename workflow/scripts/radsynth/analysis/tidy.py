@@ -134,6 +134,12 @@ def place(names: Iterable[str]) -> str:
     return ", ".join([*cohort, *([] if own else [f"tested on {tested_on.removeprefix(EXTERNAL)}"])])
 
 
+def range_text(numbers: Iterable[float]) -> str:
+    """Return ``5``, or ``5 to 7`` where the numbers differ."""
+    low, high = int(min(numbers)), int(max(numbers))
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def on_real_images(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of evaluations on real images, without those on pools."""
     return table[~table["tested_on"].str.startswith(SYNTHETIC)]

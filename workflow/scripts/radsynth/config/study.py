@@ -242,6 +242,7 @@ class Study:
             "runs": config["runs"],
             "validation_fraction": config["validation_fraction"],
             "samplings": config["samplings"],
+            "mixes": config["mixes"],
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
             ),
