@@ -343,10 +343,10 @@ def test_the_summary_names_other_tests_replicates_and_recognition(tmp_path):
     }
     found = planted.metrics(tmp_path, plan)
     text = summary.summary(found)
-    assert "chest, random, imbalanced, tested on nih: 2: " in text
+    assert "chest, random, imbalanced, tested on nih: 2 (" in text
     assert "vgg16_pretrained with ddpm (chest, random, imbalanced) over random, random_2: " in text
     assert "vgg16_pretrained with oversampled (no synthetic images)" in text
-    assert "with real images alone, judged by the 95 % interval of the difference in accuracy: 3: " in text
+    assert "with real images alone, judged by the 95 % interval of the difference in accuracy: 3 (" in text
     assert "    - sensitivity at 95 % specificity: " in text
     shares = found["recognition"].set_index(["sampling", "generator", "label"]).loc[("random", "ddpm", "NORMAL")]
     assert f"recognises {100 * shares['recognised'].mean():.1f} % of the ddpm images of NORMAL" in text

@@ -250,7 +250,9 @@ def job_names(
         names["run"] = names["run"].removeprefix("run_")
         add("train_classifier", names, names["classifier"], read_json(path).get("device"))
     for evaluation in evaluations:
-        names = {key: value for key, value in evaluation.keys.items() if key != "tested_on"}
+        if evaluation.tested_on != OWN:
+            continue
+        names = {key: value for key, value in evaluation.keys.items() if key not in ("tested_on", "testset")}
         add("evaluate", names, evaluation.classifier, evaluation.report.get("device"))
     return jobs
 

@@ -68,7 +68,9 @@ def height(labels: list[str], row: float) -> float:
 
 
 def label_rows(axis, labels: list[str]) -> None:
-    """Label rows from the top down, wrapped where they are long."""
+    """Label rows from the top down, wrapped where they are long, with a fine line between them."""
+    for row in range(1, len(labels)):
+        axis.axhline(row - 0.5, color="#dddddd", linewidth=0.4, zorder=0)
     axis.set_yticks(range(len(labels)), [wrap(label, LABEL) for label in labels])
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
@@ -123,10 +125,9 @@ def title(axis, names: str, counts: str) -> None:
     text.set_in_layout(False)
 
 
-def same_range(axes: np.ndarray) -> None:
-    """Give the panels of a row the same range, with a margin and ticks that do not collide."""
+def share_range(axes: np.ndarray) -> None:
+    """Give the panels of a row the same range."""
     low = min(axis.get_xlim()[0] for axis in axes)
     high = max(axis.get_xlim()[1] for axis in axes)
     for axis in axes:
         axis.set_xlim(low, high)
-        axis.locator_params(axis="x", nbins=6)

@@ -19,7 +19,7 @@ from radsynth.analysis.drawing import (
     mix_styles,
     nothing,
     offset,
-    same_range,
+    share_range,
     title,
 )
 from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, mixes_in_order, per_run, place, range_text
@@ -37,15 +37,15 @@ MIX_HEIGHT = 2.2
 
 def accuracy_f1(metrics: Metrics) -> Figure:
     """Accuracy and weighted F1 of every classifier and mix (the paper's figure 8): mean, SD and the single runs."""
-    return _values(metrics, ["accuracy", "f1_weighted"])
+    return _values(metrics, ["accuracy", "f1_weighted"], same_range=True)
 
 
 def detection(metrics: Metrics) -> Figure:
     """PR-AUC and sensitivity at 95 % specificity: what counts where the positive label is rare."""
-    return _values(metrics, ["pr_auc", "sensitivity_at_95_specificity"])
+    return _values(metrics, ["pr_auc", "sensitivity_at_95_specificity"], same_range=False)
 
 
-def _values(metrics: Metrics, names: list[str]) -> Figure:
+def _values(metrics: Metrics, names: list[str], same_range: bool) -> Figure:
     runs = {name: per_run(metrics["classification"], name) for name in names}
     if runs[names[0]].empty:
         return nothing(f"{NAMES[names[0]]} was not measured")
@@ -64,9 +64,11 @@ def _values(metrics: Metrics, names: list[str]) -> Figure:
                     _runs(axis, arm["value"].dropna(), y, *styles[mix])
                 label_rows(axis, classifiers)
                 axis.set_xlabel(f"{NAMES[name]}, mean ± SD")
+                axis.locator_params(axis="x", nbins=6)
             n_runs = rows.groupby(["classifier", "mix"], sort=False).size()
             title(line[0], place(tested), f"{_runs_text(n_runs)}, {_n_test(metrics, tested)}")
-            same_range(line)
+            if same_range:
+                share_range(line)
         handles = [marker(mix, *styles[mix]) for mix in mixes]
         handles.append(marker("single run", "#000000", "o", markerfacecolor="none", markeredgewidth=0.6))
         handles[-1].set_markersize(3)

@@ -117,7 +117,8 @@ def section(title: str, rows: pd.DataFrame, columns: Columns, note: str, n_text:
 
 def markdown(title: str, sections: Iterable[Section]) -> str:
     """Return a Markdown page."""
-    return "\n".join([f"# {title}\n", *(section.markdown() for section in sections)])
+    parts = [section.markdown() for section in sections] or ["Nothing of this kind is in this study.\n"]
+    return "\n".join([f"# {title}\n", *parts])
 
 
 def latex(sections: Iterable[Section]) -> str:

@@ -92,7 +92,7 @@ def _tally(rows: pd.DataFrame) -> list[int]:
 def _counts(rows: pd.DataFrame) -> str:
     helps, hurts, undecided = _tally(rows)
     span = f"{points(rows['difference'].min())} to {points(rows['difference'].max())} percentage points"
-    return f"{len(rows)}: {helps} help, {hurts} hurt, {undecided} undecided; mean differences {span}"
+    return f"{len(rows)} ({helps} help, {hurts} hurt, {undecided} undecided), mean differences {span}"
 
 
 def _overall(metrics: Metrics) -> str:
@@ -148,7 +148,7 @@ def _utility(metrics: Metrics) -> list[str]:
                 for _, other in same.iterrows()
             ]
         lines.append("")
-    return [*lines, *_external(metrics), *_replicates(metrics)] or ["Nothing was compared."]
+    return [*lines, *_external(metrics), *_replicates(metrics)][:-1] or ["Nothing was compared."]
 
 
 def _detection_rows(metrics: Metrics, cohort: tuple[str, str, str]) -> pd.DataFrame:
