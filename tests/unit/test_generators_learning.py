@@ -71,7 +71,7 @@ def check(experiment, pool):
 
 QUICK = {
     "ddpm": {"block_out_channels": [16, 32, 64], "steps": 200},
-    "pggan": {"stabilize_images": 4000},
+    "pggan": {"start_images": 1600},
 }
 LONG = {"ddpm": {"steps": 1500}, "pggan": {"steps": 3500}}
 
