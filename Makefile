@@ -3,7 +3,7 @@ BIN := .venv/bin
 CORES ?= all
 DEMO := results/demo
 # Small networks gain more from jobs side by side than from threads.
-ONE_THREAD := --set-threads train_generator=1 write_pool=1 train_classifier=1 evaluate=1
+ONE_THREAD := --set-threads train_generator=1 write_pool=1 train_classifier=1 evaluate_small=1 evaluate_imbalanced=1
 
 .PHONY: demo test test-all lint format docs
 

@@ -28,8 +28,8 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
     assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
-    # One test set in small, three in imbalanced; the five expert runs of each cohort judge two generators.
-    assert core_plan["evaluate"] == 120 * 1 + 120 * 3 + 2 * 2 * 5 * 2
+    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
+    assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
     assert core_plan["weights"] == 4, "Inception, ResNet18, VGG16, ResNet50"
 
@@ -43,7 +43,7 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["train_generator"] == plan["write_pool"] == 12
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
-    assert plan["evaluate"] == 120 * 2 + 120 * 4 + 2 * 2 * 5 * 3
+    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):
@@ -75,7 +75,8 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
         assert rule.docstring and rule.message and rule.script, name
         if name not in ("download", "weights"):
             assert "code" in dict(rule.params.items()), f"{name} would not notice a change of its code"
-    can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "evaluate"}
+    can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
+    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),

@@ -87,6 +87,17 @@ def test_resampled_metrics_equal_weighted_metrics_of_scikit_learn():
         assert {name: found[name][draw] for name in expected} == pytest.approx(expected)
 
 
+def test_one_false_alarm_of_twenty_is_allowed_and_one_of_nineteen_is_not():
+    """Positives .9, .6; one negative at .7, the others at .3: weights 1 or, without one of the others, 0."""
+    true, score = np.array([1, 1, *[0] * 20]), np.array([0.9, 0.6, 0.7, *[0.3] * 19])
+    counts = np.ones((2, 22))
+    counts[1, -1] = 0
+    found = resampled_metrics(
+        true, (score > 0.5).astype(int), np.stack([1 - score, score], 1), 1, np.arange(22), counts
+    )
+    assert found["sensitivity_at_95_specificity"].tolist() == [1, 0.5]
+
+
 def test_resampling_in_blocks_changes_nothing(monkeypatch):
     rng = np.random.default_rng(4)
     true, score = rng.integers(0, 2, 60), rng.random(60)

@@ -68,7 +68,12 @@ def test_test_sets_are_own_external_and_synthetic_ones(core):
     core["experts"] = ["custom_cnn"]
     study = Study(core)
     assert (study.datasets("study"), study.datasets("external_test")) == (["kaggle_cxr"], ["nih"])
-    assert study.evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "external_nih", "synthetic_ddpm"]
+    assert study.evaluated_on("small", "baseline", "custom_cnn") == [
+        "test_1",
+        "external_nih",
+        "synthetic_ddpm",
+        "synthetic_pggan",
+    ]
     assert study.evaluated_on("small", "ddpm", "custom_cnn") == ["test_1", "external_nih"]
     core["experts"] = []
     assert Study(core).evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "external_nih"]

@@ -50,21 +50,64 @@ rule train_classifier:
         "../scripts/train_classifier.py"
 
 
-rule evaluate:
-    """Classify a test set of real images that neither classifier nor generator has seen."""
+# One rule per scenario, since scenarios differ in their number of test sets. One job evaluates a classifier on all of
+# them: loading the framework and the network takes longer than looking at the images.
+for scenario in SCENARIOS:
+
+    rule:
+        """Classify test sets of real images that neither classifier nor generator has seen."""
+        name:
+            f"evaluate_{scenario}"
+        input:
+            model=at(f"{CLASSIFIER}/model.keras", scenario),
+            training=at(f"{CLASSIFIER}/training.json", scenario),
+            gates=at(f"{COHORT}/gates.json", scenario),
+            tests=[at(f"{COHORT}/{testset}.csv", scenario) for testset in STUDY.real_test_sets(scenario)],
+            images=[f"{DATA}/images", *(f"{DATA.format(dataset=name)}/images" for name in EXTERNAL)],
+        output:
+            predictions=[at(f"{CLASSIFIER}/{testset}.csv", scenario) for testset in STUDY.real_test_sets(scenario)],
+            metrics=[at(f"{CLASSIFIER}/{testset}.json", scenario) for testset in STUDY.real_test_sets(scenario)],
+        log:
+            f"{LOGS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.log",
+        benchmark:
+            f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.tsv"
+        conda:
+            "../envs/tensorflow.yaml"
+        threads: 4
+        resources:
+            mem_mb=memory(8000),
+            runtime=60,
+            gpu=1,
+        params:
+            labels=LABELS,
+            positive_label=STUDY["positive_label"],
+            generator=None,
+            # The data folders of the test sets: the cohort's own first, then those of the external datasets.
+            roots=lambda wildcards, input: [
+                DATA.format(dataset=name)
+                for name in [*[wildcards.dataset] * (len(input.tests) - len(EXTERNAL)), *EXTERNAL]
+            ],
+            code=code("evaluate"),
+        message:
+            f"Evaluating {{wildcards.classifier}} on {{wildcards.mix}}, {scenario}, run {{wildcards.run}}"
+        script:
+            "../scripts/evaluate.py"
+
+
+rule judge:
+    """Let a classifier that has been trained on real images judge a generator's (train on real, test on synthetic)."""
     input:
         model=f"{CLASSIFIER}/model.keras",
         training=f"{CLASSIFIER}/training.json",
-        test=tested_tables,
-        gates=f"{COHORT}/gates.json",
-        images=tested_images,
+        tests=lambda wildcards: pool_files(wildcards, "manifest.csv"),
+        images=lambda wildcards: pool_files(wildcards, "images"),
     output:
-        predictions=f"{CLASSIFIER}/{{testset}}.csv",
-        metrics=f"{CLASSIFIER}/{{testset}}.json",
+        predictions=[f"{CLASSIFIER}/synthetic_{{generator}}.csv"],
+        metrics=[f"{CLASSIFIER}/synthetic_{{generator}}.json"],
     log:
-        f"{LOGS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{testset}}.log",
+        f"{LOGS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{generator}}.log",
     benchmark:
-        f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{testset}}.tsv"
+        f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{generator}}.tsv"
     conda:
         "../envs/tensorflow.yaml"
     threads: 4
@@ -75,10 +118,9 @@ rule evaluate:
     params:
         labels=LABELS,
         positive_label=STUDY["positive_label"],
-        generator=judged_generator,
-        root=tested_root,
+        generator=lambda wildcards: wildcards.generator,
         code=code("evaluate"),
     message:
-        "Evaluating {wildcards.classifier} on {wildcards.mix}, run {wildcards.run}, {wildcards.testset}"
+        "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.generator}"
     script:
         "../scripts/evaluate.py"

@@ -47,10 +47,6 @@ CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{c
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
 
-# All test sets of the study by name.
-EVALUATED = {t: None for s, m, c in product(SCENARIOS, MIXES, CLASSIFIERS) for t in STUDY.evaluated_on(s, m, c)}
-
-
 def one_of(names):
     return "|".join(map(re.escape, names)) or "none"
 
@@ -67,7 +63,11 @@ wildcard_constraints:
     classifier=one_of(CLASSIFIERS),
     extractor=one_of(EXTRACTORS),
     run=r"\d+",
-    testset=one_of(EVALUATED),
+
+
+def at(pattern, scenario):
+    """Return the pattern with its scenario filled in."""
+    return pattern.replace("{scenario}", scenario)
 
 
 def code(script, *modules):
@@ -172,29 +172,10 @@ def matched_mix(wildcards):
     return MIXES[wildcards.mix].get("steps", {}).get("match")
 
 
-def judged_generator(wildcards):
-    """Return the generator whose pools are the test set, None if the test set is of real images."""
-    return wildcards.testset.removeprefix("synthetic_") if wildcards.testset.startswith("synthetic_") else None
-
-
-def tested_root(wildcards):
-    """Return the data folder of a test set of real images: the study's own dataset or an external one."""
-    external = wildcards.testset.removeprefix("external_")
-    return DATA.format(dataset=external if wildcards.testset.startswith("external_") else wildcards.dataset)
-
-
-def tested_tables(wildcards):
-    generator = judged_generator(wildcards)
-    if generator:
-        return [pool_path(wildcards, generator, label, "manifest.csv") for label in STUDY.pool_labels(generator)]
-    return f"{COHORT}/{wildcards.testset}.csv".format(**wildcards)
-
-
-def tested_images(wildcards):
-    generator = judged_generator(wildcards)
-    if generator:
-        return [pool_path(wildcards, generator, label, "images") for label in STUDY.pool_labels(generator)]
-    return f"{tested_root(wildcards)}/images"
+def pool_files(wildcards, file):
+    """Return a file of every pool that the wildcards' generator makes."""
+    generator = wildcards.generator
+    return [pool_path(wildcards, generator, label, file) for label in STUDY.pool_labels(generator)]
 
 
 def reported(path, name, subcategory):

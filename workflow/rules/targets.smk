@@ -94,9 +94,7 @@ def cost_targets():
         *per_classifier(
             f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
         ),
-        *per_classifier(
-            f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{testset}}.tsv"
-        ),
+        *per_classifier(f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"),
     ]
 
 

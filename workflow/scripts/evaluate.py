@@ -1,4 +1,4 @@
-"""Evaluate one trained classifier on one test set."""
+"""Evaluate one trained classifier on test sets of real images, or on a generator's pools."""
 
 from radsynth.common.job import job
 
@@ -15,25 +15,22 @@ with job(snakemake) as log:
     from radsynth.common.files import read_json, write_json, write_text
     from radsynth.common.images import read_gray_stack
 
-    params = snakemake.params
+    params, output = snakemake.params, snakemake.output
     if params.generator:
-        pools = snakemake.input.test
-        test = read_pools(pools, [params.generator] * len(pools)).assign(patient_id="")
+        pools = snakemake.input.tests
+        tests = [read_pools(pools, [params.generator] * len(pools)).assign(patient_id="")]
     else:
-        test = pd.read_csv(snakemake.input.test, dtype=str, keep_default_na=False).assign(root=params.root)
-    images = read_gray_stack(".", test["root"] + "/" + test["file"])
-    probabilities = predict(keras.saving.load_model(snakemake.input.model), images)
-    table = predictions_table(test, probabilities, params.labels)
-    result = evaluate(table, params.labels, params.positive_label)
-    log.info("%s", result["metrics"])
-    write_text(snakemake.output.predictions, table.to_csv(index=False))
-    training = read_json(snakemake.input.training)
-    write_json(
-        snakemake.output.metrics,
-        {
-            **result,
-            "architecture": training["architecture"],
-            "weights": training["weights"],
-            "backend": backend["backend"],
-        },
-    )
+        tests = [
+            pd.read_csv(path, dtype=str, keep_default_na=False).assign(root=root)
+            for path, root in zip(snakemake.input.tests, params.roots, strict=True)
+        ]
+    model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
+    made = {key: training[key] for key in ("architecture", "weights")}
+    made |= {key: backend[key] for key in ("backend", "device")}
+    for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
+        images = read_gray_stack(".", test["root"] + "/" + test["file"])
+        table = predictions_table(test, predict(model, images), params.labels)
+        result = evaluate(table, params.labels, params.positive_label)
+        log.info("%s: %s", metrics, result["metrics"])
+        write_text(predictions, table.to_csv(index=False))
+        write_json(metrics, result | made)

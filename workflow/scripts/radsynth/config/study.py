@@ -190,12 +190,15 @@ class Study:
         test = self["scenarios"][scenario]["test"]
         return [f"test_{k}" for k in range(1, 1 + (1 if test == "rest" else test["sets"]))]
 
+    def real_test_sets(self, scenario: str) -> list[str]:
+        """Return the names of a scenario's own test sets and of the external ones."""
+        return [*self.test_sets(scenario), *(f"external_{dataset}" for dataset in self.datasets("external_test"))]
+
     def evaluated_on(self, scenario: str, mix: str, classifier: str) -> list[str]:
-        """Return the test sets of a classifier on a mix: the cohort's own, external datasets, synthetic pools."""
+        """Return the names of all test sets of a classifier on a mix; synthetic ones for experts on the baseline."""
         judges = mix == "baseline" and classifier in self["experts"]
         return [
-            *self.test_sets(scenario),
-            *(f"external_{dataset}" for dataset in self.datasets("external_test")),
+            *self.real_test_sets(scenario),
             *(f"synthetic_{generator}" for generator in self["generators"] if judges),
         ]
 
