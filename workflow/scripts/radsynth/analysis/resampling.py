@@ -65,7 +65,7 @@ def _ranked(own: np.ndarray, score: np.ndarray, groups: np.ndarray, counts: np.n
         new_hits, new_alarms = np.diff(hits, prepend=0), np.diff(alarms, prepend=0)
         area = ((hits - new_hits / 2) * new_alarms).sum(axis=1, dtype=float)
         precision = hits / np.maximum(claimed, 1)
-        within = (20 * alarms < n_rest[:, None]).sum(axis=1)  # at most 5 % false alarms, in whole numbers
+        within = (20 * alarms <= n_rest[:, None]).sum(axis=1)  # at most 5 % false alarms, in whole numbers
         at_last = np.take_along_axis(hits, np.maximum(within - 1, 0)[:, None], axis=1)[:, 0] * (within > 0)
         found[0, block] = _ratio(area, n_own * n_rest)
         found[1, block] = _ratio((new_hits * precision).sum(axis=1, dtype=float), n_own)
