@@ -69,8 +69,11 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                             folder = f"classifiers/{'/'.join(cohort)}/{mix}/{classifier}/run_{run}"
                             put("trainings", f"{folder}/training.json", {"device": "cpu"})
                             cost("train_classifier", *cohort, mix, classifier, run, seconds=10.5 + run)
+                            cost("evaluate", *cohort, mix, classifier, run, seconds=2)
                             right = np.clip(accuracy + effect + shared + rng.normal(0, 0.005), 0, 0.995)
                             judges = mix == "baseline" and classifier in plan.get("experts", [])
+                            for generator in plan["generators"] if judges else []:
+                                cost("judge", *cohort, mix, classifier, run, generator, seconds=1)
                             for name, test in (tests | pools if judges else tests).items():
                                 table = predict(test, right - 0.15 * name.startswith("external"), rng)
                                 put("evaluations", f"{folder}/{name}.json", report(table))
@@ -149,7 +152,8 @@ def predict(test: pd.DataFrame, accuracy: float, rng: np.random.Generator) -> pd
 
 def report(table: pd.DataFrame) -> dict:
     """Return the metrics of a classifier on a test set, as the evaluation writes them."""
-    return evaluate(table, LABELS, LABELS[1]) | {"architecture": "cnn", "weights": "none", "backend": "tensorflow"}
+    made = {"architecture": "cnn", "weights": "none", "backend": "tensorflow", "device": "cpu"}
+    return evaluate(table, LABELS, LABELS[1]) | made
 
 
 def make_test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFrame:

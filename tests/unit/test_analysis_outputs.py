@@ -158,7 +158,8 @@ def test_gpu_hours_are_counted_where_the_device_is_known(metrics):
     hours, reasons = table["gpu_hours"].first(), table["reason"].first()
     # A planted PGGAN takes an hour on a GPU, a classifier runs on the CPU; of the DDPM nothing is recorded.
     assert hours["train_generator", "pggan"] == 1
-    assert hours["train_classifier", "custom_cnn"] == 0
+    assert hours["train_classifier", "custom_cnn"] == hours["evaluate", "custom_cnn"] == 0
+    assert hours["judge", "vgg16_untrained"] == 0 and metrics["costs"]["name"].ne("").all()
     assert math.isnan(table["gpu_hours"].max()["train_generator", "ddpm"])
     assert reasons["train_generator", "ddpm"] == "device not recorded"
     assert (table.size()["train_generator", "ddpm"], table.size()["write_pool", "pggan"]) == (4, 4)

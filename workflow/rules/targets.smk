@@ -95,6 +95,13 @@ def cost_targets():
             f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
         ),
         *per_classifier(f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"),
+        *every(
+            f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_baseline_{{classifier}}_{{run}}_{{generator}}.tsv",
+            scenario=SCENARIOS,
+            classifier=STUDY["experts"],
+            run=RUNS,
+            generator=GENERATORS,
+        ),
     ]
 
 

@@ -249,11 +249,12 @@ def job_names(
         names = identity(path, results, pattern)
         names["run"] = names["run"].removeprefix("run_")
         add("train_classifier", names, names["classifier"], read_json(path).get("device"))
-    for evaluation in evaluations:
-        if evaluation.tested_on != OWN:
-            continue
+    for evaluation in evaluations:  # one job for all real test sets, one for each generator
         names = {key: value for key, value in evaluation.keys.items() if key not in ("tested_on", "testset")}
-        add("evaluate", names, evaluation.classifier, evaluation.report.get("device"))
+        if evaluation.is_synthetic:
+            names["generator"] = evaluation.testset.removeprefix(SYNTHETIC)
+        stage = "judge" if evaluation.is_synthetic else "evaluate"
+        add(stage, names, evaluation.classifier, evaluation.report.get("device"))
     return jobs
 
 
