@@ -15,9 +15,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
 from radsynth.generators.backend import choose_plan
+from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.metrics import Window
 from radsynth.generators.options import resolve_options
-from radsynth.generators.progressive import Growth, build_critic, build_generator, size_of
+from radsynth.generators.progressive import build_critic, build_generator
 
 
 class PlainLoop:

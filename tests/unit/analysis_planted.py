@@ -40,9 +40,8 @@ FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained",
 def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> dict[str, list[str]]:
     """Write what the jobs of a plan leave behind; return the inputs of the rule ``metrics``."""
     rng = np.random.default_rng(seed)
-    paths = {
-        name: [] for name in ("evaluations", "quality", "summaries", "integrity", "benchmarks", "models", "trainings")
-    }
+    names = ("evaluations", "quality", "summaries", "integrity", "benchmarks", "models", "pools", "trainings")
+    paths = {name: [] for name in names}
 
     def put(kind: str, path: str, value: dict) -> None:
         write_json(results / path, value)
@@ -88,6 +87,9 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                     rows = _critic_losses(rng) if generator == "pggan" else _denoising_losses(rng)
                     write_text(model / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
                     paths["models"].append(str(model))
+                    pool = results / f"pools/{'/'.join(names)}/manifest.csv"
+                    write_text(pool, "index,device\n0,NVIDIA H200\n" if generator == "pggan" else "index,device\n0,\n")
+                    paths["pools"].append(str(pool))
                     cost("train_generator", *names, seconds=3600 if generator == "pggan" else 5000)
                     cost("write_pool", *names, seconds=40)
     return paths
@@ -121,7 +123,7 @@ def write_metrics(target: Path, paths: dict, results: str, plan: dict, draws: in
     """Write metrics/*.csv as the rule does; return their paths by name."""
     evaluations = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
     comparisons = statistics.compare(evaluations, 7, draws=draws)
-    jobs = collect.job_names(paths["models"], paths["quality"], paths["trainings"], evaluations, results)
+    jobs = collect.job_names(paths["models"], paths["pools"], paths["trainings"], evaluations, results)
     tables = {
         "study": collect.study_rows(facts(plan)),
         "integrity": collect.integrity_rows(paths["integrity"], results),

@@ -14,7 +14,7 @@ from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path, read_json, write_json
-from radsynth.common.gpu import lease_gpus, visible_gpus
+from radsynth.common.gpu import confirm_device, lease_gpus, visible_gpus
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.job import job
@@ -71,7 +71,9 @@ def test_reading_images(tmp_path):
         read_gray_stack(tmp_path, [])
 
 
-def test_the_code_hash_follows_imports_and_only_those(tmp_path, monkeypatch):
+@pytest.fixture
+def small_library(tmp_path, monkeypatch):
+    """A library of four modules in two rooms, and a script that imports one of them, which imports another."""
     library = tmp_path / "radsynth"
     for room in ("common", "rooms"):
         (library / room).mkdir(parents=True)
@@ -81,30 +83,72 @@ def test_the_code_hash_follows_imports_and_only_those(tmp_path, monkeypatch):
     (library / "rooms" / "used.py").write_text("def f():\n    from radsynth.common.base import x\n    return x\n")
     (library / "rooms" / "family.py").write_text("y = 1\n")
     (library / "rooms" / "other.py").write_text("z = 1\n")
-    script = tmp_path / "script.py"
-    script.write_text("from radsynth.rooms.used import f\n")
+    (tmp_path / "script.py").write_text("from radsynth.rooms.used import f\n")
     monkeypatch.setattr(code, "LIBRARY", library)
+    return library
 
+
+def fresh_hash(library, *modules):
+    """Return the hash of the script beside a library as a new process would."""
+    code.code_hash.cache_clear()
+    code._parsed.cache_clear()
+    return code.code_hash(library.parent / "script.py", *modules)
+
+
+def test_the_code_hash_follows_imports_and_only_those(small_library):
     def hashes():
-        code.code_hash.cache_clear()
-        code._imports.cache_clear()
-        return code.code_hash(script), code.code_hash(script, "radsynth.rooms.family")
+        return fresh_hash(small_library), fresh_hash(small_library, "radsynth.rooms.family")
 
     before = hashes()
-    (library / "rooms" / "other.py").write_text("z = 2\n")
+    (small_library / "rooms" / "other.py").write_text("z = 2\n")
     assert hashes() == before
-    (library / "rooms" / "family.py").write_text("y = 2\n")
+    (small_library / "rooms" / "family.py").write_text("y = 2\n")
     family = hashes()
     assert family[0] == before[0] and family[1] != before[1]
-    (library / "common" / "base.py").write_text("x = 2\n")
+    (small_library / "common" / "base.py").write_text("x = 2\n")
     assert all(now != then for now, then in zip(hashes(), family, strict=True))
+
+
+def test_the_code_hash_is_of_what_the_code_does(small_library):
+    used, before = small_library / "rooms" / "used.py", fresh_hash(small_library)
+    plain = used.read_text()
+    commented = plain.replace("def f():\n", '"""A module."""\n\n\ndef f():\n    """Return one."""\n    # Late.\n')
+    used.write_text(commented)
+    assert fresh_hash(small_library) == before
+    used.write_text(commented.replace("Return one", "Return x"))
+    assert fresh_hash(small_library) == before
+    for old, new in [("return x", "return x + 1"), ("return x", 'return "x"'), ("def f():", "def f(x=1):")]:
+        used.write_text(plain.replace(old, new))
+        assert fresh_hash(small_library) != before
+    used.write_text(plain)
+    (small_library.parent / "script.py").write_text("# Comment.\nfrom radsynth.rooms.used import f\n")
+    assert fresh_hash(small_library) == before
+    (small_library.parent / "script.py").write_text("from radsynth.rooms.used import f\nf()\n")
+    assert fresh_hash(small_library) != before
 
 
 def test_outside_choice_of_gpus_is_honoured(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-1234")
     assert visible_gpus() == ["3", "GPU-1234"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
+    for hidden in ("", "-1", "-1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert visible_gpus() == []
+
+
+def test_a_framework_that_cannot_use_the_leased_gpu_is_named(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    confirm_device("torch", False)
+    with ExitStack() as stack:
+        lease_gpus(1, stack, lock_dir=tmp_path)
+        confirm_device("torch", True)
+        assert not caplog.records
+        confirm_device("tensorflow", False)
+        assert "tensorflow cannot use the leased GPU 0" in caplog.text
+    with ExitStack() as stack:
+        lease_gpus(1, stack, lock_dir=tmp_path, require=True)
+        with pytest.raises(UserError, match="^require_gpu: true, but torch cannot use"):
+            confirm_device("torch", False)
+    confirm_device("torch", False)
 
 
 def test_two_leases_never_share_a_device(monkeypatch, tmp_path):

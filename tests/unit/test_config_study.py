@@ -114,6 +114,15 @@ WRONG = {
     "pool too small": ({"mixes.ddpm.pools": {"ddpm": 2001}}, "mixes.ddpm.pools.ddpm: 2001 images asked"),
     "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
+    "size that cannot be halved": ({"image_size": 72}, "generators.ddpm.options.block_out_channels: 6 levels halve"),
+    "more steps than timesteps": (
+        {"generators.ddpm.sampler": {"steps": 9000}},
+        "generators.ddpm.sampler.steps: 9000, expected at most the model's 8000 timesteps",
+    ),
+    "PGGAN that stops too early": (
+        {"generators.pggan.options": {"steps": 1000}},
+        "generators.pggan.options.steps: 1000 end at 8 px",
+    ),
     "unknown role": ({"datasets.kaggle_cxr.role": "x"}, "datasets.kaggle_cxr.role: 'x' (str), expected study"),
     "only external": ({"datasets.kaggle_cxr.role": "external_test"}, "datasets: all are external_test"),
     "unknown expert": ({"experts": ["radiologist"]}, "experts: unknown name 'radiologist'"),

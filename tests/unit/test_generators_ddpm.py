@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
+from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet, count_gflop
-from radsynth.generators.denoising import augment, learning_rate
+from radsynth.generators.denoising import DenoisingTask, augment, learning_rate
 from radsynth.generators.diffusion import (
     clean_estimate,
     denoise,
@@ -91,6 +92,7 @@ def test_loss_weights_in_closed_form():
 def test_loss_weights_are_finite_where_the_signal_vanishes():
     abar = build_scheduler(resolve_options("ddpm", "paper", {})).alphas_cumprod
     assert torch.isfinite(loss_weights(abar, "epsilon", 5.0)).all()
+    assert loss_weights(torch.tensor([0.0]), "epsilon", 5.0).tolist() == [1]
 
 
 def test_targets_agree_with_diffusers():
@@ -291,12 +293,52 @@ def test_impossible_networks_are_refused(overrides, size, message):
         build_unet(options, size, size)
 
 
-def test_nan_loss_leaves_the_weights_untouched(data):
-    from radsynth.generators.backend import choose_plan
-    from radsynth.generators.denoising import DenoisingTask
+@pytest.fixture
+def task(data):
+    options = resolve_options("ddpm", "cpu", TINY | {"ema_decay": 0.5})
+    torch.manual_seed(0)
+    return DenoisingTask(build_unet(options, 16, 16), build_scheduler(options), data.images, options, 6, choose_plan())
 
-    options = resolve_options("ddpm", "cpu", TINY)
-    task = DenoisingTask(build_unet(options, 16, 16), build_scheduler(options), data.images, options, 6, choose_plan())
+
+def test_the_average_warms_up_to_its_highest_decay(task):
+    """Decays of the steps after the first: 1 - 2^-.75 = .405, then 1 - 3^-.75 = .561, cut to .5."""
+    weights = []
+    for step in range(3):
+        task.step(step + 1, np.arange(4))
+        weights.append(next(task.unet.parameters()).detach().clone())
+    first = 1 - 2**-0.75
+    expected = 0.5 * (first * weights[0] + (1 - first) * weights[1]) + 0.5 * weights[2]
+    assert not torch.equal(weights[0], weights[2])
+    torch.testing.assert_close(task.average.shadow_params[0], expected)
+
+
+def test_a_step_weighs_the_errors_by_their_timestep(task):
+    def loss(weights):
+        task.weights = weights
+        torch.manual_seed(1)
+        total, count = task.step(0, np.arange(4))[0]["loss"]  # the learning rate of step 0 is 0
+        return float(total / count)
+
+    ones = torch.ones_like(task.weights)
+    assert loss(3 * ones) == pytest.approx(3 * loss(ones))
+    torch.manual_seed(1)
+    per_bin = task.step(0, np.arange(4))[0]["loss_per_snr"]
+    early = (task.snr_bins == task.snr_bins.max()).float()
+    assert loss(early) == pytest.approx(float(per_bin[0][-1]) / 4)
+
+
+def test_betas_that_leave_nothing_of_the_image_are_refused():
+    with pytest.raises(UserError, match="^options.timesteps: after 12000"):
+        build_scheduler(resolve_options("ddpm", "default", {"timesteps": 12000}))
+
+
+def test_few_timesteps_can_be_previewed(data, tmp_path):
+    generator = DDPM(resolve_options("ddpm", "cpu", {**TINY, "timesteps": 4, "steps": 1, "previews": 0}))
+    generator.fit(data, tmp_path, seed=3)
+    assert next(generator.sample([0], 1)).images.shape == (1, 16, 16)
+
+
+def test_nan_loss_leaves_the_weights_untouched(task):
     before = [p.clone() for p in task.unet.parameters()]
     task.weights = task.weights * float("nan")
     _, finite = task.step(3, np.arange(4))

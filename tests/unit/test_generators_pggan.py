@@ -7,12 +7,12 @@ import pytest
 import torch
 from radsynth.common.errors import UserError
 from radsynth.generators.adversarial import gradient_penalty
+from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import count_gflop
 from radsynth.generators.progressive import (
     EqualizedConv2d,
     EqualizedSeed,
-    Growth,
     PixelNorm,
     append_deviation,
     build_critic,
@@ -20,7 +20,6 @@ from radsynth.generators.progressive import (
     enlarge,
     fade_reals,
     halve,
-    size_of,
 )
 from torch.nn import functional
 

@@ -42,7 +42,7 @@ def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
     row = manifest.iloc[3].to_dict()
     assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
     expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "label": "NORMAL", "seed": "4"}
-    assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5"}
+    assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "device": "cpu"}
     drawn = np.concatenate([batch.images for batch in Noise({}).sample(range(10), 4)])
     assert np.array_equal(images, drawn)
     assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}

@@ -7,6 +7,7 @@ rule metrics:
         evaluations=evaluation_targets(),
         predictions=[path.removesuffix("json") + "csv" for path in evaluation_targets()],
         models=generator_targets(),
+        pools=pool_targets(),
         trainings=per_classifier(f"{CLASSIFIER}/training.json"),
         benchmarks=cost_targets(),
     output:

@@ -26,7 +26,6 @@ rule train_generator:
         f"{LOGS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
     benchmark:
         f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
-    retries: 2
     conda:
         "../envs/torch.yaml"
     threads: 8

@@ -16,7 +16,6 @@ rule write_pool:
         f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
     benchmark:
         f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
-    retries: 2
     conda:
         "../envs/torch.yaml"
     threads: 8

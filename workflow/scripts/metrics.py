@@ -10,7 +10,7 @@ with job(snakemake) as log:
     evaluations = [collect.read_evaluation(path, results) for path in given.evaluations]
     log.info("%d evaluations read", len(evaluations))
     comparisons = statistics.compare(evaluations, study["seed"])
-    jobs = collect.job_names(given.models, given.quality, given.trainings, evaluations, results)
+    jobs = collect.job_names(given.models, given.pools, given.trainings, evaluations, results)
     tables = {
         "study": collect.study_rows(study),
         "integrity": collect.integrity_rows(given.integrity, results),

@@ -226,8 +226,8 @@ def job_names(
 ) -> dict[str, Row]:
     """Return what the benchmark files ``{stage}/{job}`` are about: cohort, name, and the device where it was recorded.
 
-    ``models`` are the folders of the generators, ``pools`` the quality files of the pools, ``trainings`` the
-    training.json of the classifiers. ``name`` is that of the generator or classifier. Names of jobs are joined by
+    ``models`` are the folders of the generators, ``pools`` the manifests of the pools, ``trainings`` the training.json
+    of the classifiers. ``name`` is that of the generator or classifier. Names of jobs are joined by
     underscores, which names may hold themselves, so they are put together here rather than taken apart.
     """
     jobs: dict[str, Row] = {}
@@ -240,9 +240,10 @@ def job_names(
         names = _model_names(path, results)
         add("train_generator", names, names["generator"], read_json(Path(path) / "describe.json").get("device"))
     for path in pools:
-        pattern = "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}"
-        names = identity(Path(path).with_suffix(""), results, pattern)
-        add("write_pool", names, names["generator"], None)
+        pattern = "pools/{dataset}/{sampling}/{scenario}/{generator}/{label}/manifest.csv"
+        names = identity(path, results, pattern)
+        device = pd.read_csv(path, nrows=1, dtype=str, keep_default_na=False)["device"].iloc[0]
+        add("write_pool", names, names["generator"], device)
         add("pool_quality", names, names["generator"], "cpu")  # asks for no GPU
     for path in trainings:
         pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/training.json"

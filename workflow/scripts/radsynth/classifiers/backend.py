@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from radsynth.common.errors import UserError
+from radsynth.common.gpu import confirm_device
 
 SEED_LIMIT = 2**32  # Keras and NumPy's global generator refuse larger seeds.
 
@@ -35,6 +36,7 @@ def prepare(threads: int = 1) -> dict[str, str]:
         version, device = _prepare_torch(threads)
     else:
         raise UserError(f"KERAS_BACKEND: {name}, expected tensorflow or torch")
+    confirm_device(name, device != "cpu")
     return {"backend": name, "backend_version": version, "keras_version": keras.__version__, "device": device}
 
 

@@ -1,7 +1,8 @@
 """Content hashes of the code behind a rule.
 
 Snakemake does not notice edits in an imported library. Each rule therefore carries the hash of its script and
-of every radsynth module that the script reaches, as a parameter.
+of every radsynth module that the script reaches, as a parameter. The hash is of what the code does: comments,
+docstrings and layout may change without a job being run again.
 """
 
 import ast
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _module_files(module: str) -> list[Path]:
@@ -25,15 +27,19 @@ def _module_files(module: str) -> list[Path]:
 
 
 @cache
-def _imports(file: Path) -> frozenset[str]:
-    """Return the radsynth names that a file imports, also inside functions."""
+def _parsed(file: Path) -> tuple[frozenset[str], str]:
+    """Return the radsynth names that a file imports, also inside functions, and the hash of its code."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.split(".")[0] == LIBRARY.name)
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    own = frozenset(name for name in names if name.split(".")[0] == LIBRARY.name)
+    return own, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def reached_files(script: str | Path, *modules: str) -> list[Path]:
@@ -47,14 +53,14 @@ def reached_files(script: str | Path, *modules: str) -> list[Path]:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
-            todo += [found for name in _imports(file) for found in _module_files(name)]
+            todo += [found for name in _parsed(file)[0] for found in _module_files(name)]
     return sorted(seen)
 
 
 @cache
 def code_hash(script: str | Path, *modules: str) -> str:
-    """Return a short hash of the contents of ``reached_files``."""
+    """Return a short hash of the code in ``reached_files``."""
     digest = hashlib.sha256()
     for file in reached_files(script, *modules):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(f"{file.name} {_parsed(file)[1]}\n".encode())
     return digest.hexdigest()[:16]

@@ -7,17 +7,25 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 
 from radsynth.common.errors import UserError
 
 log = logging.getLogger(__name__)
 
+# The leases of this process: the GPUs, and whether it must compute there.
+_leases: list[tuple[list[str], bool]] = []
+
 
 def visible_gpus() -> list[str]:
-    """Return the ids of the GPUs this process may use: CUDA_VISIBLE_DEVICES if set, else what nvidia-smi lists."""
+    """Return the ids of the GPUs this process may use: CUDA_VISIBLE_DEVICES if set, else what nvidia-smi lists.
+
+    As for CUDA, the first id that names no device, such as -1, ends the list.
+    """
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu.strip()]
+        ids = [gpu.strip() for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",")]
+        return list(takewhile(lambda gpu: gpu.isdigit() or gpu.startswith(("GPU-", "MIG-")), ids))
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -38,7 +46,7 @@ def lease_gpus(
     Must run before torch or TensorFlow is imported. Without a GPU the job runs on the CPU, or fails with a
     UserError if ``require``. Waits while other jobs hold the devices.
     """
-    gpus = visible_gpus()
+    gpus, waiting = visible_gpus(), False
     if not gpus:
         if require:
             raise UserError("require_gpu: true, but no GPU is visible (nvidia-smi, CUDA_VISIBLE_DEVICES)")
@@ -61,7 +69,22 @@ def lease_gpus(
                 stack.enter_context(files)
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
                 log.info("running on GPU %s", ",".join(held))
+                _leases.append((held, require))
+                stack.callback(_leases.pop)
                 return held
         files.close()
-        log.info("all of the GPUs %s are leased, waiting", ",".join(gpus))
+        if not waiting:
+            log.info("all of the GPUs %s are leased, waiting", ",".join(gpus))
+            waiting = True
         time.sleep(poll_s)
+
+
+def confirm_device(framework: str, sees_gpu: bool) -> None:
+    """Say so if the job holds a GPU that its framework cannot use; UserError if it must (``require_gpu``)."""
+    if not _leases or sees_gpu:
+        return
+    held, required = _leases[-1]
+    message = f"{framework} cannot use the leased GPU {','.join(held)}: is it a build without CUDA?"
+    if required:
+        raise UserError(f"require_gpu: true, but {message}")
+    log.warning("%s Computing on the CPU", message)

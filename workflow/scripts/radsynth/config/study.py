@@ -77,6 +77,8 @@ class Study:
     # Checks across keys
 
     def _check(self) -> None:
+        from radsynth.generators.limits import check_generator
+
         config = self.config
         self._expect(config["positive_label"], self.labels, "positive_label")
         self._check_extractors()
@@ -91,6 +93,7 @@ class Study:
                 self._expect(label, self.labels, f"{where}.augment_labels")
         for name, generator in config["generators"].items():
             self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
+            check_generator(generator, config["image_size"], f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
             if not mix["real"] and not mix["pools"]:

@@ -1,19 +1,17 @@
 """Extractors that are networks: their device, their weights, one forward pass per batch."""
 
-import logging
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 
+from radsynth.common.gpu import confirm_device
 from radsynth.common.progress import Progress
 from radsynth.common.weights import verify_weights, weights_entry
 from radsynth.features.interface import check_images
 
 BATCH_SIZE = 32
-
-log = logging.getLogger(__name__)
 
 
 def choose_device(wanted: bool, threads: int) -> str:
@@ -23,8 +21,7 @@ def choose_device(wanted: bool, threads: int) -> str:
         # Features are measurements: TF32 would cost three of their digits.
         torch.backends.cudnn.allow_tf32 = False
         return "cuda"
-    if wanted:
-        log.info("no GPU that torch can use: extracting on the CPU")
+    confirm_device("torch", False)
     return "cpu"
 
 

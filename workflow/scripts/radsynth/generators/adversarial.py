@@ -11,8 +11,9 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from radsynth.generators.backend import Plan
+from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.metrics import Measured
-from radsynth.generators.progressive import Growth, ProgressiveCritic, ProgressiveGenerator, fade_reals, size_of
+from radsynth.generators.progressive import ProgressiveCritic, ProgressiveGenerator, fade_reals
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from radsynth.common.gpu import confirm_device
 from radsynth.common.torchvision import import_torchvision
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,11 @@ class Plan:
     def fast(self) -> bool:
         """Whether this is the GPU path (fused optimizer, batches of constant size)."""
         return self.device.type == "cuda"
+
+    @property
+    def name(self) -> str:
+        """The name of the device: ``cpu``, or that of the GPU."""
+        return torch.cuda.get_device_name() if self.fast else "cpu"
 
     def autocast(self) -> AbstractContextManager:
         """Return the context for forward passes."""
@@ -85,6 +91,7 @@ def choose_plan(precision: str = "auto", compile: bool = True) -> Plan:
     becomes fp32. ``compile`` is honoured on a GPU only.
     """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    confirm_device("torch", torch.cuda.is_available())
     if not torch.cuda.is_available():
         if precision == "fp16":
             log.info("precision fp16 needs a GPU: computing in fp32 on the CPU")

@@ -81,6 +81,8 @@ class Generator:
     conditional = False
     # Packages whose versions a model's description names.
     libraries = ("numpy",)
+    # Where it was computed last; families that use a GPU set its name.
+    device = "cpu"
 
     def __init__(self, options: Mapping[str, Any]):
         self.options = dict(options)
@@ -170,12 +172,13 @@ class Generator:
         return generator
 
     def describe(self) -> dict[str, Any]:
-        """Return parameters, GFLOP per image, data hash, options, seed and versions."""
+        """Return parameters, GFLOP per image, data hash, options, seed, device and versions."""
         return {
             "family": type(self).__name__,
             **self.measures(),
             **self.facts,
             "options": self.options,
+            "device": self.device,
             "versions": {"python": platform.python_version(), **{name: version(name) for name in self.libraries}},
         }
 

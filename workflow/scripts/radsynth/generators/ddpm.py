@@ -16,6 +16,7 @@ from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.diffusion import denoise, image_generators
+from radsynth.generators.limits import check_unet
 from radsynth.generators.loop import count_steps, train
 from radsynth.generators.previews import write_preview
 
@@ -34,6 +35,7 @@ class DDPM(Generator):
     def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
         options = self.options
         plan = choose_plan(options["precision"], options["compile"])
+        self.device = plan.name
         height, width = data.images.shape[1:]
         torch.manual_seed(derive_seed(seed, "initial weights"))
         self.unet = build_unet(options, height, width)
@@ -66,8 +68,9 @@ class DDPM(Generator):
         conditions: Sequence[Mapping[str, str]] | None = None,
         sampler: Mapping[str, Any] | None = None,
     ) -> Iterator[Batch]:
-        sampler = sampler or QUICK_SAMPLER
+        sampler = sampler or QUICK_SAMPLER | {"steps": min(QUICK_SAMPLER["steps"], self.options["timesteps"])}
         plan = choose_plan(self.options["precision"], compile=False)
+        self.device = plan.name
         unet = plan.place(self.unet).eval()
         shape = (unet.config.in_channels, *unet.config.sample_size)
 
@@ -101,34 +104,25 @@ class DDPM(Generator):
 
 def build_unet(options: Mapping[str, Any], height: int, width: int) -> diffusers.ModelMixin:
     """Return the untrained U-Net for images of a size; UserError if the size cannot be halved often enough."""
-    channels, attention = options["block_out_channels"], set(options["attention_levels"])
-    levels = len(channels)
-    factor = 2 ** (levels - 1)
-    if height % factor or width % factor:
-        raise UserError(
-            f"options.block_out_channels: {levels} levels halve the image {levels - 1} times, expected a size that is "
-            f"a multiple of {factor}, found {height} x {width} px"
-        )
-    if unknown := attention - set(range(levels)):
-        raise UserError(f"options.attention_levels: {sorted(unknown)}, expected levels from 0 to {levels - 1}")
-    if uneven := [c for c in channels if c % options["norm_groups"]]:
-        raise UserError(f"options.norm_groups: {options['norm_groups']} does not divide {uneven} (block_out_channels)")
+    check_unet(options, height, width)
+    channels, attention = options["block_out_channels"], options["attention_levels"]
+    levels = range(len(channels))
     return diffusers.UNet2DModel(
         sample_size=(height, width),
         in_channels=options["channels"],
         out_channels=options["channels"],
         block_out_channels=tuple(channels),
         layers_per_block=options["layers_per_block"],
-        down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(levels)),
-        up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(range(levels))),
+        down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
+        up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)),
         norm_num_groups=options["norm_groups"],
         dropout=options["dropout"],
     )
 
 
 def build_scheduler(options: Mapping[str, Any]) -> diffusers.SchedulerMixin:
-    """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling."""
-    return diffusers.DDPMScheduler(
+    """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling; UserError if its end is all noise."""
+    scheduler = diffusers.DDPMScheduler(
         num_train_timesteps=options["timesteps"],
         beta_schedule=options["beta_schedule"],
         beta_start=options["beta_start"],
@@ -136,6 +130,12 @@ def build_scheduler(options: Mapping[str, Any]) -> diffusers.SchedulerMixin:
         prediction_type=options["prediction"],
         clip_sample=True,
     )
+    if not scheduler.alphas_cumprod[-1] > 0:
+        raise UserError(
+            f"options.timesteps: after {options['timesteps']} with these betas nothing is left of the image, not even "
+            "in floating point; expected fewer timesteps or smaller betas"
+        )
+    return scheduler
 
 
 def count_gflop(options: Mapping[str, Any], height: int, width: int) -> float:

@@ -7,8 +7,8 @@ import diffusers
 import numpy as np
 import torch
 
-from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
+from radsynth.generators.limits import check_sampling_steps
 
 
 def snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:
@@ -25,7 +25,8 @@ def loss_weights(alphas_cumprod: torch.Tensor, prediction: str, gamma: float | N
     if gamma is None:
         return torch.ones_like(alphas_cumprod)
     ratio = snr(alphas_cumprod)
-    return ratio.clamp(max=gamma) / (ratio if prediction == "epsilon" else ratio + 1)
+    # The same as ratio.clamp(max=gamma) / ratio, which would be 0 / 0 where next to nothing is left of the image.
+    return (gamma / ratio).clamp(max=1) if prediction == "epsilon" else ratio.clamp(max=gamma) / (ratio + 1)
 
 
 def target(prediction: str, clean: torch.Tensor, noise: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
@@ -45,15 +46,13 @@ def clean_estimate(prediction: str, output: torch.Tensor, noisy: torch.Tensor, a
 def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) -> diffusers.SchedulerMixin:
     """Return the scheduler of a sampler ``{name, steps}``, its timesteps set. It expects clean images as model output.
 
-    ``ancestral``: Ho et al. 2020, on every timestep or a subset of them. ``dpm_solver++``: the second-order multistep
-    solver of Lu et al. 2022. ``ddim``: its first-order form, which is deterministic DDIM (Song et al. 2021).
-    Both solvers take ``solver_timesteps``.
+    ``ancestral``: Ho et al. 2020, on every timestep or a subset of them that begins with the last (DDPMPipeline's
+    subset begins earlier, where images still hold some signal that noise has not; Lin et al. 2024). ``dpm_solver++``:
+    the second-order multistep solver of Lu et al. 2022. ``ddim``: its first-order form, which is deterministic DDIM
+    (Song et al. 2021). Both solvers take ``solver_timesteps``.
     """
     steps = sampler["steps"] or config["num_train_timesteps"]
-    if steps > config["num_train_timesteps"]:
-        raise UserError(
-            f"sampler.steps: {steps}, expected at most the model's {config['num_train_timesteps']} timesteps"
-        )
+    check_sampling_steps(steps, config["num_train_timesteps"])
     # The clean images are clipped before they reach the scheduler.
     changes = {"prediction_type": "sample", "clip_sample": False, "timestep_spacing": "trailing"}
     if sampler["name"] == "ancestral":

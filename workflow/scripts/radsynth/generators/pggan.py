@@ -15,9 +15,10 @@ from radsynth.common.seeds import derive_seed
 from radsynth.generators.adversarial import AdversarialTask
 from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
+from radsynth.generators.growth import Growth, level_of
 from radsynth.generators.loop import train
 from radsynth.generators.previews import write_preview
-from radsynth.generators.progressive import Growth, build_critic, build_generator, level_of
+from radsynth.generators.progressive import build_critic, build_generator
 
 NAME = "model.safetensors"
 
@@ -34,6 +35,7 @@ class PGGAN(Generator):
     def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
         options = self.options
         plan = choose_plan("fp32")
+        self.device = plan.name
         growth = Growth.plan(options, *data.images.shape[1:])
         steps = growth.count_steps(options["steps"])
         torch.manual_seed(derive_seed(seed, "initial weights"))
@@ -69,6 +71,7 @@ class PGGAN(Generator):
         sampler: Mapping[str, Any] | None = None,
     ) -> Iterator[Batch]:
         plan = choose_plan("fp32")
+        self.device = plan.name
         generator = plan.place(self.generator).eval()
         stage = level_of(self.facts["resolution"]), self.facts["alpha"]
         for chunk, filled in plan.batches(indices, (sampler or {"batch_size": 64})["batch_size"]):

@@ -26,7 +26,8 @@ def train_generator(
 ) -> None:
     """Train one generator and write its directory: what ``save`` writes, metrics.jsonl and describe.json.
 
-    ``state/`` (to resume) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
+    ``state/`` (to resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside
+    ``model_dir``.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
@@ -43,3 +44,4 @@ def train_generator(
         shutil.copyfile(metrics, model_dir / "metrics.jsonl")
     plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
     write_preview(generator, data, preview_png, seed)
+    shutil.rmtree(run_dir / "state", ignore_errors=True)

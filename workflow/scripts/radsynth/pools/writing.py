@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from radsynth.common.files import read_json, write_json
+from radsynth.common.files import read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.progress import Progress
@@ -21,7 +21,7 @@ from radsynth.generators.base import Generator
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps"]
+COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps", "device"]
 
 # What a model directory tells about its training, but not about its images.
 _NOT_THE_MODEL = {"metrics.jsonl", "describe.json"}
@@ -72,7 +72,8 @@ def write_pool(
                 progress.update(len(batch.images))
             for future in pending:
                 future.result()
-    return _publish(partial, images_dir, manifest_csv, size, _row_facts(label, seed, condition, model_hash, sampler))
+    facts = _row_facts(label, seed, condition, model_hash, sampler) | {"device": generator.device}
+    return _publish(partial, images_dir, manifest_csv, size, facts)
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
@@ -135,7 +136,7 @@ def _publish(
         for index in range(size)
     ]
     manifest = pd.DataFrame(rows, columns=COLUMNS)
-    manifest.to_csv(manifest_csv, index=False)
+    write_text(manifest_csv, manifest.to_csv(index=False))
     return manifest
 
 
