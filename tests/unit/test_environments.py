@@ -1,12 +1,48 @@
 """The lock file and the conda environments agree, and neither names a machine."""
 
+import ast
 import re
+import sys
 
 import pytest
 import yaml
+from radsynth.classifiers.registry import ARCHITECTURES
+from radsynth.common.code import reached_files
+from radsynth.data.registry import SOURCES
+from radsynth.features.registry import EXTRACTORS
+from radsynth.generators.registry import FAMILIES, family_module
 
 # Where a package is called differently on conda-forge.
 PYPI_NAMES = {"pytorch": "torch", "tensorflow": "tensorflow-cpu", "matplotlib-base": "matplotlib"}
+# Where a package on conda-forge is called differently from what is imported.
+CONDA_NAMES = {
+    "PIL": "pillow",
+    "matplotlib": "matplotlib-base",
+    "sklearn": "scikit-learn",
+    "torch": "pytorch",
+    "yaml": "pyyaml",
+}
+# What scripts load by name.
+FAMILY_MODULES = [family_module(family) for family in FAMILIES]
+SOURCE_MODULES = [path.split(":")[0] for path in SOURCES.values()]
+LOADED = {
+    "download": SOURCE_MODULES,
+    "prepare_data": SOURCE_MODULES,
+    "features": [entry.module for entry in EXTRACTORS.values()],
+    "train_generator": FAMILY_MODULES,
+    "write_pool": FAMILY_MODULES,
+    "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
+}
+# Imports that are reached but not used under conda, by environment.
+NOT_NEEDED = {
+    "tensorflow": {"pytorch": "Keras' backend only where there is no TensorFlow"},
+    "analysis": {"pytorch": "imported by a generator while it trains; the analysis reads what it has written"},
+}
+# Packages that only other packages import, by environment.
+INDIRECT = {
+    "tensorflow": {"h5py": "Keras reads and writes weights with it"},
+    "torch": {"accelerate": "diffusers loads models with it"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +74,39 @@ def test_conda_environments_pin_the_locked_versions(root, locked):
             name, version = pin.split("=")
             if name != "python":
                 assert locked[PYPI_NAMES.get(name, name)] == version, f"{path.name}: {pin}"
+
+
+def third_party(script, modules):
+    """Return what conda-forge calls the packages that a script and the library behind it import."""
+    names = set()
+    for file in reached_files(script, *modules):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module.split(".")[0])
+    names -= {*sys.stdlib_module_names, "radsynth"}
+    return {CONDA_NAMES.get(name, name) for name in names}
+
+
+def test_every_rule_finds_its_imports_in_its_environment(root):
+    """Each environment holds all that its rules import, and nothing that none of them needs."""
+    needed = {path.stem: set() for path in (root / "workflow/envs").glob("*.yaml")}
+    listed = {}
+    for name in needed:
+        environment = yaml.safe_load((root / f"workflow/envs/{name}.yaml").read_text())
+        listed[name] = {pin.split("=")[0] for pin in environment["dependencies"]}
+    scripts = set()
+    for path in (root / "workflow/rules").glob("*.smk"):
+        rules = re.findall(r'\.\./envs/(\w+)\.yaml".*?\.\./scripts/(\w+)\.py"', path.read_text(), re.DOTALL)
+        assert len(rules) == len(re.findall(r"^ +conda:$", path.read_text(), re.MULTILINE)), path.name
+        for environment, script in rules:
+            scripts.add(script)
+            imported = third_party(root / f"workflow/scripts/{script}.py", LOADED.get(script, []))
+            imported -= set(NOT_NEEDED.get(environment, {}))
+            missing = imported - listed[environment]
+            assert not missing, f"{environment}.yaml lacks {missing}, which {script}.py in {path.name} imports"
+            needed[environment] |= imported
+    assert scripts == {path.stem for path in (root / "workflow/scripts").glob("*.py")}
+    for name in needed:
+        assert listed[name] - needed[name] == {"python", *INDIRECT.get(name, {})}, f"{name}.yaml"
