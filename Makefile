@@ -1,4 +1,4 @@
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 CORES ?= all
 DEMO := results/demo
@@ -9,6 +9,8 @@ ONE_THREAD := --set-threads train_generator=1 write_pool=1 train_classifier=1 ev
 
 # One environment from the lock file; made again when that changes.
 .venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null || \
+		{ echo "make: $(PYTHON) is not Python 3.11; install it, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@

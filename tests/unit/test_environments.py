@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -110,3 +112,15 @@ def test_every_rule_finds_its_imports_in_its_environment(root):
     assert scripts == {path.stem for path in (root / "workflow/scripts").glob("*.py")}
     for name in needed:
         assert listed[name] - needed[name] == {"python", *INDIRECT.get(name, {})}, f"{name}.yaml"
+
+
+@pytest.mark.parametrize("name", ["other_python", "no_python"])
+def test_make_asks_for_the_right_python(root, tmp_path, name):
+    for file in ("Makefile", "requirements.lock"):
+        shutil.copy(root / file, tmp_path)
+    (tmp_path / "other_python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "other_python").chmod(0o755)
+    command = ["make", "--silent", f"PYTHON=./{name}", ".venv/installed"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode != 0 and not (tmp_path / ".venv").exists()
+    assert f"./{name} is not Python 3.11; install it" in result.stderr.splitlines()[0]
