@@ -107,6 +107,20 @@ def test_patient_pattern_that_does_not_match_names_the_file(run, raw):
         run(patient_pattern=r"^(p\d+)_")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"^p\d+_", "has 0 groups, expected one group"),
+        (r"^(p)(\d+)_", "has 2 groups, expected one group"),
+        (r"^(p\d+_", r"is no regular expression \(missing \)"),
+    ],
+)
+def test_patient_pattern_that_finds_no_patient_is_refused(run, pattern, message):
+    with pytest.raises(UserError, match=f"^patient_pattern: .* {message}") as error:
+        run(patient_pattern=pattern)
+    assert "\n" not in str(error.value)
+
+
 def test_patient_in_two_classes_is_counted(run, raw):
     save(raw / "PNEUMONIA" / "p0_7.png", texture(99))
     _, checks, _ = run(patient_pattern=r"^(p\d+)_")
@@ -202,6 +216,17 @@ def test_masks_mirror_the_names(run, raw):
     assert (files != "").sum() == 1 and checks["mask_missing"] == 5
     prepared = read_gray(out / files["NORMAL/p0_0.png"])
     assert set(np.unique(prepared)) == {0, 2} and (prepared[7:20, 7:20] == 2).all()
+
+
+def test_masks_of_any_case_are_found_and_none_is_an_error(run, raw):
+    save(raw / "masks" / "p0_0.png", np.ones((40, 40), dtype=np.uint8))
+    with pytest.raises(UserError, match="^masks: .*masks has no mask of any image, expected files such as NORMAL/p0_0"):
+        run(masks="masks")
+    for name in ("NORMAL/p0_0.PNG", "PNEUMONIA/p4_1.Tif"):
+        save(raw / "masks" / name, np.ones((40, 40), dtype=np.uint8))
+    table, checks, _ = run(masks="masks")
+    assert set(table.source[table.mask_file != ""]) == {"NORMAL/p0_0.png", "PNEUMONIA/p4_1.png"}
+    assert checks["mask_missing"] == 4
 
 
 def test_mask_of_another_size_is_refused(run, raw):

@@ -1,7 +1,7 @@
 """Images in class folders, the user's own or a published set's."""
 
 import re
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -53,6 +53,19 @@ def load_mask(path: Path, value: int | None) -> Image.Image:
     return mask
 
 
+def check_patient_pattern(pattern: str, where: str) -> None:
+    """Raise UserError, beginning with the key ``where``, unless a pattern is one that finds patients in file names."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"{where}: {pattern!r} is no regular expression ({error})") from None
+    if compiled.groups != 1 and "patient" not in compiled.groupindex:
+        raise UserError(
+            f"{where}: {pattern!r} has {compiled.groups} groups, "
+            "expected one group, or one named patient, around the patient's part of the file name"
+        )
+
+
 class Folder(Source):
     """One folder per class, in any depth below it PNG, JPEG, BMP or TIFF files."""
 
@@ -61,6 +74,8 @@ class Folder(Source):
         unknown = sorted(set(options.get("classes", {})) - set(self.labels))
         if unknown and self.labels:
             raise UserError(f"datasets: classes names {unknown[0]!r}, which is not among labels {self.labels}")
+        if options.get("patient_pattern"):
+            check_patient_pattern(options["patient_pattern"], "patient_pattern")
 
     def class_folder(self, label: str) -> str:
         """Return the name of a label's folder below ``path``."""
@@ -96,33 +111,47 @@ class Folder(Source):
             raise UserError(f"{folder}: empty class folder for label {label}, expected PNG, JPEG, BMP or TIFF images")
         return files
 
-    def mask_of(self, file: Path, root: Path) -> Path | None:
-        """Return the mask file that mirrors an image's name (any suffix), or None."""
+    @cached_property
+    def masks(self) -> dict[str, Path]:
+        """The mask files by their place below the folder ``masks``, without suffix; none if that is not configured."""
         if not self.options.get("masks"):
-            return None
-        folder = Path(self.options["masks"])
-        folder = folder if folder.is_absolute() else self.path / folder
+            return {}
+        folder = self.path / self.options["masks"]
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (masks)")
-        wanted = folder / file.relative_to(root)
-        return next((mask for mask in map(wanted.with_suffix, sorted(SUFFIXES)) if mask.is_file()), None)
+        return {file.relative_to(folder).with_suffix("").as_posix(): file for file in list_images(folder)}
 
-    def record(self, file: Path, label: str, root: Path, **extra: str) -> RawRecord:
-        """Return the record of one image file."""
-        return RawRecord(
-            source=file.relative_to(self.path).as_posix(),
-            label=label,
-            load=partial(load_files, file, self.mask_of(file, root), self.options.get("mask_value")),
-            patient_id=self.patient_id(file),
-            extra=extra,
-        )
+    def mask_of(self, file: Path, root: Path) -> Path | None:
+        """Return the mask file that mirrors an image's name (any suffix), or None."""
+        return self.masks.get(file.relative_to(root).with_suffix("").as_posix())
 
-    def records(self, image_size: int, seed: int) -> list[RawRecord]:
+    def listed(self) -> list[tuple[Path, str, Path, dict[str, str]]]:
+        """Return each image's file, label, the folder from which its mask's name counts, and its own columns."""
         root = self.root()
         return [
-            self.record(file, label, root)
+            (file, label, root, {})
             for label in self.labels
             for file in self.class_files(root / self.class_folder(label), label)
+        ]
+
+    def records(self, image_size: int, seed: int) -> list[RawRecord]:
+        listed = self.listed()
+        masks = [self.mask_of(file, root) for file, _, root, _ in listed]
+        if self.options.get("masks") and not any(masks):
+            file, _, root, _ = listed[0]
+            raise UserError(
+                f"masks: {self.path / self.options['masks']} has no mask of any image, "
+                f"expected files such as {file.relative_to(root)}"
+            )
+        return [
+            RawRecord(
+                source=file.relative_to(self.path).as_posix(),
+                label=label,
+                load=partial(load_files, file, mask, self.options.get("mask_value")),
+                patient_id=self.patient_id(file),
+                extra=extra,
+            )
+            for (file, label, _, extra), mask in zip(listed, masks, strict=True)
         ]
 
     def download(self) -> str | None:

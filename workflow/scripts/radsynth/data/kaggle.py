@@ -6,7 +6,6 @@ from pathlib import Path
 
 from radsynth.common.errors import UserError
 from radsynth.data.folder import Folder, find_root
-from radsynth.data.source import RawRecord
 
 
 class KaggleFolder(Folder):
@@ -79,16 +78,19 @@ class KagglePneumonia(KaggleFolder):
                 raise UserError(f"{root / split}: no such folder (a split of kaggle_pneumonia); {self.how_to_get()}")
         return root
 
-    def records(self, image_size: int, seed: int) -> list[RawRecord]:
+    def listed(self) -> list[tuple[Path, str, Path, dict[str, str]]]:
         root = self.root()
-        records = []
-        for label in self.labels:
-            for split in self.splits(root):
-                for file in self.class_files(root / split / label, label):
-                    match = self.name.match(file.name)
-                    subtype = (match["subtype"] if match else None) or ""
-                    records.append(self.record(file, label, root / split, split=split, subtype=subtype))
-        return records
+        return [
+            (file, label, root / split, {"split": split, "subtype": self.subtype(file)})
+            for label in self.labels
+            for split in self.splits(root)
+            for file in self.class_files(root / split / label, label)
+        ]
+
+    def subtype(self, file: Path) -> str:
+        """Return the kind of pneumonia that a file name tells, empty if it tells none."""
+        match = self.name.match(file.name)
+        return (match["subtype"] if match else None) or ""
 
     def patient_id(self, file: Path) -> str:
         match = self.name.match(file.name)
