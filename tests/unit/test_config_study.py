@@ -92,6 +92,27 @@ WRONG = {
     "out of range": ({"runs": 0}, "runs: 0 is less than the minimum of 1"),
     "nested unknown key": ({"classifiers.custom_cnn.epoch": 3}, "classifiers.custom_cnn.epoch: unknown key"),
     "one label": ({"labels": ["NORMAL"]}, "labels:"),
+    "label like a joint model": ({"labels": ["NORMAL", "joint"]}, "labels: joint has a meaning of its own"),
+    "scenario like a rule": (
+        {"scenarios.order": {"train": {"NORMAL": 5, "PNEUMONIA": 5}}},
+        "scenarios: order has a meaning of its own",
+    ),
+    "number as a name": (
+        {"samplings": {1: {"method": "random"}}},
+        "samplings.1: the key is int, expected text, such as '1' in quotes",
+    ),
+    "no as a label": (
+        {"scenarios.small.train": {False: 5, "PNEUMONIA": 5}},
+        "scenarios.small.train.False: the key is bool, expected text",
+    ),
+    "pattern without a group": (
+        {"datasets.nih": {"source": "folder", "patient_pattern": r"\d+_"}},
+        "datasets.nih.patient_pattern: '\\\\d+_' has 0 groups, expected one group",
+    ),
+    "pattern that is none": (
+        {"datasets.nih": {"source": "folder", "patient_pattern": "("}},
+        "datasets.nih.patient_pattern: '(' is no regular expression",
+    ),
     "unknown positive label": ({"positive_label": "ILL"}, "positive_label: unknown name 'ILL'"),
     "unknown source": ({"datasets.kaggle_cxr.source": "web"}, "datasets.kaggle_cxr.source: unknown source 'web'"),
     "unknown source option": ({"datasets.kaggle_cxr.sice": 1}, "datasets.kaggle_cxr.sice: unknown key"),

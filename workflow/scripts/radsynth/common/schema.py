@@ -23,11 +23,21 @@ def validated(value: dict[str, Any], schema: dict[str, Any], where: str = "") ->
 
     Raises UserError whose message begins with the dotted key (below ``where``) that is wrong.
     """
+    _refuse_other_keys(value, where)
     filled = _with_defaults(copy.deepcopy(value), schema)
     error = best_match(Draft202012Validator(schema).iter_errors(filled))
     if error is not None:
         raise UserError(_message(error, where))
     return filled
+
+
+def _refuse_other_keys(value: Any, where: str) -> None:
+    """Raise UserError if a key is no text: YAML reads 1 as a number and no as a truth value, unless quoted."""
+    for key, part in value.items() if isinstance(value, dict) else ():
+        path = f"{where}.{key}" if where else str(key)
+        if not isinstance(key, str):
+            raise UserError(f"{path}: the key is {type(key).__name__}, expected text, such as '{key}' in quotes")
+        _refuse_other_keys(part, path)
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:

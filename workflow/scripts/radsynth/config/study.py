@@ -77,13 +77,21 @@ class Study:
     # Checks across keys
 
     def _check(self) -> None:
+        from radsynth.data.folder import check_patient_pattern
         from radsynth.generators.limits import check_generator
 
         config = self.config
+        for key, names, taken in [("labels", self.labels, "joint"), ("scenarios", config["scenarios"], "order")]:
+            if taken in names:
+                raise UserError(
+                    f"{key}: {taken} has a meaning of its own in names of jobs, expected another"
+                )
         self._expect(config["positive_label"], self.labels, "positive_label")
         self._check_extractors()
         for name, dataset in config["datasets"].items():
             self._check_image_counts(name, dataset)
+            if "patient_pattern" in dataset:
+                check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
         for name, scenario in config["scenarios"].items():
             where = f"scenarios.{name}"
             self._expect_all_labels(scenario["train"], f"{where}.train")
@@ -228,12 +236,6 @@ class Study:
         """Return the (generator, label) pools that a mix adds in a scenario."""
         labels = self.mix_labels(scenario, mix)
         return [(generator, label) for generator in self["mixes"][mix]["pools"] for label in labels]
-
-    def extractor_names(self) -> list[str]:
-        """Return every extractor that the study measures with."""
-        names = [self["diversity_extractor"], *self["quality"]["extractors"]]
-        names += [sampling["extractor"] for sampling in self["samplings"].values() if "extractor" in sampling]
-        return list(dict.fromkeys(names))
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader of the results must know about the study, as flat values."""
