@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
+from radsynth.common.schema import read_schema
 from radsynth.data import medmnist
 from radsynth.data.prepare import prepare
-from radsynth.data.registry import SOURCES, download, load_source, option_schemas
+from radsynth.data.registry import SOURCES, download, load_source
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 
@@ -43,7 +44,7 @@ def save(path, seed):
 
 
 def test_every_source_has_a_schema_and_loads():
-    assert set(option_schemas()) == set(SOURCES)
+    assert set(read_schema("sources")) == set(SOURCES)
     for source in SOURCES:
         assert load_source({"source": source, "path": "x", "name": "breastmnist", "images": {}}, []).records
     with pytest.raises(UserError, match="unknown source 'nowhere'"):

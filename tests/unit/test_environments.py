@@ -26,7 +26,7 @@ CONDA_NAMES = {
 }
 # What scripts load by name.
 FAMILY_MODULES = [family_module(family) for family in FAMILIES]
-SOURCE_MODULES = [path.split(":")[0] for path in SOURCES.values()]
+SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,

@@ -32,9 +32,6 @@ RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
-# Sources that can fetch their images, given the credentials that their publisher asks for.
-DOWNLOADABLE = {"kaggle_cxr", "kaggle_pneumonia", "medmnist"}
-
 # Paths, written once. {{...}} are wildcards.
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
@@ -73,11 +70,6 @@ def at(pattern, scenario):
 def code(script, *modules):
     """Return the content hash of a rule's script and the library modules behind it."""
     return code_hash(SCRIPTS / f"{script}.py", *modules)
-
-
-def module_of(entry):
-    """Return the module of a registry entry written as module:Class."""
-    return entry.split(":")[0]
 
 
 def generator_code(script, generator):
@@ -126,7 +118,7 @@ def pool_path(wildcards, generator, label, file):
 def raw_inputs(wildcards):
     """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
     dataset = STUDY["datasets"][wildcards.dataset]
-    if dataset["source"] in DOWNLOADABLE:
+    if SOURCES[dataset["source"]].downloadable:
         return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
     path = Path(dataset["path"])
     return sorted(str(folder) for folder in path.glob("**/") if folder != path) if path.is_dir() else []

@@ -50,7 +50,7 @@ rule prepare_data:
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        code=lambda wildcards: code("prepare_data", module_of(SOURCES[STUDY["datasets"][wildcards.dataset]["source"]])),
+        code=lambda wildcards: code("prepare_data", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Preparing the images of {wildcards.dataset}"
     script:

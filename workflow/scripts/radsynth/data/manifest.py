@@ -3,25 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
-import yaml
 from jsonschema import Draft202012Validator
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
+from radsynth.common.schema import read_schema
 
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "manifest.schema.yaml"
 LONGEST_NAME = 120
-
-
-@cache
-def row_schema() -> dict:
-    """Return the JSON schema of one row; its ``required`` list is the order of the columns."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
 def image_ids(sources: Sequence[str]) -> list[str]:
@@ -43,7 +35,7 @@ def image_ids(sources: Sequence[str]) -> list[str]:
 
 def write_manifest(path: str | Path, rows: Iterable[Mapping[str, str]], extra_columns: Sequence[str] = ()) -> None:
     """Write ``manifest.csv``, all columns as text; UserError naming row and column if a row breaks the schema."""
-    schema = row_schema()
+    schema = read_schema("manifest")  # of one row; what it requires is the order of the columns
     table = pd.DataFrame(list(rows), columns=[*schema["required"], *extra_columns], dtype=str).fillna("")
     validator = Draft202012Validator(schema)
     for number, row in enumerate(table.to_dict("records"), start=1):

@@ -1,30 +1,42 @@
 """The sources by the names that the configuration uses."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from radsynth.common.errors import UserError
+from radsynth.common.schema import read_schema
 from radsynth.data.source import Source
 
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """Where a source lives: ``path`` is module:Class.
+
+    A ``downloadable`` source can fetch its images, given the credentials that their publisher asks for.
+    """
+
+    path: str
+    downloadable: bool = False
+
+    @property
+    def module(self) -> str:
+        """The dotted name of the source's module."""
+        return self.path.split(":")[0]
+
+    def load(self) -> type[Source]:
+        """Import the source's class."""
+        return getattr(import_module(self.module), self.path.split(":")[1])
+
+
 SOURCES = {
-    "folder": "radsynth.data.folder:Folder",
-    "kaggle_cxr": "radsynth.data.kaggle:KaggleCxr",
-    "kaggle_pneumonia": "radsynth.data.kaggle:KagglePneumonia",
-    "medmnist": "radsynth.data.medmnist:MedMnist",
-    "phantom": "radsynth.data.phantom:Phantom",
+    "folder": SourceEntry("radsynth.data.folder:Folder"),
+    "kaggle_cxr": SourceEntry("radsynth.data.kaggle:KaggleCxr", downloadable=True),
+    "kaggle_pneumonia": SourceEntry("radsynth.data.kaggle:KagglePneumonia", downloadable=True),
+    "medmnist": SourceEntry("radsynth.data.medmnist:MedMnist", downloadable=True),
+    "phantom": SourceEntry("radsynth.data.phantom:Phantom"),
 }
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "sources.schema.yaml"
-
-
-@cache
-def option_schemas() -> dict[str, dict[str, Any]]:
-    """Return the schema of each source's own options: {source: {properties, required}}."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
 def load_source(dataset: Mapping[str, Any], labels: Sequence[str]) -> Source:
@@ -32,10 +44,9 @@ def load_source(dataset: Mapping[str, Any], labels: Sequence[str]) -> Source:
     name = dataset["source"]
     if name not in SOURCES:
         raise UserError(f"datasets: unknown source {name!r}, expected one of {', '.join(SOURCES)}")
-    properties = option_schemas()[name]["properties"]
+    properties = read_schema("sources")[name]["properties"]
     defaults = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
-    module, _, attribute = SOURCES[name].partition(":")
-    return getattr(import_module(module), attribute)({**defaults, **dataset}, labels)
+    return SOURCES[name].load()({**defaults, **dataset}, labels)
 
 
 def download(dataset: Mapping[str, Any], labels: Sequence[str] = ()) -> dict[str, Any]:
