@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from radsynth.common.errors import UserError
+from radsynth.data import phantom as phantom_source
 from radsynth.data.duplicates import high_pass
-from radsynth.data.phantom import LESION, LUNG, render
+from radsynth.data.phantom import LESION, LUNG, lesions, render
 from radsynth.data.registry import load_source
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -57,15 +58,20 @@ def test_size_range_and_masks(size):
         assert image[middle][labels[middle] == LUNG].mean() < image[middle][labels[middle] == 0].mean()
 
 
-def test_a_lesion_brightens_its_place_only():
-    healthy, lungs = render(1, 2, 128, lesion=False)
-    assert set(np.unique(lungs)) == {0, LUNG}
-    # Mean over many patients: exposure and noise are drawn anew once a lesion is.
-    gain = []
-    for seed in range(12):
-        image, labels = render(seed, seed, 64, lesion=True)
-        gain.append(image[labels == LESION].mean() - image[labels == LUNG].mean())
-    assert np.mean(gain) > 10 and np.mean(np.array(gain) > 0) > 0.8
+def test_a_lesion_brightens_its_place_only(monkeypatch):
+    ill = [render(seed, seed, 128, lesion=True) for seed in range(12)]
+    # The same images, exposure and noise included, with lesions of no density.
+    monkeypatch.setattr(phantom_source, "lesions", lambda *given: 0 * lesions(*given))
+    for seed, (image, labels) in enumerate(ill):
+        healthy, lungs = render(seed, seed, 128, lesion=True)
+        assert set(np.unique(lungs)) == {0, LUNG}
+        assert ((labels > 0) == (lungs > 0)).all()
+        gain = image.astype(int) - healthy
+        assert gain.min() >= 0, "fluid is never darker than air"
+        inside, outside = gain[labels == LESION], gain[labels == 0]
+        assert inside.mean() > 20 and (inside > 0).mean() > 0.9
+        assert outside.mean() < 0.5 and (outside == 0).mean() > 0.95, "only the soft edge of a lung may be touched"
+    assert set(np.unique(render(1, 2, 128, lesion=False)[1])) == {0, LUNG}
 
 
 def test_images_of_one_patient_share_the_anatomy_but_are_no_duplicates():

@@ -87,9 +87,10 @@ def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):
         features_of_manifest(dataset, tmp_path / "out.npz", "resnet18_imagenet")
 
 
-def test_registry_names_what_exists_and_imports_no_framework():
+def test_registry_names_what_exists_and_imports_no_framework(root, tmp_path):
     for name, entry in EXTRACTORS.items():
         assert entry.load().name == name
     code = "import sys, radsynth.features.registry; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
-    path = {"PYTHONPATH": "workflow/scripts"}
-    assert subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True).stdout == "[]\n"
+    environment = {"PYTHONPATH": str(root / "workflow/scripts")}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr
