@@ -53,8 +53,15 @@ def test_single_targets_plan_only_what_they_need(root, snakemake):
 
 
 def test_the_archive_needs_no_training(root, snakemake):
-    source = "paper={source: archive, version: any}"
-    result = snakemake(root, "-n", "-q", "rules", "--cores", "1", "--config", "study=never_run", source)
+    def plan(version):
+        source = f"paper={{source: archive, version: {version}}}"
+        return snakemake(root, "-n", "-q", "rules", "--cores", "1", "--config", "study=never_run", source)
+
+    shipped = sorted(path.name for path in (root / "resources/paper_cache").iterdir() if path.is_dir())
+    result = plan(shipped[0])
+    assert result.returncode == 0, result.stdout
+    assert set(job_counts(result.stdout)) - {"total"} == {"tables", "charts", "summary", "all"}
+    result = plan("any")
     assert result.returncode != 0 and "resources/paper_cache/any/" in result.stdout, "a missing archive is an error"
 
 
@@ -71,10 +78,14 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
     assert len(working) >= 18
     for name, rule in working.items():
         assert rule.log and rule.benchmark and rule.conda_env, name
-        assert {"mem_mb", "runtime", "_cores"} <= set(rule.resources), name
+        assert {"mem_mb", "runtime"} <= set(rule.resources), name
         assert rule.docstring and rule.message and rule.script, name
         if name not in ("download", "weights"):
             assert "code" in dict(rule.params.items()), f"{name} would not notice a change of its code"
+    # Snakemake does not tell threads that a rule states from its own default.
+    for path in (root / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
     can_use_gpu |= {"evaluate_small", "evaluate_imbalanced"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
