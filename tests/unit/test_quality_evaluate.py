@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.common.features import read_features
 from radsynth.common.hashing import sha256_pixels
 from radsynth.quality.evaluate import evaluate_pool
-from radsynth.quality.feature_sets import check_comparable, read_features, reference_sets
+from radsynth.quality.feature_sets import check_comparable, reference_sets
 
 N_PER_CLASS, N_TRAIN, N_POOL = 220, 20, 12
 WIDE = {"name": "wide", "preprocessing": {"name": "none"}, "weights": {"file": "w", "sha256": "abc"}, "dim": 40}
@@ -179,20 +180,20 @@ def test_held_out_images_share_nothing_known_with_training_images():
     ("extractor", "state"), [(WIDE | {"weights": None}, {"basis": np.eye(2)}), (WIDE, {"basis": np.ones((2, 2))})]
 )
 def test_features_that_cannot_be_compared_are_refused(tmp_path, extractor, state):
-    real = read_features(write_npz(tmp_path / "real.npz", np.eye(2), ["a", "b"], WIDE, basis=np.eye(2)))
-    pool = read_features(write_npz(tmp_path / "pool.npz", np.eye(2), ["0", "1"], extractor, **state))
+    real = read_features(write_npz(tmp_path / "real.npz", np.eye(2), ["a", "b"], WIDE, basis=np.eye(2)), float)
+    pool = read_features(write_npz(tmp_path / "pool.npz", np.eye(2), ["0", "1"], extractor, **state), float)
     check_comparable(real, real)
     with pytest.raises(UserError, match=r"pool.npz: not made by the same extractor as .*real.npz"):
         check_comparable(real, pool)
 
 
 def test_features_that_are_missing_or_not_finite_are_named(tmp_path):
-    real = read_features(write_npz(tmp_path / "real.npz", np.eye(2), ["a", "b"], WIDE))
+    real = read_features(write_npz(tmp_path / "real.npz", np.eye(2), ["a", "b"], WIDE), float)
     np.testing.assert_array_equal(real.of(["b", "a"]), [[0, 1], [1, 0]])
     with pytest.raises(UserError, match=r"real.npz: no features of c \(1 missing\)"):
         real.of(["a", "c"])
-    with pytest.raises(UserError, match=r"nan.npz: features that are not finite"):
-        read_features(write_npz(tmp_path / "nan.npz", [[np.nan]], ["a"], WIDE))
+    with pytest.raises(UserError, match=r"nan.npz: the features of b are not finite numbers"):
+        read_features(write_npz(tmp_path / "nan.npz", [[1.0], [np.nan]], ["a", "b"], WIDE), float)
 
 
 def test_a_class_that_is_not_there_is_named(study):

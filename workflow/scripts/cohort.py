@@ -3,10 +3,12 @@
 from radsynth.common.job import job
 
 with job(snakemake):
+    import numpy as np
     from radsynth.cohorts.scenarios import build_cohort, describe_subset
-    from radsynth.cohorts.tables import feature_rows, load_features, read_table, write_table
+    from radsynth.common.features import read_features
     from radsynth.common.files import write_json
     from radsynth.common.seeds import derive_seed
+    from radsynth.common.tables import read_table, write_table
 
     wildcards, params = snakemake.wildcards, snakemake.params
     cohort = build_cohort(
@@ -18,15 +20,13 @@ with job(snakemake):
         spent=params.spent,
         seed=derive_seed(params.seed, "test", wildcards.dataset, wildcards.sampling, params.scenario_name),
     )
-    path = snakemake.input.features
-    rows, features, extractor = load_features(path)
+    features = read_features(snakemake.input.features, np.float32)
     subsets = {"train": cohort.train} | {f"test_{k}": test for k, test in enumerate(cohort.tests, start=1)}
     summary = {
         "subsets": {
-            subset: describe_subset(table, features[feature_rows(rows, table["image_id"], path)])
-            for subset, table in subsets.items()
+            subset: describe_subset(table, features.of(table["image_id"])) for subset, table in subsets.items()
         },
-        "extractor": extractor,
+        "extractor": features.extractor["name"],
         "left_out": cohort.left_out,
         "patient_safe": cohort.patient_safe,
         "available": cohort.available,

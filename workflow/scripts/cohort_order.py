@@ -6,9 +6,10 @@ with job(snakemake):
     import numpy as np
     from radsynth.cohorts.groups import image_groups
     from radsynth.cohorts.orders import farthest_first, random_order
-    from radsynth.cohorts.tables import feature_rows, load_features, read_table, write_table
     from radsynth.common.errors import UserError
+    from radsynth.common.features import read_features
     from radsynth.common.seeds import derive_seed
+    from radsynth.common.tables import read_table, write_table
 
     wildcards, params = snakemake.wildcards, snakemake.params
     manifest = read_table(snakemake.input.manifest)
@@ -23,8 +24,6 @@ with job(snakemake):
     if params.sampling["method"] == "random":
         order = random_order(groups, rng)
     else:
-        path = snakemake.input.features
-        rows, features, _ = load_features(path)
-        features = features[feature_rows(rows, images["image_id"], path)]
+        features = read_features(snakemake.input.features, np.float32).of(images["image_id"])
         order = farthest_first(features, int(rng.integers(len(images))), groups, params.limit)
     write_table(snakemake.output.order, images.iloc[order].assign(rank=range(len(order))))

@@ -8,12 +8,12 @@ with job(snakemake) as log:
     backend = prepare(snakemake.threads)
 
     import keras
-    import pandas as pd
     from radsynth.classifiers.evaluation import evaluate, predictions_table
     from radsynth.classifiers.mixes import read_pools
     from radsynth.classifiers.training import predict
     from radsynth.common.files import read_json, write_json, write_text
     from radsynth.common.images import read_gray_stack
+    from radsynth.common.tables import read_table
 
     params, output = snakemake.params, snakemake.output
     if params.generator:
@@ -21,8 +21,7 @@ with job(snakemake) as log:
         tests = [read_pools(pools, [params.generator] * len(pools)).assign(patient_id="")]
     else:
         tests = [
-            pd.read_csv(path, dtype=str, keep_default_na=False).assign(root=root)
-            for path, root in zip(snakemake.input.tests, params.roots, strict=True)
+            read_table(path).assign(root=root) for path, root in zip(snakemake.input.tests, params.roots, strict=True)
         ]
     model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
     made = {key: training[key] for key in ("architecture", "weights")}

@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.cohorts.external import unseen_images
-    from radsynth.cohorts.tables import read_table, write_table
+    from radsynth.common.tables import read_table, write_table
 
     external = read_table(snakemake.input.external)
     unseen = unseen_images(external, [read_table(path) for path in snakemake.input.trains])

@@ -10,16 +10,16 @@ with job(snakemake) as log:
     import time
     from pathlib import Path
 
-    import pandas as pd
     from radsynth.classifiers.architectures import count_parameters
     from radsynth.classifiers.mixes import count_images, matched_steps, mix_images, read_pools
     from radsynth.classifiers.training import train
     from radsynth.common.files import atomic_path, write_json, write_text
     from radsynth.common.images import read_gray_stack
+    from radsynth.common.tables import read_table
     from radsynth.common.weights import verify_weights, weights_entry
 
     params = snakemake.params
-    cohort = pd.read_csv(snakemake.input.train, dtype=str, keep_default_na=False)
+    cohort = read_table(snakemake.input.train)
     images = mix_images(
         params.mix_name,
         params.mix,

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from radsynth.cohorts.groups import GATED_COLUMNS
-from radsynth.cohorts.tables import read_table
 from radsynth.common.errors import UserError
+from radsynth.common.tables import read_table
 
 _MEANING = {
     "image_id": "are the same image",

@@ -5,11 +5,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray_stack
+from radsynth.common.tables import read_table
 from radsynth.features.interface import Extractor, describe
 from radsynth.features.registry import extractor_entry
 
@@ -70,7 +70,7 @@ def features_of_manifest(
 
     A pool's images have no ids: the stem of the file name serves.
     """
-    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    table = read_table(manifest)
     image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
     images = read_gray_stack(Path(manifest).parent, table["file"])
     extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from radsynth.common.errors import UserError
+from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.images import read_gray
 from radsynth.common.seeds import derive_seed
+from radsynth.common.tables import read_table
 from radsynth.quality import frechet, kernel, memorisation
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.baseline import draw_parts, part_sizes
-from radsynth.quality.feature_sets import FeatureSet, check_comparable, read_features, reference_sets
+from radsynth.quality.feature_sets import check_comparable, reference_sets
 
 DISTANCES = {"fid": frechet, "kid": kernel}
 
@@ -149,15 +151,13 @@ def evaluate_pool(
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
     generator learned from; the pool's images lie beside its manifest.
     """
-    manifest, cohort, synthetic = (
-        pd.read_csv(path, dtype=str, keep_default_na=False) for path in (data_manifest, train, pool_manifest)
-    )
+    manifest, cohort, synthetic = (read_table(path) for path in (data_manifest, train, pool_manifest))
     references = reference_sets(manifest, cohort, label)
     if references["all"].empty:
         raise UserError(f"{data_manifest}: no image of the class {label}")
     metrics, rates = [], []
     for real_path, pool_path in zip(real, pool, strict=True):
-        real_set, pool_set = read_features(real_path), read_features(pool_path)
+        real_set, pool_set = (read_features(path, np.float64) for path in (real_path, pool_path))
         metrics += distances(real_set, pool_set, references, baseline_draws, seed)
         rates.append(copies(real_set, pool_set, references))
         log.info("%s: distances and copy rate done", real_set.extractor["name"])

@@ -1,45 +1,10 @@
-"""The features of one extractor, read from their files and cut to the image sets that are compared."""
-
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+"""Which features are compared: those of the same making, of the image sets that each metric asks for."""
 
 import numpy as np
 import pandas as pd
 
 from radsynth.common.errors import UserError
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """Features float64 (n, d) of images with the given ids, and what made them (see radsynth/features)."""
-
-    path: Path
-    features: np.ndarray
-    image_ids: list[str]
-    extractor: dict[str, Any]
-    state: dict[str, np.ndarray]
-
-    def of(self, image_ids: Sequence[str]) -> np.ndarray:
-        """Return the features of these images, in this order; UserError if one is missing."""
-        rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        missing = [image_id for image_id in image_ids if image_id not in rows]
-        if missing:
-            raise UserError(f"{self.path}: no features of {missing[0]} ({len(missing)} missing); extract them again")
-        return self.features[[rows[image_id] for image_id in image_ids]]
-
-
-def read_features(path: str | Path) -> FeatureSet:
-    """Read a features file; UserError if its values are not finite."""
-    with np.load(path, allow_pickle=False) as arrays:
-        state = {key: arrays[key] for key in arrays.files if key not in ("features", "image_id", "extractor")}
-        features = arrays["features"].astype(np.float64)
-        image_ids, extractor = [str(name) for name in arrays["image_id"]], json.loads(str(arrays["extractor"]))
-    if not np.isfinite(features).all():
-        raise UserError(f"{path}: features that are not finite")
-    return FeatureSet(Path(path), features, image_ids, extractor, state)
+from radsynth.common.features import FeatureSet
 
 
 def check_comparable(real: FeatureSet, pool: FeatureSet) -> None:
