@@ -68,6 +68,9 @@ def test_two_generators_and_four_classifiers(checkout, snakemake):
         "vgg16_pretrained": "random",
         "resnet50_pretrained": "random",
     }
+    training = pd.read_csv(results / "metrics/training.csv").groupby("generator")
+    assert training["loss"].count()["ddpm"] > 0 and training["critic_loss"].count()["pggan"] > 1
+    assert sorted(training["resolution"].unique()["pggan"]) == [8, 16, 32]
     quality = pd.read_csv(results / "metrics/quality.csv")
     assert set(quality["generator"]) == {"ddpm", "pggan"}
     assert set(quality["label"]) == {"PNEUMONIA"}, "no mix adds NORMAL images"

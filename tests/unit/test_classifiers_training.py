@@ -194,7 +194,7 @@ import sys
 sys.modules["tensorflow"] = None  # as where it is not installed
 import numpy as np
 from radsynth.classifiers.backend import prepare
-assert prepare(1)["backend"] == "torch"
+assert prepare(1, "torch")["backend"] == "torch"
 from radsynth.classifiers.training import predict, train
 rng = np.random.default_rng(0)
 images, targets = rng.integers(0, 256, (20, 16, 16), dtype=np.uint8), np.arange(20) % 2

@@ -134,6 +134,8 @@ WRONG = {
     "pool of nobody": ({"mixes.ddpm.pools": {"gan": 5}}, "mixes.ddpm.pools: unknown name 'gan'"),
     "pool too small": ({"mixes.ddpm.pools": {"ddpm": 2001}}, "mixes.ddpm.pools.ddpm: 2001 images asked"),
     "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
+    "synthetic baseline": ({"mixes.baseline.pools": {"ddpm": 5}}, "mixes.baseline: expected {real: true}"),
+    "augmented baseline": ({"mixes.baseline.augment": "cxr"}, "mixes.baseline: expected {real: true}"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
     "size that cannot be halved": ({"image_size": 72}, "generators.ddpm.options.block_out_channels: 6 levels halve"),
     "more steps than timesteps": (

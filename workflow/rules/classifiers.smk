@@ -38,6 +38,7 @@ rule train_classifier:
         matched_labels=lambda wildcards: matched_mix(wildcards)
         and STUDY.mix_labels(wildcards.scenario, matched_mix(wildcards)),
         labels=LABELS,
+        backend=KERAS_BACKEND,
         validation_fraction=STUDY["validation_fraction"],
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
         seed_split=lambda wildcards: run_seed("validation", wildcards),
@@ -80,6 +81,7 @@ for scenario in SCENARIOS:
             gpu=1,
         params:
             labels=LABELS,
+            backend=KERAS_BACKEND,
             positive_label=STUDY["positive_label"],
             generator=None,
             # The data folders of the test sets: the cohort's own first, then those of the external datasets.
@@ -117,6 +119,7 @@ rule judge:
         gpu=1,
     params:
         labels=LABELS,
+        backend=KERAS_BACKEND,
         positive_label=STUDY["positive_label"],
         generator=lambda wildcards: wildcards.generator,
         code=code("evaluate"),

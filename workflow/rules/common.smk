@@ -1,3 +1,4 @@
+import os
 import re
 import sys
 from itertools import product
@@ -30,6 +31,8 @@ SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, MIXES, CLASSIFIERS = STUDY["generators"], STUDY["mixes"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
+# A change of it reruns the classifiers: results of two backends must not be mixed.
+KERAS_BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
 # Paths, written once. {{...}} are wildcards.

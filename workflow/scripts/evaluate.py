@@ -5,7 +5,7 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.classifiers.backend import prepare
 
-    backend = prepare(snakemake.threads)
+    backend = prepare(snakemake.threads, snakemake.params.backend)
 
     import keras
     from radsynth.classifiers.evaluation import evaluate, predictions_table

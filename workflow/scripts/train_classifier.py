@@ -5,7 +5,7 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.classifiers.backend import prepare
 
-    backend = prepare(snakemake.threads)
+    backend = prepare(snakemake.threads, snakemake.params.backend)
 
     import time
     from pathlib import Path

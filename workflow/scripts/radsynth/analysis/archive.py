@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics
@@ -23,8 +24,8 @@ PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "t
 def write_archive(folder: str | Path, files: Iterable[str | Path], config: Mapping[str, Any], date: str) -> None:
     """Copy the metrics tables to ``folder``, with the resolved configuration and a manifest.
 
-    The manifest holds the SHA-256 of every file, the study, ``date``, the versions and the machine in words. Absolute
-    paths of the configuration are cut to their last part.
+    The manifest holds the SHA-256 of every file, the study, ``date``, the versions and the machine in words, with the
+    devices that the jobs recorded. Absolute paths of the configuration are cut to their last part.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,12 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], config: Mappi
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "machine": {"cpu_count": os.cpu_count(), "platform": f"{platform.system()} {platform.machine()}"},
+        "machine": {
+            "cpu": _cpu_name(),
+            "cpu_count": os.cpu_count(),
+            "devices": sorted(set(pd.read_csv(folder / "costs.csv")["device"].dropna())),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
         "files": {path.name: sha256_file(path) for path in kept},
     }
     write_json(folder / MANIFEST, manifest)
@@ -87,10 +93,17 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _cpu_name() -> str | None:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+
+
 def _git_commit() -> str | None:
+    """Return the commit, with ``-dirty`` behind it if files have been changed since."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        here = Path(__file__).parent
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

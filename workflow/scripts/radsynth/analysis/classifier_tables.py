@@ -156,6 +156,8 @@ def scores(metrics: Metrics) -> Table:
                 lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
             header = ["classifier", "mix", *(NAMES[name] for name in group)]
             note = f"Mean ± SD ({_runs(rows)})."
+            if "sensitivity_at_95_specificity" in group:
+                note += " The threshold of the sensitivity is chosen on the test images (read off their ROC curve)."
             sections.append(Section(f"{title}: {place(tested)}", header, lines, note, 2))
     return "Scores", table, sections
 

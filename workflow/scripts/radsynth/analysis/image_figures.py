@@ -22,7 +22,7 @@ from radsynth.analysis.drawing import (
 )
 from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
 
-LOSSES = {"loss": "loss", "loss_critic": "critic loss", "loss_generator": "generator loss"}
+LOSSES = {"loss": "loss", "critic_loss": "critic loss", "generator_loss": "generator loss"}
 
 
 def _styles(names: list[str]) -> dict[str, tuple[str, str]]:

@@ -8,16 +8,19 @@ from scipy import special, stats
 
 LEVEL = 0.95
 TAIL = (1 + LEVEL) / 2
+# Sign patterns that are tried at most.
+PATTERNS = 100_000
 
 
 def sign_flip(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """Return the two-sided p-value of the sign-flip test of a zero mean, and the smallest one it can reach, 2 / 2^n.
 
-    All 2^n sign patterns are enumerated up to n = 16 runs; beyond that 100,000 random ones stand for them.
+    All 2^n sign patterns are enumerated up to n = 16 runs; beyond that 100,000 random ones stand for them, and the
+    smallest is that of as many.
     """
-    floor = 2 / 2 ** len(differences)
+    floor = max(2 / 2 ** len(differences), 2 / (PATTERNS + 1))
     test = stats.permutation_test(
-        (np.asarray(differences),), np.mean, permutation_type="samples", n_resamples=100_000, rng=seed
+        (np.asarray(differences),), np.mean, permutation_type="samples", n_resamples=PATTERNS, rng=seed
     )
     return float(test.pvalue), floor
 

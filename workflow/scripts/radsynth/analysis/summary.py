@@ -183,14 +183,12 @@ def _replicates(metrics: Metrics) -> list[str]:
 def _limits(metrics: Metrics) -> list[str]:
     lines = [
         "- All runs of a comparison share one training cohort and one training of each generator. The intervals cover "
-        "new runs and new test patients of the same source; they do not cover another draw of the training images, "
-        "another training of the generator, or another hospital. "
-        + (
-            "Replicated samplings show that"
-            if len(metrics["replicates"])
-            else "Replicated samplings (`random_2`, ...) would show that"
-        )
-        + ".",
+        "new runs and new test patients of the same source, not another draw of the training images or another "
+        "training of the generator: replicated samplings (`random_2`, ...) show these, though they share most test "
+        "patients and, in a small set, some training images. Nor do they cover another hospital: a dataset with "
+        "`role: external_test` does.",
+        "- The generators have seen the validation images of the classifiers. Nothing is chosen by these: every "
+        "classifier is that of its last epoch.",
     ]
     rows = accuracy_rows(metrics)
     rows = rows[rows["n_runs"] >= 2]

@@ -63,8 +63,8 @@ COLUMNS = {
     ],
     "training": [
         *COHORT,
-        *("generator", "unit", "step", "images", "resolution", "alpha", "loss", "loss_critic", "loss_generator"),
-        *("score_real", "score_fake", "gradient_penalty"),
+        *("generator", "unit", "step", "images", "resolution", "alpha", "loss", "critic_loss", "generator_loss"),
+        *("real_score", "fake_score", "gradient_penalty", "images_per_s", "peak_memory_mb"),
     ],
     "costs": [
         *("stage", *COHORT, "name", "job", "seconds", "max_rss_mb", "cpu_percent", "device", "gpu_hours", "reason"),
@@ -78,8 +78,9 @@ NUMERIC = {
     *("difference", "ci_low", "ci_high", "effect_size", "p_value", "p_floor", "n_comparisons", "p_holm"),
     *("p_holm_floor", "n_replicates", "sd", "roc_auc", "standard_error", "n_positive", "n_negative"),
     *("n", "recognised", "mean_confidence", "n_real", "recognised_real", "mean_confidence_real"),
-    *("step", "images", "resolution", "alpha", "loss", "loss_critic", "loss_generator"),
-    *("score_real", "score_fake", "gradient_penalty", "seconds", "max_rss_mb", "cpu_percent", "gpu_hours"),
+    *("step", "images", "resolution", "alpha", "loss", "critic_loss", "generator_loss"),
+    *("real_score", "fake_score", "gradient_penalty", "images_per_s", "peak_memory_mb"),
+    *("seconds", "max_rss_mb", "cpu_percent", "gpu_hours"),
 }
 
 Metrics = dict[str, pd.DataFrame]

@@ -11,14 +11,16 @@ from radsynth.common.gpu import confirm_device
 SEED_LIMIT = 2**32  # Keras and NumPy's global generator refuse larger seeds.
 
 
-def prepare(threads: int = 1) -> dict[str, str]:
-    """Set up the backend named by KERAS_BACKEND (default: TensorFlow) and return its name, versions and device.
+def prepare(threads: int = 1, backend: str = "tensorflow") -> dict[str, str]:
+    """Set up the backend, ``tensorflow`` or ``torch``, and return its name, versions and device.
 
     Call it before anything imports Keras; a backend that has already started keeps its threads. Operations are
     deterministic: the same seed on the same machine with the same ``threads`` gives the same bits. Other thread
     counts or devices sum in another order, so results then agree only up to rounding, which training amplifies.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend not in ("tensorflow", "torch"):
+        raise UserError(f"KERAS_BACKEND: {backend}, expected tensorflow or torch")
+    os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails also raises
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses to be deterministic on CUDA without
     os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
@@ -30,12 +32,7 @@ def prepare(threads: int = 1) -> dict[str, str]:
         import keras
 
     name = keras.backend.backend()
-    if name == "tensorflow":
-        version, device = _prepare_tensorflow()
-    elif name == "torch":
-        version, device = _prepare_torch(threads)
-    else:
-        raise UserError(f"KERAS_BACKEND: {name}, expected tensorflow or torch")
+    version, device = _prepare_tensorflow() if name == "tensorflow" else _prepare_torch(threads)
     confirm_device(name, device != "cpu")
     return {"backend": name, "backend_version": version, "keras_version": keras.__version__, "device": device}
 

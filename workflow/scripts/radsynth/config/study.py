@@ -83,9 +83,7 @@ class Study:
         config = self.config
         for key, names, taken in [("labels", self.labels, "joint"), ("scenarios", config["scenarios"], "order")]:
             if taken in names:
-                raise UserError(
-                    f"{key}: {taken} has a meaning of its own in names of jobs, expected another"
-                )
+                raise UserError(f"{key}: {taken} has a meaning of its own in names of jobs, expected another")
         self._expect(config["positive_label"], self.labels, "positive_label")
         self._check_extractors()
         for name, dataset in config["datasets"].items():
@@ -117,6 +115,9 @@ class Study:
                 self._expect(matched, config["mixes"], f"{where}.steps.match")
                 if "steps" in config["mixes"][matched]:
                     raise UserError(f"{where}.steps.match: {matched} takes its steps from another mix itself")
+        baseline = config["mixes"]["baseline"]
+        if not baseline["real"] or baseline["pools"] or set(baseline) - {"real", "pools"}:
+            raise UserError("mixes.baseline: expected {real: true} and nothing else, all mixes are compared with it")
         for classifier in config["experts"]:
             self._expect(classifier, config["classifiers"], "experts")
         if not self.datasets("study"):

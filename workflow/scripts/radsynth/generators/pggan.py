@@ -72,8 +72,9 @@ class PGGAN(Generator):
     ) -> Iterator[Batch]:
         plan = choose_plan("fp32")
         self.device = plan.name
-        generator = plan.place(self.generator).eval()
-        stage = level_of(self.facts["resolution"]), self.facts["alpha"]
+        generator = self.generator.eval()
+        # None is cheaper than an alpha of 1, which would mix in nothing of the level before.
+        stage = level_of(self.facts["resolution"]), self.facts["alpha"] if self.facts["alpha"] < 1 else None
         for chunk, filled in plan.batches(indices, (sampler or {"batch_size": 64})["batch_size"]):
             latents = [
                 image_rng(seed, index).standard_normal(self.options["latent_size"], np.float32) for index in filled
@@ -88,8 +89,9 @@ class PGGAN(Generator):
         save_file({name: tensor.contiguous() for name, tensor in self.generator.state_dict().items()}, model_dir / NAME)
 
     def read(self, model_dir: Path) -> None:
-        self.generator = build_generator(self.options, level_of(self.facts["data"]["height"]))
-        self.generator.load_state_dict(load_file(model_dir / NAME))
+        generator = build_generator(self.options, level_of(self.facts["data"]["height"]))
+        generator.load_state_dict(load_file(model_dir / NAME))
+        self.generator = choose_plan("fp32").place(generator)
 
     def measures(self) -> dict[str, Any]:
         return {
