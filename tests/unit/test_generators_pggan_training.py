@@ -244,6 +244,23 @@ def test_without_cuda_graphs_training_goes_on_step_by_step(data, monkeypatch, ca
     assert caplog.text.count("no CUDA graph, training step by step: not permitted when stream is capturing\n") == 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
+def test_graphs_train_like_eager_steps_through_growth_resume_and_a_skipped_step(data):
+    phases = {"start_images": 32, "fade_images": 32, "stabilize_images": 32}
+    graphed, eager = make_task(data, **phases), make_task(data, **phases, cuda_graphs=False)
+    for step in range(40):
+        if step == 21:
+            graphed.load_state_dict(copy.deepcopy(graphed.state_dict()))
+        for task in (graphed, eager):
+            if step == 30:
+                task.reals[0, 0, 0, 0] = float("nan")
+            _, finite = take(task, step)
+            assert step >= 30 or finite
+    assert graphed.graphs and graphed.graph is not None, "capture failed"
+    torch.testing.assert_close(weights(graphed.generator), weights(eager.generator), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights(graphed.average), weights(eager.average), rtol=1e-3, atol=1e-4)
+
+
 # Growth, resume
 
 
