@@ -22,9 +22,9 @@ given with `--configfile FILE` and replaces it. Single values can be changed on 
 | --- | --- |
 | `config.yaml` | the core study (Khazrak et al. 2025): Kaggle chest X-rays, DDPM and PGGAN, four classifiers, GPU |
 | `demo.yaml` | the core study in small on procedural phantoms, CPU, minutes |
-| `phantom_grid.yaml` | all arms of the core study's grid on phantoms, CPU, about an hour |
+| `phantom_grid.yaml` | all arms of the core study's grid on phantoms, CPU, half an hour |
 | `kaggle_pneumonia.yaml` | paediatric chest X-rays (Kermany et al. 2018) at 64 px, CPU, about two hours |
-| `kaggle_imbalanced.yaml` | the same images at 32 px, 700 to 100, with other ways to balance them, CPU, half an hour |
+| `kaggle_imbalanced.yaml` | the same images at 32 px, 700 to 100, with other ways to balance them, CPU, a quarter of an hour |
 | `kermany_paper.yaml` | the same images at 128 px with the paper's generators, GPU |
 | `nih_folder.yaml` | a folder of NIH chest X-rays with several images per patient, CPU, minutes |
 
