@@ -2,8 +2,6 @@ PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 CORES ?= all
 DEMO := results/demo
-# Small networks gain more from jobs side by side than from threads.
-ONE_THREAD := --set-threads train_generator=1 write_pool=1 train_classifier=1 evaluate_small=1 evaluate_imbalanced=1
 
 .PHONY: demo test test-all lint format docs
 
@@ -16,7 +14,7 @@ ONE_THREAD := --set-threads train_generator=1 write_pool=1 train_classifier=1 ev
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) $(ONE_THREAD) --quiet rules
+	$(BIN)/snakemake --configfile config/demo.yaml --profile profiles/cpu --cores $(CORES) --quiet rules
 	$(BIN)/snakemake --configfile config/demo.yaml --report $(DEMO)/report.html --quiet all
 	@echo
 	@cat $(DEMO)/headline.txt
