@@ -24,7 +24,7 @@ GRID = {
         "pggan": {
             "family": "pggan",
             "preset": "cpu",
-            "options": {"start_images": 64, "fade_images": 64, "stabilize_images": 64, "previews": 1},
+            "options": {"start_images": 64, "fade_images": 64, "stabilize_images": 64, "previews": 1, "log_every": 4},
         },
     },
     "pool_size": 16,

@@ -256,7 +256,6 @@ def experts(metrics: Metrics) -> Table:
         n=("n", "max"),
         n_real=("n_real", "max"),
         **{f"{name}_{how}": (name, how) for name in values for how in ("mean", "std")},
-        reason=("reason", "first"),
     ).reset_index()
 
     def shown(name: str):
@@ -269,7 +268,6 @@ def experts(metrics: Metrics) -> Table:
         "real recognised": shown("recognised_real"),
         "mean confidence (real)": shown("mean_confidence_real"),
         "n synthetic / real": lambda row: " / ".join(number(row[name]) for name in ("n", "n_real")),
-        "remark": lambda row: row["reason"],
     }
     sections = [
         section(

@@ -167,7 +167,8 @@ def confusion_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
 def recognition_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
     """Return the rows of recognition.csv: how the classifiers trained on real images alone recognise the pools.
 
-    Beside it the same of the real test images of the same classifier, averaged over the cohort's own test sets.
+    Labels of which a generator makes no pool have none. Beside it the same of the real test images of the same
+    classifier, averaged over the cohort's own test sets.
     """
     evaluations = [evaluation for evaluation in evaluations if evaluation.mix == BASELINE]
     controls: dict[tuple[Any, ...], list[Row]] = {}
@@ -181,11 +182,12 @@ def recognition_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
         if not evaluation.is_synthetic:
             continue
         for label, figures in evaluation.report["per_label"].items():
+            if not figures["n"]:
+                continue
             names = dict(zip(COHORT, evaluation.cohort, strict=True))
             row = names | {"classifier": evaluation.classifier, "run": evaluation.run, "label": label}
             row |= {"generator": evaluation.testset.removeprefix(SYNTHETIC), "n": figures["n"]}
             row |= {"recognised": figures["recall"], "mean_confidence": figures["mean_confidence"]}
-            row["reason"] = figures["reason"]
             real = controls.get((evaluation.cohort, evaluation.arm, label), [])
             if real:
                 row["n_real"] = sum(figures["n"] for figures in real)

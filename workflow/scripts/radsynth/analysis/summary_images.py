@@ -75,9 +75,6 @@ def recognition(metrics: Metrics) -> list[str]:
     lines = []
     for (*cohort, classifier, generator, label), runs in metrics["recognition"].groupby(keys, sort=False):
         share, real = runs["recognised"].mean(), runs["recognised_real"].mean()
-        if np.isnan(share):
-            lines.append(f"{classifier} ({place(cohort)}) on {generator} {label}: {runs['reason'].iloc[0]}")
-            continue
         beside = "" if np.isnan(real) else f" and {percent(real)} of the real test images"
         lines.append(
             f"{classifier}, trained on real images alone ({place(cohort)}), recognises {percent(share)} of the "

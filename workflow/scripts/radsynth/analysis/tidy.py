@@ -59,7 +59,7 @@ COLUMNS = {
     "recognition": [
         *COHORT,
         *("classifier", "run", "generator", "label", "n", "recognised", "mean_confidence"),
-        *("n_real", "recognised_real", "mean_confidence_real", "reason"),
+        *("n_real", "recognised_real", "mean_confidence_real"),
     ],
     "training": [
         *COHORT,
