@@ -68,7 +68,6 @@ rule comparison:
         generators=compared_generators,
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         label=lambda wildcards: wildcards.label,
-        seed=lambda wildcards: STUDY.seed("comparison", *wildcards),
         code=code("comparison"),
     message:
         "Original and synthetic {wildcards.label} images side by side"
