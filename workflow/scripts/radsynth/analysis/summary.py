@@ -220,9 +220,9 @@ def _data(metrics: Metrics) -> list[str]:
         lines.append(f"- {', '.join(cohort)}: {'; '.join(subsets)}; {note}.")
     found = integrity[(integrity["check"] != "images") & (integrity["count"] > 0)]
     for _, row in found.iterrows():
-        label = f" ({row['label']})" if row["label"] else ""
-        done = f": {row['what_was_done']}" if row["what_was_done"] else ""
-        lines.append(f"- {row['dataset']}: {row['count']:.0f} {row['check'].replace('_', ' ')}{label}{done}.")
+        what = ", ".join(filter(None, [row["dataset"], row["label"], row["check"].replace("_", " ")]))
+        done = f" ({row['what_was_done']})" if row["what_was_done"] else ""
+        lines.append(f"- {what}: {row['count']:.0f}{done}.")
     classified = on_real_images(metrics["classification"])
     undefined = classified[classified["value"].isna()]
     for (metric, reason), rows in undefined.groupby(["metric", "reason"], sort=False):
