@@ -239,8 +239,7 @@ def test_fit_pad_crop_squash():
     wide = Image.fromarray(np.full((20, 40), 200, dtype=np.uint8))
     wide.paste(100, (0, 0, 10, 20))
     padded, cropped, squashed = (
-        np.asarray(Geometry(*wide.size, 20, fit).of_image(wide, Image.Resampling.BOX))
-        for fit in ("pad", "crop", "squash")
+        np.asarray(Geometry(40, 20, 20, fit).of_image(wide, Image.Resampling.BOX)) for fit in ("pad", "crop", "squash")
     )
     assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 5:] == 200).all()
     assert (cropped == 200).all()

@@ -100,10 +100,8 @@ def fan(values: np.ndarray, nipple: float, spread: float) -> np.ndarray:
     height, width = values.shape
     upper, lower = nipple * height * (1.0 - spread), height * (nipple + (1.0 - nipple) * spread)
     corners = (0, upper, 0, lower, width, height, width, 0)
-    fanned = Image.fromarray(values).transform(
-        (width, height), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
-    )
-    return np.asarray(fanned)
+    image = Image.fromarray(values)
+    return np.asarray(image.transform((width, height), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR))
 
 
 def step(value: np.ndarray, softness: float) -> np.ndarray:
@@ -130,7 +128,7 @@ def tissue(breast: Breast, inside: np.ndarray, x: np.ndarray, y: np.ndarray, nip
 
 
 def draw_lesion(film: np.ndarray, lesion: Lesion, centre: tuple[float, float], rng: np.random.Generator) -> list[float]:
-    """Add a lesion at ``centre`` (x, y in heights) to an image in place; return its box [xmin, ymin, xmax, ymax] in px."""
+    """Add a lesion at ``centre`` (x, y in heights) to an image in place; return xmin, ymin, xmax, ymax in pixels."""
     height, width = film.shape
     reach = 2.2 * lesion.radius
     left, right = (int(np.clip((centre[0] + d) * height, 0, width)) for d in (-reach, reach))
@@ -151,29 +149,18 @@ def draw_lesion(film: np.ndarray, lesion: Lesion, centre: tuple[float, float], r
         away, theta = np.sqrt(u * u + v * v) / lesion.radius, np.arctan2(v, u)
         rim = np.ones_like(away)
         for wave in range(2, 9):
-            rim += (
-                (0.03 + 0.1 * lesion.spiculation)
-                / np.sqrt(wave)
-                * rng.normal()
-                * np.cos(wave * theta + rng.uniform(0, 6))
-            )
+            lobes = np.cos(wave * theta + rng.uniform(0, 2 * np.pi)) / np.sqrt(wave)
+            rim += (0.03 + 0.1 * lesion.spiculation) * rng.normal() * lobes
         soft = 0.5 if lesion.kind == "asymmetry" else 0.1 + 0.25 * lesion.spiculation
         body = step(rim - 0.15 - away, soft) * (0.75 + 0.25 * np.sqrt(np.clip(1.0 - away * away, 0.0, None)))
         for _ in range(round(24 * lesion.spiculation)):
             bent = theta - rng.uniform(-np.pi, np.pi) - rng.normal() * 0.25 * away
             off = (np.mod(bent + np.pi, 2 * np.pi) - np.pi) * away
-            length = rng.uniform(1.1, 2.0)
-            body += (
-                rng.uniform(0.1, 0.45) * np.exp(-((off / 0.05) ** 2)) * step(length - away, 0.2) * step(away - 0.6, 0.1)
-            )
+            length = step(rng.uniform(1.1, 2.0) - away, 0.2) * step(away - 0.6, 0.1)
+            body += rng.uniform(0.1, 0.45) * np.exp(-((off / 0.05) ** 2)) * length
         patch += np.float32(lesion.contrast) * body * (1.0 + 0.15 * field(rng, patch.shape, 1.0))
     margin = lesion.radius * rng.uniform(1.05, 1.3)
-    return [
-        (centre[0] - margin) * height,
-        (centre[1] - margin) * height,
-        (centre[0] + margin) * height,
-        (centre[1] + margin) * height,
-    ]
+    return [(place + side) * height for side in (-margin, margin) for place in centre]
 
 
 def render(

@@ -21,6 +21,10 @@ class Box:
     categories: tuple[str, ...] = ()
 
 
+#: What preparing checks in the boxes of an image.
+BOX_CHECKS = {"box_cropped": "box clipped to the prepared image, or dropped if less than a tenth of it is left"}
+
+
 @dataclass(frozen=True)
 class RawImage:
     """One opened raw image, and what preparing it must know.
