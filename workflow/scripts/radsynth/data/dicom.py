@@ -46,7 +46,7 @@ class DicomImage:
 
 
 def to_left(pixels: np.ndarray, laterality: str) -> np.ndarray:
-    """Return an image (h, w) with the chest wall on its left: a right breast is mirrored, others are left as they are."""
+    """Return an image (h, w) with the chest wall on its left: a right breast is mirrored, others stay as they are."""
     return np.ascontiguousarray(pixels[:, ::-1]) if laterality == "R" else pixels
 
 

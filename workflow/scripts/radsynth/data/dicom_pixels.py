@@ -37,10 +37,10 @@ START_OF_FRAME = {
     uid.JPEGLSLossless: 0xF7,
     uid.JPEGLSNearLossless: 0xF7,
 }
-END_OF_IMAGE = b"\xff\xd9"
+START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
-# Application data, comment, and the tables of JPEG (DQT, DHT, DRI) and JPEG-LS (LSE).
-OTHER_SEGMENTS = {*range(0xE0, 0xF0), 0xFE, 0xDB, 0xC4, 0xDD, 0xF8}
+#: The tables of JPEG (DQT, DHT, DRI) and JPEG-LS (LSE); application data and comments.
+TABLES, REMARKS = (0xDB, 0xC4, 0xDD, 0xF8), (*range(0xE0, 0xF0), 0xFE)
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,14 @@ def _read_stream(header: Header, form: PixelFormat, frame: int) -> bytes:
     return fragments[frame]
 
 
-def _check_jpeg(stream: bytes, syntax: uid.UID, form: PixelFormat) -> None:
-    """Compare the segments of a JPEG or JPEG-LS stream, up to its one scan, with the file's header."""
-    position, frames = 2, 0
-    if stream[:2] != b"\xff\xd8" or not stream.rstrip(b"\0\xff").endswith(END_OF_IMAGE):
+def _checked_jpeg(stream: bytes, syntax: uid.UID, form: PixelFormat) -> bytes:
+    """Compare the segments of a JPEG or JPEG-LS stream, up to its one scan, with the file's header.
+
+    Return the stream without application data and comments: GDCM ends the process for some that it finds odd.
+    """
+    if not stream.startswith(START_OF_IMAGE) or not stream.rstrip(b"\0\xff").endswith(END_OF_IMAGE):
         raise UserError("its compressed pixel data are cut off")
+    kept, position, frames = [START_OF_IMAGE], 2, 0
     while True:
         marker, code, length = struct.unpack(">BBH", stream[position : position + 4].ljust(4, b"\0"))
         segment = stream[position + 4 : position + 2 + length]
@@ -152,9 +155,11 @@ def _check_jpeg(stream: bytes, syntax: uid.UID, form: PixelFormat) -> None:
             if not same_size or not form.fits(precision):
                 break
         elif code == 0xDA and frames == 1 and length == 8 and segment[0] == 1:
-            return
-        elif code not in OTHER_SEGMENTS:
+            return b"".join([*kept, stream[position:]])
+        elif code not in TABLES and code not in REMARKS:
             break
+        if code not in REMARKS:
+            kept.append(stream[position : position + 2 + length])
         position += 2 + length
     raise UserError("its compressed pixel data are damaged, or of another size than its header says")
 
@@ -242,7 +247,7 @@ def read_pixels(header: Header, form: PixelFormat, frame: int) -> np.ndarray:
             if header.syntax in JPEG_2000:
                 _check_jpeg_2000(stream, form)
             else:
-                _check_jpeg(stream, header.syntax, form)
+                stream = _checked_jpeg(stream, header.syntax, form)
             pixels = _decode(stream, header.syntax, form)
     patterns = pixels.astype(f"u{form.allocated // 8}", copy=False).reshape(form.rows, form.columns)
     return patterns & (2**form.stored - 1) if form.stored < form.allocated else patterns
