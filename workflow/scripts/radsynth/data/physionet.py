@@ -17,6 +17,10 @@ CHECKSUMS = "SHA256SUMS.txt"
 CONNECTIONS = 4
 
 
+class _NotThere(UserError):
+    pass
+
+
 class Site:
     """A project's files below ``url``, and the folder that mirrors them.
 
@@ -52,7 +56,7 @@ class Site:
         """The published SHA-256 by file; none if the project has no list of them."""
         try:
             self._fetch_one(CHECKSUMS, None)
-        except FileNotFoundError:
+        except _NotThere:
             log.warning("%s/%s is not there: files are not checked", self.url, CHECKSUMS)
             return {}
         lines = (self.folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
@@ -68,7 +72,7 @@ class Site:
         return login
 
     def _fetch_one(self, file: str, sha256: str | None) -> None:
-        """Fetch a file; FileNotFoundError if the server does not have it, UserError for anything else."""
+        """Fetch a file; UserError if that fails, ``_NotThere`` if the server does not have it."""
         import pooch
 
         target = self.folder / file
@@ -85,7 +89,7 @@ class Site:
         except Exception as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             if status == 404:
-                raise FileNotFoundError(file) from None
+                raise _NotThere(f"{target}: {self.url} has no such file") from None
             reason = {
                 401: "401: user name or password is wrong",
                 403: "403: no access; log in at physionet.org, complete the training and sign the data use agreement",

@@ -1,4 +1,4 @@
-"""VinDr-Mammo (Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7; PhysioNet doi 10.13026/br2v-7517), or its stand-in."""
+"""VinDr-Mammo (Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7; PhysioNet doi 10.13026/br2v-7517) or a stand-in."""
 
 import shutil
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ class VindrMammo(Source):
 
     def selected(self, tables: Tables) -> list[tuple[str, Mammogram]]:
         """Return label and annotations of every image that is asked for; note what was left out."""
-        several = self.options["classes"].get("several", "refuse")
+        several = self.options["classes"]["several"]
         left: dict[str, list[str]] = {"in_no_group": [], "in_several_groups": []}
         chosen = []
         for row in tables.mammograms:
@@ -160,10 +160,13 @@ class VindrMammo(Source):
         """Draw the stand-in unless it is there as asked; UserError rather than touching anything else."""
         marker = self.path / MARKER
         if marker.is_file():
-            if read_json(marker) == record:
+            # The tables are written last.
+            if read_json(marker) == record and (self.path / vindr_tables.METADATA).is_file():
                 return None
-            shutil.rmtree(self.path)
-        elif self.path.is_dir() and any(self.path.glob("*.csv")):
-            raise UserError(f"{self.path}: holds tables that are no stand-in's, which standin would overwrite")
+            shutil.rmtree(self.path / "images", ignore_errors=True)
+            for table in self.path.glob("*.csv"):
+                table.unlink()
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(f"{self.path}: holds files that are no stand-in's; standin needs an empty folder")
         write_standin(self.path, record["studies"], record["seed"], record["height"])
         return record["what"]

@@ -212,6 +212,7 @@ def write_standin(folder: str | Path, studies: int, seed: int = 1, height: int =
     Every fifth study belongs to the split test. The first studies do not depend on how many follow.
     """
     folder = Path(folder)
+    write_json(folder / MARKER, standin_record(studies, seed, height))
     images, found, metadata = [], [], []
     progress = Progress("drawing the stand-in", studies, unit="studie")
     with disable_value_validation():  # MD5 sums are no valid UIDs
@@ -231,7 +232,6 @@ def write_standin(folder: str | Path, studies: int, seed: int = 1, height: int =
     rows = [[row.get(column, "") for column in FINDING_COLUMNS] for row in found]
     _write_csv(folder / TABLES[1], FINDING_COLUMNS, rows)
     _write_csv(folder / TABLES[2], [name.strip() for name in METADATA], metadata)
-    write_json(folder / MARKER, standin_record(studies, seed, height))
 
 
 def standin_record(studies: int, seed: int, height: int) -> dict[str, Any]:
