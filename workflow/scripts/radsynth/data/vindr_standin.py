@@ -86,8 +86,9 @@ def suspicious(rng: np.random.Generator, birads: int) -> Finding:
     """Draw a finding of the BI-RADS category 3, 4 or 5: larger, denser and more spiculated the higher it is."""
     u = rng.uniform
     place, grade = (u(0.15, 0.85), u(-0.9, 0.9)), (birads - 3) / 2
-    mass = Lesion("mass", *place, u(0.02, 0.045) + 0.02 * grade, u(0.1, 0.2) + 0.12 * grade, u(0.1, 0.4) + 0.5 * grade)
-    cluster = Lesion("calcifications", *place, u(0.012, 0.04), u(0.2, 0.35) + 0.15 * grade, 0.0)
+    radius, contrast, spiculation = u(0.025, 0.05), u(0.14, 0.3), u(0.1, 0.4)
+    mass = Lesion("mass", *place, radius + 0.025 * grade, contrast + 0.15 * grade, spiculation + 0.5 * grade)
+    cluster = Lesion("calcifications", *place, u(0.015, 0.05), u(0.25, 0.4) + 0.2 * grade, 0.0)
     kind = rng.random()
     if kind < 0.5:
         return Finding((mass,), ("Mass",), birads)
@@ -95,7 +96,7 @@ def suspicious(rng: np.random.Generator, birads: int) -> Finding:
         return Finding((cluster,), ("Suspicious Calcification",), birads)
     if kind < 0.9:
         return Finding((mass, cluster), ("Suspicious Calcification", "Mass"), birads)
-    asymmetry = Lesion("asymmetry", *place, u(0.06, 0.1), u(0.1, 0.18) + 0.08 * grade, 0.2)
+    asymmetry = Lesion("asymmetry", *place, u(0.06, 0.1), u(0.14, 0.22) + 0.1 * grade, 0.2)
     return Finding((asymmetry,), ("Focal Asymmetry",), birads)
 
 
@@ -214,7 +215,7 @@ def write_standin(folder: str | Path, studies: int, seed: int = 1, height: int =
     folder = Path(folder)
     write_json(folder / MARKER, standin_record(studies, seed, height))
     images, found, metadata = [], [], []
-    progress = Progress("drawing the stand-in", studies, unit="studie")
+    progress = Progress("drawing the stand-in", 4 * studies, unit="image")
     with disable_value_validation():  # MD5 sums are no valid UIDs
         for index in range(studies):
             for dicom, row, finding_rows in draw_study(seed, index, height):
@@ -223,10 +224,10 @@ def write_standin(folder: str | Path, studies: int, seed: int = 1, height: int =
                 dicom.file_meta.MediaStorageSOPInstanceUID = dicom.SOPInstanceUID
                 with atomic_path(path) as temporary:
                     pydicom.dcmwrite(temporary, dicom, enforce_file_format=True)
+                progress.update()
                 images.append(row)
                 found += finding_rows
                 metadata.append([_text(dicom.get(keyword, "")) for keyword in METADATA.values()])
-            progress.update()
     rows = [[row[column] for column in BREAST_COLUMNS] for row in images]
     _write_csv(folder / TABLES[0], BREAST_COLUMNS, rows)
     rows = [[row.get(column, "") for column in FINDING_COLUMNS] for row in found]
