@@ -52,7 +52,7 @@ class MsSsim:
             "kernel": f"Gaussian, {KERNEL} px, SD {SIGMA} px",
             "scales": len(self.betas),
             "betas": list(self.betas),
-            "negative": "0",
+            "normalize": "relu: a negative factor counts as 0",
         }
 
     def __call__(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
