@@ -73,8 +73,10 @@ def test_bad_images_are_named(tmp_path, images, spoil, message):
 
 
 def test_values_that_are_not_finite_are_not_written(tmp_path):
-    with pytest.raises(UserError, match="extractor pixels gave values that are not finite"):
-        write_features(tmp_path / "out.npz", ["a"], np.full((1, 3), np.nan, np.float32), {"name": "pixels"}, {})
+    features = np.array([[1, 2], [3, np.nan]], np.float32)
+    with pytest.raises(UserError, match="extractor pixels gave values that are not finite for the image b"):
+        write_features(tmp_path / "out.npz", ["a", "b"], features, {"name": "pixels"}, {})
+    assert not (tmp_path / "out.npz").exists()
 
 
 def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):

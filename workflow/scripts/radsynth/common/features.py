@@ -49,22 +49,24 @@ def write_features(
     image_ids: Sequence[str],
     features: np.ndarray,
     extractor: Mapping[str, Any],
-    state: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), the fitted state.
+    """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), and further arrays.
 
-    ``extractor`` holds name, preprocessing, weights and dim (radsynth/features/interface.py). UserError if a feature is
-    not finite.
+    ``extractor`` holds name, preprocessing, weights and dim (radsynth/features/interface.py); ``arrays`` is what was
+    fitted. UserError naming an image if its values are not finite.
     """
-    if not np.isfinite(features).all():
-        raise UserError(f"{path}: extractor {extractor['name']} gave values that are not finite")
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        first = image_ids[finite.argmin()]
+        raise UserError(f"{path}: extractor {extractor['name']} gave values that are not finite for the image {first}")
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
             features=features,
             image_id=np.array(image_ids, dtype=str),
             extractor=np.array(json.dumps(extractor)),
-            **state,
+            **arrays,
         )
 
 
