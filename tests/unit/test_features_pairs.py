@@ -64,7 +64,7 @@ def test_all_pairs_if_there_are_no_more():
 def test_pairs_are_distinct_seeded_and_uniform():
     pairs = draw_pairs(2000, 500, 7)
     assert pairs.shape == (500, 2) and (pairs[:, 1] < pairs[:, 0]).all() and pairs.min() >= 0 and pairs.max() < 2000
-    assert len({tuple(pair) for pair in pairs}) == 500
+    assert len({tuple(pair) for pair in pairs}) == 500 and len({tuple(pair) for pair in draw_pairs(40, 500, 7)}) == 500
     assert np.array_equal(pairs, draw_pairs(2000, 500, 7)) and not np.array_equal(pairs, draw_pairs(2000, 500, 8))
     counts = np.bincount(np.concatenate([draw_pairs(10, 9, seed).ravel() for seed in range(500)]), minlength=10)
     assert counts.sum() == 9000 and np.abs(counts - 900).max() < 5 * np.sqrt(900)
