@@ -46,6 +46,21 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
 
 
+def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(root, snakemake):
+    quality = "quality={extractors: [pixels, domain], domain_classifier: resnet50_pretrained, diversity: [lpips]}"
+    command = ["-n", "--cores", "48", "--config", "study=never_run", quality, "--"]
+    result = snakemake(root, *command, "quality")
+    assert result.returncode == 0, result.stdout
+    plan = job_counts(result.stdout)
+    assert plan["features_domain_small"] == 2, "one per sampling, for all pools of both generators"
+    assert plan["features_pool"] == plan["pool_quality"] == 8, "pixels"
+    trained = set(re.findall(r"^Job \d+: Training (\S+ on \S+, \S+, run \d)$", result.stdout, re.M))
+    assert trained == {f"resnet50_pretrained on baseline, {sampling}/small, run 1" for sampling in ("random", "greedy")}
+    pairs = "results/never_run/features/pairs/pools/kaggle_cxr/random/small/pggan/NORMAL.npz"
+    plan = job_counts(snakemake(root, *command, pairs, pairs.replace("pools", "real").replace("/pggan", "")).stdout)
+    assert plan["pairs_pool"] == plan["pairs_real"] == 1 and plan["weights"] == 2, "ResNet18 to sample by, AlexNet"
+
+
 def test_single_targets_plan_only_what_they_need(root, snakemake):
     result = snakemake(root, "-n", "-q", "rules", "--cores", "1", "--config", "study=never_run", "--", "cohorts")
     plan = job_counts(result.stdout)
@@ -87,7 +102,7 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
         text = path.read_text()
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
-    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced"}
+    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "features_domain_small", "pairs_real", "pairs_pool"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),

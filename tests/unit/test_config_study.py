@@ -153,6 +153,20 @@ WRONG = {
     "steps of nobody": ({"mixes.ddpm.steps": {"match": "x"}}, "mixes.ddpm.steps.match: unknown name 'x'"),
     "steps of itself": ({"mixes.ddpm.steps": {"match": "ddpm"}}, "mixes.ddpm.steps.match: ddpm takes its steps"),
     "unknown extractor": ({"quality.extractors": ["vgg"]}, "quality.extractors: unknown name 'vgg'"),
+    "unknown classifier of the domain": (
+        {"quality.domain_classifier": "x"},
+        "quality.domain_classifier: unknown name 'x', expected one of custom_cnn",
+    ),
+    "unknown diversity": ({"quality.diversity": ["ssim"]}, "quality.diversity.0: 'ssim' (str), expected ms_ssim or"),
+    "no pairs": ({"quality.diversity_pairs": 1}, "quality.diversity_pairs: 1 is less than"),
+    "diversity of cohorts by what they train": (
+        {"diversity_extractor": "domain"},
+        "diversity_extractor: domain exists only after the cohort, expected pixels or",
+    ),
+    "sampling by what it trains": (
+        {"samplings.greedy.extractor": "domain"},
+        "samplings.greedy.extractor: domain exists only after the cohort, expected pixels or",
+    ),
     "greedy without features": ({"samplings.greedy": {"method": "k_center_greedy"}}, "samplings.greedy.extractor"),
     "random with features": (
         {"samplings.random": {"method": "random", "extractor": "pixels"}},
@@ -179,6 +193,13 @@ def test_wrong_configurations_name_the_key_in_one_line(core, change, message):
         Study(config)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_the_domain_is_that_of_the_first_classifier_unless_another_is_named(core):
+    core["quality"]["extractors"] = ["pixels", "domain"]
+    assert Study(core)["quality"]["domain_classifier"] == "custom_cnn"
+    core["quality"]["domain_classifier"] = "vgg16_pretrained"
+    assert Study(core)["quality"]["domain_classifier"] == "vgg16_pretrained"
 
 
 def test_missing_keys_are_named():

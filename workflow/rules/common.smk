@@ -15,7 +15,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
-from radsynth.features.registry import EXTRACTORS
+from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
 try:
@@ -38,6 +38,10 @@ WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 # Paths, written once. {{...}} are wildcards.
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
+REAL_FEATURES = f"{FEATURES}/real/{{dataset}}.npz"
+COHORT_FEATURES = f"{FEATURES}/cohorts/{{dataset}}/{{sampling}}/{{scenario}}/real.npz"  # extractors per cohort
+POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
+PAIRS = f"{R}/features/pairs"
 SAMPLING = f"{R}/cohorts/{{dataset}}/{{sampling}}"
 COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
@@ -61,7 +65,7 @@ wildcard_constraints:
     unit=one_of([*LABELS, "joint"]),
     mix=one_of(MIXES),
     classifier=one_of(CLASSIFIERS),
-    extractor=one_of(EXTRACTORS),
+    extractor=one_of([name for name, entry in EXTRACTORS.items() if not entry.per_cohort]),
     run=r"\d+",
 
 
@@ -93,6 +97,23 @@ def memory(megabytes):
 
 def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
+
+
+def taught_pools(pattern, scenario, **names):
+    """Return the pattern for every pool of the generators that a scenario's cohort taught."""
+    return [
+        path
+        for generator in GENERATORS
+        if trained_scenario(generator) == scenario
+        for path in expand(
+            pattern,
+            scenario=scenario,
+            generator=generator,
+            label=STUDY.pool_labels(generator),
+            allow_missing=True,
+            **names,
+        )
+    ]
 
 
 def compared_generators(wildcards):
@@ -133,6 +154,11 @@ def weights_of(wildcards):
     return f"resources/weights/{file}" if file else []
 
 
+def pair_weights(wildcards):
+    """Return the weights file that the pair similarities of the study need, if any."""
+    return f"resources/weights/{LPIPS_WEIGHTS}" if "lpips" in STUDY["quality"]["diversity"] else []
+
+
 def classifier_weights(wildcards):
     """Return the weights file that a classifier starts from, if any."""
     file = weights_file(CLASSIFIERS[wildcards.classifier])
@@ -143,17 +169,32 @@ def reference_of(wildcards):
     """Return the features of the real images for an extractor that is fitted to them."""
     if not EXTRACTORS[wildcards.extractor].fitted:
         return []
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=wildcards.extractor)
+    return REAL_FEATURES.format(**wildcards)
 
 
 def extractor_code(wildcards):
     return code("features", EXTRACTORS[wildcards.extractor].module)
 
 
+def quality_features_real(wildcards):
+    """Return the features of the real images, a file per extractor of the quality in their order."""
+    return [
+        (COHORT_FEATURES if EXTRACTORS[extractor].per_cohort else REAL_FEATURES).format(
+            extractor=extractor, **wildcards
+        )
+        for extractor in STUDY["quality"]["extractors"]
+    ]
+
+
+def quality_features_pool(wildcards):
+    """Return the features of a pool, a file per extractor of the quality in their order."""
+    return [POOL_FEATURES.format(extractor=extractor, **wildcards) for extractor in STUDY["quality"]["extractors"]]
+
+
 def order_features(wildcards):
     """Return the features that a sampling measures distances in, if it does."""
     extractor = SAMPLINGS[wildcards.sampling].get("extractor")
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
+    return REAL_FEATURES.format(dataset=wildcards.dataset, extractor=extractor) if extractor else []
 
 
 def model_of(wildcards):

@@ -1,12 +1,8 @@
 rule pool_quality:
     """Measure how far a pool is from the real images of its label, and whether it copies them."""
     input:
-        real=expand(f"{FEATURES}/real/{{dataset}}.npz", extractor=STUDY["quality"]["extractors"], allow_missing=True),
-        pool=expand(
-            f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz",
-            extractor=STUDY["quality"]["extractors"],
-            allow_missing=True,
-        ),
+        real=quality_features_real,
+        pool=quality_features_pool,
         data_manifest=f"{DATA}/manifest.csv",
         train=f"{COHORT}/train.csv",
         pool_manifest=f"{POOL}/manifest.csv",

@@ -33,6 +33,7 @@ class Study:
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
         config["paper"].setdefault("version", config["study"])
+        config["quality"].setdefault("domain_classifier", next(iter(config["classifiers"])))
         first_scenario = next(iter(config["scenarios"]))
         for name, dataset in config["datasets"].items():
             dataset.setdefault("path", f"resources/raw/{name}")
@@ -127,16 +128,24 @@ class Study:
         from radsynth.features.registry import EXTRACTORS
 
         config = self.config
-        self._expect(config["diversity_extractor"], EXTRACTORS, "diversity_extractor")
+        early = [name for name, entry in EXTRACTORS.items() if not entry.per_cohort]
+
+        def expect_early(extractor: str, where: str) -> None:
+            if extractor in EXTRACTORS and extractor not in early:
+                raise UserError(f"{where}: {extractor} exists only after the cohort, expected {' or '.join(early)}")
+            self._expect(extractor, early, where)
+
+        expect_early(config["diversity_extractor"], "diversity_extractor")
+        self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
             self._expect(extractor, EXTRACTORS, "quality.extractors")
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
                     raise UserError(
-                        f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(EXTRACTORS)}"
+                        f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(early)}"
                     )
-                self._expect(sampling["extractor"], EXTRACTORS, f"samplings.{name}.extractor")
+                expect_early(sampling["extractor"], f"samplings.{name}.extractor")
             elif "extractor" in sampling:
                 raise UserError(f"samplings.{name}.extractor: {sampling['method']} sampling uses no extractor")
 

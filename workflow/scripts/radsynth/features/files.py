@@ -1,15 +1,12 @@
 """From a manifest to a file of features."""
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_path
-from radsynth.common.images import read_gray_stack
-from radsynth.common.tables import read_table
+from radsynth.common.features import read_image_set, write_features
 from radsynth.features.interface import Extractor, describe
 from radsynth.features.registry import extractor_entry
 
@@ -43,20 +40,6 @@ def create_extractor(
     return extractor
 
 
-def write_features(path: str | Path, image_ids: list[str], features: np.ndarray, extractor: Extractor) -> None:
-    """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), the fitted state."""
-    if not np.isfinite(features).all():
-        raise UserError(f"{path}: extractor {extractor.name} gave values that are not finite")
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            features=features,
-            image_id=np.array(image_ids, dtype=str),
-            extractor=np.array(json.dumps(describe(extractor))),
-            **extractor.state(),
-        )
-
-
 def features_of_manifest(
     manifest: str | Path,
     output: str | Path,
@@ -66,13 +49,8 @@ def features_of_manifest(
     reference: str | Path | None = None,
     device: str = "cpu",
 ) -> None:
-    """Write the features of the images in a manifest (a dataset's or a pool's, files relative to it), in its order.
-
-    A pool's images have no ids: the stem of the file name serves.
-    """
-    table = read_table(manifest)
-    image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
-    images = read_gray_stack(Path(manifest).parent, table["file"])
+    """Write the features of the images in a dataset's or a pool's manifest, in its order."""
+    image_ids, images = read_image_set(manifest)
     extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)
-    write_features(output, list(image_ids), extractor.extract(images), extractor)
+    write_features(output, image_ids, extractor.extract(images), describe(extractor), extractor.state())
     log.info("%s: %d images, %d features each", name, len(images), extractor.dim)
