@@ -30,15 +30,19 @@ def images():
 @cache
 def untrained(extractor):
     torch.manual_seed(0)
-    built = extractor.build()
-    built.fc = torch.nn.Identity()
-    return extractor(built, None)
+    return extractor(extractor.build(), None)
+
+
+@cache
+def inception_as_published():
+    torch.manual_seed(0)
+    return fid_inception().eval()
 
 
 @pytest.fixture
 def block(request):
     """A block of the network, its hooks put back afterwards."""
-    found = getattr(untrained(InceptionV3Fid).network, request.param)
+    found = getattr(inception_as_published(), request.param)
     hooks = [module._forward_pre_hooks.copy() for module in (found, found.branch_pool)]
     yield found
     found._forward_pre_hooks, found.branch_pool._forward_pre_hooks = hooks
@@ -93,7 +97,7 @@ def test_last_block_takes_the_maximum(block):
 
 
 def test_all_nine_pooling_branches_are_replaced():
-    names = [name for name, _ in untrained(InceptionV3Fid).network.named_children() if name.startswith("Mixed")]
+    names = [name for name, _ in inception_as_published().named_children() if name.startswith("Mixed")]
     assert set(names) - set(inception.POOLS) == {"Mixed_6a", "Mixed_7a"}
 
 
@@ -105,7 +109,7 @@ def test_features_do_not_depend_on_the_batch(extractor, dim, images, monkeypatch
     monkeypatch.setattr(extractor, "preprocess", lambda _, x: F.interpolate(x, (75, 75)).expand(-1, 3, -1, -1))
     whole = net.extract(images)
     assert whole.shape == (3, dim) and whole.dtype == np.float32
-    monkeypatch.setattr(network, "BATCH_SIZE", 2)
+    monkeypatch.setitem(network.BATCH_SIZES, "cpu", 2)
     np.testing.assert_allclose(net.extract(images), whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
     assert not np.allclose(whole[0], whole[1])
     assert not net.network.training
@@ -156,7 +160,7 @@ def test_weights_are_read_from_a_checked_file_only(tmp_path, images, monkeypatch
     loaded = ResNet18ImageNet.from_file(path)
     told = json.loads(json.dumps(describe(loaded)))
     assert told["weights"] == {"file": path.name, "sha256": sha256} and told["dim"] == 512
-    built.fc = torch.nn.Identity()
+    assert loaded.logits(np.ones((1, 512), np.float32)) is None
     images = images[:1]
     np.testing.assert_array_equal(loaded.extract(images), ResNet18ImageNet(built, None).extract(images))
 

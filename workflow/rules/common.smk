@@ -38,6 +38,8 @@ WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 # Paths, written once. {{...}} are wildcards.
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
+# Shared by all studies; no rule's output, for its content depends on what has run before.
+FEATURE_CACHE = "results/.features"
 SAMPLING = f"{R}/cohorts/{{dataset}}/{{sampling}}"
 COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
