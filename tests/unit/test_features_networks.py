@@ -1,5 +1,6 @@
 """The network extractors on seeded random weights: structure, preprocessing, independence of the batch."""
 
+import copy
 import hashlib
 import json
 from functools import cache
@@ -111,8 +112,35 @@ def test_features_do_not_depend_on_the_batch(extractor, dim, images, monkeypatch
     assert whole.shape == (3, dim) and whole.dtype == np.float32
     monkeypatch.setitem(network.BATCH_SIZES, "cpu", 2)
     np.testing.assert_allclose(net.extract(images), whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+    # In batches of one size an image's neighbours do not change a bit.
+    np.testing.assert_array_equal(net.extract(images[[2, 0, 1]])[[1, 2, 0]], net.extract(images))
     assert not np.allclose(whole[0], whole[1])
     assert not net.network.training
+
+
+def test_fused_resnet_gives_the_features_of_the_published_one():
+    # The same of Inception is shown beside pytorch-fid, in test_features_parity.
+    torch.manual_seed(0)
+    plain = ResNet18ImageNet.build().train()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+            module.momentum = 1.0
+    x = torch.rand(8, 3, 64, 64)
+    with torch.inference_mode():
+        plain(x)  # calibrates the batch normalisations
+    fused = ResNet18ImageNet(copy.deepcopy(plain), None).network
+    plain.fc = torch.nn.Identity()
+    with torch.inference_mode():
+        expected = plain.eval()(x)
+        assert (fused(x) - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("extractor", [InceptionV3Fid, ResNet18ImageNet])
+def test_no_batch_normalisation_is_left(extractor):
+    kinds = {type(module) for module in untrained(extractor).network.modules()}
+    assert torch.nn.Conv2d in kinds and torch.nn.BatchNorm2d not in kinds
 
 
 @pytest.mark.parametrize("size", [40, 400])

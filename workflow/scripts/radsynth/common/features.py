@@ -38,7 +38,7 @@ class FeatureSet:
 
 
 def read_features(path: str | Path, dtype: DTypeLike) -> FeatureSet:
-    """Read a features file, features and logits as ``dtype``; UserError naming an image if its values are not finite."""
+    """Read a features file, its numbers as ``dtype``; UserError naming an image if its features are not finite."""
     with np.load(path, allow_pickle=False) as arrays:
         state = {key: arrays[key] for key in arrays.files if key not in NOT_FITTED}
         features = arrays["features"].astype(dtype, copy=False)
