@@ -13,7 +13,7 @@ from radsynth.features import cache as cache_module
 from radsynth.features import files
 from radsynth.features.cache import extract_cached
 from radsynth.features.files import features_of_manifest
-from radsynth.features.network import NetworkExtractor
+from radsynth.features.network import BATCH_SIZES, NetworkExtractor
 from test_features_files import write_set
 
 
@@ -47,6 +47,7 @@ class TinyExtractor(NetworkExtractor):
         return super().extract(images)
 
     def preprocess(self, images):
+        assert len(images) == BATCH_SIZES["cpu"], "other sizes round differently"
         self.passes += 1
         return images.expand(-1, 3, -1, -1)
 
@@ -103,11 +104,13 @@ def test_one_changed_pixel_is_one_image(cache, images):
     assert seen(images, cache) == 0
 
 
-def test_equal_images_are_extracted_once(tmp_path, images, plain):
+def test_equal_images_are_extracted_once(tmp_path, images, plain, caplog):
+    caplog.set_level(logging.INFO)
     extractor = TinyExtractor()
     rows = [3, 5, 3, 3, 5]
     np.testing.assert_array_equal(extract_cached(extractor, images[rows], tmp_path), plain[rows])
-    assert extractor.images_seen == 2
+    assert extractor.images_seen == 2 and seen(images[rows], tmp_path) == 0
+    assert "tiny: 5 of 5 images from the cache" in caplog.text
 
 
 def test_other_weights_preprocessing_code_or_size_miss(cache, images, monkeypatch):
