@@ -42,6 +42,8 @@ REAL_FEATURES = f"{FEATURES}/real/{{dataset}}.npz"
 COHORT_FEATURES = f"{FEATURES}/cohorts/{{dataset}}/{{sampling}}/{{scenario}}/real.npz"  # extractors per cohort
 POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 PAIRS = f"{R}/features/pairs"
+# Shared by all studies; no rule's output, for its content depends on what has run before.
+FEATURE_CACHE = "results/.features"
 SAMPLING = f"{R}/cohorts/{{dataset}}/{{sampling}}"
 COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"

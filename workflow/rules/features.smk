@@ -19,6 +19,7 @@ rule features_real:
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
         extractor=lambda wildcards: wildcards.extractor,
+        cache=FEATURE_CACHE,
         code=extractor_code,
     message:
         "Features of {wildcards.dataset} by {wildcards.extractor}"
@@ -48,6 +49,7 @@ rule features_pool:
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
         extractor=lambda wildcards: wildcards.extractor,
+        cache=FEATURE_CACHE,
         code=extractor_code,
     message:
         "Features of the {wildcards.label} pool of {wildcards.generator} by {wildcards.extractor}"

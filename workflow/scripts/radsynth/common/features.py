@@ -14,16 +14,22 @@ from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray_stack
 from radsynth.common.tables import read_table
 
+NOT_FITTED = ("features", "image_id", "extractor", "logits")
+
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features (n, d) of images with the given ids, and what made them."""
+    """Features (n, d) of images with the given ids, and what made them.
+
+    ``logits`` (n, classes) are the class scores without bias, None where the extractor has no classifier.
+    """
 
     path: Path
     features: np.ndarray
     image_ids: list[str]
     extractor: dict[str, Any]
     state: dict[str, np.ndarray]
+    logits: np.ndarray | None = None
 
     def of(self, image_ids: Sequence[str]) -> np.ndarray:
         """Return the features of these images, in this order; UserError if one is missing."""
@@ -54,7 +60,7 @@ def write_features(
     """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), and further arrays.
 
     ``extractor`` holds name, preprocessing, weights and dim (radsynth/features/interface.py); ``arrays`` is what was
-    fitted. UserError naming an image if its values are not finite.
+    fitted, and the ``logits`` if there are any. UserError naming an image if its values are not finite.
     """
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
@@ -71,12 +77,13 @@ def write_features(
 
 
 def read_features(path: str | Path, dtype: DTypeLike) -> FeatureSet:
-    """Read a features file, the features as ``dtype``; UserError naming an image if its values are not finite."""
+    """Read a features file, its numbers as ``dtype``; UserError naming an image if its features are not finite."""
     with np.load(path, allow_pickle=False) as arrays:
-        state = {key: arrays[key] for key in arrays.files if key not in ("features", "image_id", "extractor")}
+        state = {key: arrays[key] for key in arrays.files if key not in NOT_FITTED}
         features = arrays["features"].astype(dtype, copy=False)
+        logits = arrays["logits"].astype(dtype, copy=False) if "logits" in arrays else None
         image_ids, extractor = [str(name) for name in arrays["image_id"]], json.loads(str(arrays["extractor"]))
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         raise UserError(f"{path}: the features of {image_ids[finite.argmin()]} are not finite numbers")
-    return FeatureSet(Path(path), features, image_ids, extractor, state)
+    return FeatureSet(Path(path), features, image_ids, extractor, state, logits)

@@ -15,6 +15,7 @@ def read_gray(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             image.load()
             mode = image.mode
+            transparent = image.has_transparency_data
             pixels = np.asarray(image)
     except FileNotFoundError:
         raise UserError(
@@ -22,8 +23,14 @@ def read_gray(path: str | Path) -> np.ndarray:
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{path}: not a readable image ({error})") from None
-    if mode != "L":
-        raise UserError(f"{path}: mode {mode}, expected 8-bit grayscale (mode L)")
+    if mode.startswith(("I", "F")):
+        raise UserError(
+            f"{path}: mode {mode}, more than 8 bits per pixel, expected 8-bit grayscale (mode L); "
+            "prepare it from its dataset with sixteen_bit: scale or a window [low, high]"
+        )
+    if mode != "L" or transparent:
+        alpha = " with transparency" if transparent else ""
+        raise UserError(f"{path}: mode {mode}{alpha}, expected 8-bit grayscale (mode L); prepare the data again")
     return pixels
 
 

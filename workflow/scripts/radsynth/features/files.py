@@ -7,6 +7,7 @@ import numpy as np
 
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set, write_features
+from radsynth.features.cache import extract_cached
 from radsynth.features.interface import Extractor, describe
 from radsynth.features.registry import extractor_entry
 
@@ -48,9 +49,17 @@ def features_of_manifest(
     weights: str | Path | None = None,
     reference: str | Path | None = None,
     device: str = "cpu",
+    cache: str | Path | None = None,
 ) -> None:
-    """Write the features of the images in a dataset's or a pool's manifest, in its order."""
+    """Write the features of the images in a dataset's or a pool's manifest, in its order.
+
+    With a ``cache`` (a folder), networks see only the images that it does not know.
+    """
     image_ids, images = read_image_set(manifest)
     extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)
-    write_features(output, image_ids, extractor.extract(images), describe(extractor), extractor.state())
+    is_network = extractor_entry(name).needs_weights is not None
+    features = extract_cached(extractor, images, cache) if is_network and cache else extractor.extract(images)
+    logits = extractor.logits(features) if is_network else None
+    arrays = extractor.state() | ({} if logits is None else {"logits": logits})
+    write_features(output, image_ids, features, describe(extractor), arrays)
     log.info("%s: %d images, %d features each", name, len(images), extractor.dim)

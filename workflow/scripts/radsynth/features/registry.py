@@ -35,6 +35,9 @@ EXTRACTORS = {
     "inception_v3_fid": ExtractorEntry(
         "radsynth.features.inception", "InceptionV3Fid", "pt_inception-2015-12-05-6726825d.pth"
     ),
+    "inception_v3_torch_fidelity": ExtractorEntry(
+        "radsynth.features.inception", "InceptionV3TorchFidelity", "pt_inception-2015-12-05-6726825d.pth"
+    ),
     "domain": ExtractorEntry(per_cohort=True),
 }
 
