@@ -25,6 +25,7 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
+    assert "select_model" not in core_plan, "the last step's models, as in the paper"
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
     assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
@@ -44,6 +45,30 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
     assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
+
+
+def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
+    kid = "generators={ddpm: {selection: {method: kid, extractor: resnet18_imagenet}}}"
+    result = snakemake(root, "-n", "--cores", "1", "--config", "study=never_run", kid)
+    assert result.returncode == 0, result.stdout
+    plan = job_counts(result.stdout)
+    assert plan["select_model"] == 4 and plan["train_generator"] == plan["write_pool"] == 8, "PGGAN's are not chosen"
+    jobs = re.findall(r"^rule (\w+):\n((?: +\w+: .*\n)+)", result.stdout, re.MULTILINE)
+    needs = {}
+    for rule, text in jobs:
+        files = re.findall(r"^ +(input|output): (.*)$", text, re.MULTILINE)
+        needs.setdefault(rule, []).append({kind: set(names.split(", ")) for kind, names in files})
+    for job in needs["select_model"]:
+        unit = next(iter(job["output"])).rpartition("/")[0]
+        _, _, _, dataset, sampling, scenario, *_ = unit.split("/")
+        assert job["input"] == {
+            f"{unit}/model",
+            f"results/never_run/cohorts/{dataset}/{sampling}/{scenario}/train.csv",
+            f"results/never_run/data/{dataset}/images",
+            "resources/weights/resnet18-f37072fd.pth",
+        }
+    models = [next(file for file in job["input"] if "/generators/" in file) for job in needs["write_pool"]]
+    assert sorted(Path(model).parts[-3::2] for model in models) == [("ddpm", "selected")] * 4 + [("pggan", "model")] * 4
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):
@@ -87,7 +112,7 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
         text = path.read_text()
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
-    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced"}
+    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "select_model"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),
