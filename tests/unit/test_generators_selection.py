@@ -106,6 +106,23 @@ def test_the_lowest_kid_is_taken(features):
     assert (result["n_trained"], result["n_withheld"], result["n_control"]) == (120, 60, 30)
 
 
+def test_kid_is_that_to_the_withheld_images(features):
+    learnt, withheld, models = features
+    result = selection.judge({1: models["truth"], 2: models["truth"] + 1}, learnt, withheld + 1)
+    assert result["step"] == 2 and all(row["passed"] for row in result["candidates"])
+    reference = withheld + 1
+
+    def kernel(x, y):
+        return (x @ y.T / 6 + 1) ** 3
+
+    for row, images in zip(result["candidates"], [models["truth"], models["truth"] + 1], strict=True):
+        within = [
+            (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+            for k in (kernel(images, images), kernel(reference, reference))
+        ]
+        assert row["kid"] == pytest.approx(sum(within) - 2 * kernel(images, reference).mean())
+
+
 def test_copies_are_not_taken_however_low_their_kid(features):
     learnt, withheld, models = features
     # All that the first model repeats it has learnt, and this lies exactly where the withheld images lie.
