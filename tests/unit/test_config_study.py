@@ -138,6 +138,30 @@ WRONG = {
     "augmented baseline": ({"mixes.baseline.augment": "cxr"}, "mixes.baseline: expected {real: true}"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
     "size that cannot be halved": ({"image_size": 72}, "generators.ddpm.options.block_out_channels: 6 levels halve"),
+    "unknown way to choose a model": (
+        {"generators.ddpm.selection": {"method": "fid"}},
+        "generators.ddpm.selection.method: 'fid' (str), expected last or iteration or kid",
+    ),
+    "key of another way": (
+        {"generators.ddpm.selection": {"method": "iteration", "step": 5, "images": 3}},
+        "generators.ddpm.selection.images: unknown key, expected one of method, step",
+    ),
+    "step beyond the training": (
+        {"generators.ddpm.selection": {"method": "iteration", "step": 6657}},
+        "generators.ddpm.selection.step: 6657, expected 1 to 6656 steps",
+    ),
+    "step before the last resolution": (
+        {"generators.pggan.selection": {"method": "iteration", "step": 100000}},
+        "generators.pggan.selection.step: 100000, expected 133334 to 160000 steps",
+    ),
+    "unknown extractor of a choice": (
+        {"generators.ddpm.selection": {"method": "kid", "extractor": "domain"}},
+        "generators.ddpm.selection.extractor: unknown name 'domain'",
+    ),
+    "too few to withhold": (
+        {"generators.ddpm.selection": {"method": "kid", "withhold": 0.03}},
+        "generators.ddpm.selection.withhold: 0.03 of 200 images are 6, expected at least 8",
+    ),
     "more steps than timesteps": (
         {"generators.ddpm.sampler": {"steps": 9000}},
         "generators.ddpm.sampler.steps: 9000, expected at most the model's 8000 timesteps",

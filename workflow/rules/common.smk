@@ -97,6 +97,29 @@ def memory(megabytes):
     return lambda wildcards, attempt: int(megabytes * (1 + 0.5 * (attempt - 1)))
 
 
+def withholding(wildcards):
+    """Return which of its training images a generator does not learn from: share, gates and seed, or nothing.
+
+    Generators of one cohort with the same share withhold the same images.
+    """
+    selection = GENERATORS[wildcards.generator]["selection"]
+    if selection["method"] != "kid":
+        return {}
+    names = (wildcards.dataset, wildcards.sampling, wildcards.scenario, wildcards.unit)
+    return {"share": selection["withhold"], "gates": STUDY["gates"], "seed": STUDY.seed("withhold", *names)}
+
+
+def kept_models(wildcards):
+    """Return what of a generator's selection its training depends on: the steps after which it keeps its model."""
+    selection = GENERATORS[wildcards.generator]["selection"]
+    return {key: selection[key] for key in ("method", "step", "checkpoints", "first") if key in selection}
+
+
+def is_selected(generator):
+    """Return whether a generator's model is chosen among several of its training."""
+    return GENERATORS[generator]["selection"]["method"] != "last"
+
+
 def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
 
@@ -199,10 +222,29 @@ def order_features(wildcards):
     return REAL_FEATURES.format(dataset=wildcards.dataset, extractor=extractor) if extractor else []
 
 
+def model_folder(generator):
+    """Return the pattern of the model that makes a generator's images: that of the last step, or the selected one."""
+    return f"{MODEL}/{'selected' if is_selected(generator) else 'model'}"
+
+
 def model_of(wildcards):
     """Return the model that makes the images of a label."""
     unit = STUDY.unit(wildcards.generator, wildcards.label)
-    return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
+    return model_folder(wildcards.generator).format(**{**wildcards, "unit": unit})
+
+
+def selection_weights(wildcards):
+    """Return the weights file that the extractor of a generator's selection needs, if any."""
+    extractor = GENERATORS[wildcards.generator]["selection"].get("extractor")
+    file = EXTRACTORS[extractor].needs_weights if extractor else None
+    return f"resources/weights/{file}" if file else []
+
+
+def selection_code(wildcards):
+    generator = GENERATORS[wildcards.generator]
+    extractor = generator["selection"].get("extractor")
+    modules = [EXTRACTORS[extractor].module] if extractor else []
+    return code("select_model", family_module(generator["family"]), *modules)
 
 
 def matched_mix(wildcards):

@@ -26,11 +26,11 @@ def per_pool(pattern):
     ]
 
 
-def per_model(pattern):
-    """Return the pattern for the scenario, generator and unit of every model."""
+def per_model(pattern, generators=GENERATORS):
+    """Return the pattern for the scenario, generator and unit of every model, or of those of some generators."""
     return [
         path
-        for generator in GENERATORS
+        for generator in generators
         for path in every(
             pattern, scenario=trained_scenario(generator), generator=generator, unit=STUDY.units(generator)
         )
@@ -65,7 +65,7 @@ def cohort_targets():
 
 
 def generator_targets():
-    return per_model(f"{MODEL}/model")
+    return [path for generator in GENERATORS for path in per_model(model_folder(generator), [generator])]
 
 
 def pool_targets():
@@ -89,6 +89,10 @@ def cost_targets():
     """Return the benchmark files of the jobs that cost something."""
     return [
         *per_model(f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"),
+        *per_model(
+            f"{COSTS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv",
+            [generator for generator in GENERATORS if is_selected(generator)],
+        ),
         *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
         *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
         *per_classifier(

@@ -241,6 +241,9 @@ def job_names(
     for path in models:
         names = _model_names(path, results)
         add("train_generator", names, names["generator"], read_json(Path(path) / "describe.json").get("device"))
+        if Path(path).name == "selected":
+            device = read_json(Path(path) / "selection.json")["device"]
+            add("select_model", names, names["generator"], device)
     for path in pools:
         pattern = "pools/{dataset}/{sampling}/{scenario}/{generator}/{label}/manifest.csv"
         names = identity(path, results, pattern)

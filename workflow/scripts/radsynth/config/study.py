@@ -28,7 +28,7 @@ class Study:
 
     def _fill_defaults(self) -> None:
         from radsynth.classifiers.registry import resolve_classifier
-        from radsynth.generators.options import resolve_options, resolve_sampler
+        from radsynth.generators.options import resolve_options, resolve_sampler, resolve_selection
 
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
@@ -51,6 +51,7 @@ class Study:
             generator["sampler"] = resolve_sampler(
                 generator["family"], generator["preset"], generator["sampler"], where
             )
+            generator["selection"] = resolve_selection(generator["selection"], where)
         if "mixes" not in config:
             config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
                 name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
@@ -79,7 +80,7 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.data.folder import check_patient_pattern
-        from radsynth.generators.limits import check_generator
+        from radsynth.generators.limits import check_generator, check_selection
 
         config = self.config
         for key, names, taken in [("labels", self.labels, "joint"), ("scenarios", config["scenarios"], "order")]:
@@ -101,6 +102,9 @@ class Study:
         for name, generator in config["generators"].items():
             self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
             check_generator(generator, config["image_size"], f"generators.{name}")
+            counts = config["scenarios"][generator["train_on"]]["train"]
+            images = [sum(counts[label] for label in self.unit_labels(unit)) for unit in self.units(name)]
+            check_selection(generator, config["image_size"], images, f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
             if not mix["real"] and not mix["pools"]:
@@ -139,6 +143,11 @@ class Study:
         self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
             self._expect(extractor, EXTRACTORS, "quality.extractors")
+        # A classifier's features are those of a network that was trained on the withheld images too.
+        cohort_free = [extractor for extractor in EXTRACTORS if extractor != "domain"]
+        for name, generator in config["generators"].items():
+            if generator["selection"]["method"] == "kid":
+                self._expect(generator["selection"]["extractor"], cohort_free, f"generators.{name}.selection.extractor")
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
@@ -190,6 +199,10 @@ class Study:
     def units(self, generator: str) -> list[str]:
         """Return all units of a generator."""
         return list(dict.fromkeys(self.unit(generator, label) for label in self.pool_labels(generator)))
+
+    def unit_labels(self, unit: str) -> list[str]:
+        """Return the labels that a unit's model serves."""
+        return self.labels if unit == "joint" else [unit]
 
     def pool_labels(self, generator: str) -> list[str]:
         """Return the labels of which a generator makes pools: those that a mix adds somewhere, all if it is in none."""
@@ -262,7 +275,9 @@ class Study:
             "samplings": config["samplings"],
             "mixes": config["mixes"],
             "generators": "; ".join(
-                f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
+                f"{name}: {g['family']}, preset {g['preset']}"
+                + (f", selection {g['selection']['method']}" if g["selection"]["method"] != "last" else "")
+                for name, g in config["generators"].items()
             ),
             "datasets": "; ".join(f"{name}: {config['datasets'][name]['source']}" for name in self.datasets("study")),
         }
