@@ -43,6 +43,9 @@ COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
 POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}"
 QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.json"
+QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/controls_{{label}}.json"
+PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
+PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
@@ -154,6 +157,17 @@ def order_features(wildcards):
     """Return the features that a sampling measures distances in, if it does."""
     extractor = SAMPLINGS[wildcards.sampling].get("extractor")
     return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
+
+
+def quality_features_real(wildcards):
+    """Return the features of the real images for each extractor in which pools are measured."""
+    return expand(f"{FEATURES}/real/{wildcards.dataset}.npz", extractor=STUDY["quality"]["extractors"])
+
+
+def quality_features_pool(wildcards):
+    """Return the features of a pool for each extractor in which pools are measured."""
+    pattern = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
+    return expand(pattern, extractor=STUDY["quality"]["extractors"], **wildcards)
 
 
 def model_of(wildcards):

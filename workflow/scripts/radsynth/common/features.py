@@ -14,13 +14,14 @@ from radsynth.common.errors import UserError
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features (n, d) of images with the given ids, and what made them."""
+    """Features (n, d) of images with the given ids, and what made them; logits (n, classes) of a network that has some."""
 
     path: Path
     features: np.ndarray
     image_ids: list[str]
     extractor: dict[str, Any]
     state: dict[str, np.ndarray]
+    logits: np.ndarray | None = None
 
     def of(self, image_ids: Sequence[str]) -> np.ndarray:
         """Return the features of these images, in this order; UserError if one is missing."""
@@ -34,10 +35,12 @@ class FeatureSet:
 def read_features(path: str | Path, dtype: DTypeLike) -> FeatureSet:
     """Read a features file, the features as ``dtype``; UserError naming an image if its values are not finite."""
     with np.load(path, allow_pickle=False) as arrays:
-        state = {key: arrays[key] for key in arrays.files if key not in ("features", "image_id", "extractor")}
+        known = ("features", "image_id", "extractor", "logits")
+        state = {key: arrays[key] for key in arrays.files if key not in known}
+        logits = arrays["logits"] if "logits" in arrays.files else None
         features = arrays["features"].astype(dtype, copy=False)
         image_ids, extractor = [str(name) for name in arrays["image_id"]], json.loads(str(arrays["extractor"]))
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         raise UserError(f"{path}: the features of {image_ids[finite.argmin()]} are not finite numbers")
-    return FeatureSet(Path(path), features, image_ids, extractor, state)
+    return FeatureSet(Path(path), features, image_ids, extractor, state, logits)

@@ -130,6 +130,10 @@ class Study:
         self._expect(config["diversity_extractor"], EXTRACTORS, "diversity_extractor")
         for extractor in config["quality"]["extractors"]:
             self._expect(extractor, EXTRACTORS, "quality.extractors")
+        if config["quality"]["inception_score"] and not any(
+            name.startswith("inception") for name in config["quality"]["extractors"]
+        ):
+            raise UserError("quality.inception_score: true needs an Inception extractor in quality.extractors")
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
