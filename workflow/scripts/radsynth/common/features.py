@@ -14,7 +14,7 @@ from radsynth.common.errors import UserError
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features (n, d) of images with the given ids, and what made them; logits (n, classes) of a network that has some."""
+    """Features (n, d) of images with the given ids, what made them, and the logits (n, classes) if it has some."""
 
     path: Path
     features: np.ndarray

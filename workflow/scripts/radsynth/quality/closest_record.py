@@ -1,7 +1,7 @@
-"""Distance to the closest record (DCR): how close synthetic images come to single training images, in one feature space.
+"""Distance to the closest record (DCR): how close images come to single training images, in one feature space.
 
 The share compares training with held-out images (Platzer & Reutterer 2021, Holdout-based empirical assessment of
-mixed-type synthetic data, section 3.3). A few copies hardly move it; the tail (share_below of memorisation.py) shows them.
+mixed-type synthetic data, section 3.3). A few copies hardly move it; the tail (``share_below``) shows them.
 """
 
 import numpy as np

@@ -25,14 +25,7 @@ Entry = dict[str, Any]
 
 
 def _entry(metric: str, extractor: str | None, reference: str, kind: str, **known: Any) -> Entry:
-    empty = {
-        "control": None,
-        "control_sd": None,
-        "n_control_a": None,
-        "n_control_b": None,
-        "threshold": None,
-        "note": "",
-    }
+    empty = dict.fromkeys(("control", "control_sd", "n_control_a", "n_control_b", "threshold")) | {"note": ""}
     return {"metric": metric, "extractor": extractor, "reference": reference, "control_is": kind} | empty | known
 
 
@@ -77,18 +70,12 @@ def real_real(
         except UndefinedError as error:
             reasons = dict.fromkeys(values, str(error))
         for metric, found in values.items():
-            known = {"note": f"no control: {reasons[metric]}"}
-            if metric not in reasons:
-                known = {"control": float(np.mean(found)), "control_sd": float(np.std(found, ddof=1))}
-            yield _entry(
-                metric,
-                real.extractor["name"],
-                reference,
-                "real_real",
-                n_control_a=sizes[0],
-                n_control_b=sizes[1],
-                **known,
-            )
+            known = {"n_control_a": sizes[0], "n_control_b": sizes[1]}
+            if metric in reasons:
+                known["note"] = f"no control: {reasons[metric]}"
+            else:
+                known |= {"control": float(np.mean(found)), "control_sd": float(np.std(found, ddof=1))}
+            yield _entry(metric, real.extractor["name"], reference, "real_real", **known)
 
 
 def of_features(
@@ -152,7 +139,7 @@ def quality_controls(
 ) -> dict[str, Any]:
     """Return the controls of all pools of ``pool_size`` images that learned from one cohort, JSON-serialisable.
 
-    ``controls``: by metric, extractor and reference what a row of the quality JSON says about its control and threshold.
+    ``controls``: by metric, extractor and reference what a row of the quality JSON says of control and threshold.
     ``typical_distance``: by extractor the median distance of training images to their nearest other training image.
     ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images.
     """

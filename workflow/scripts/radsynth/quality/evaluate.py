@@ -93,7 +93,7 @@ def _of_features(
 
 
 def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> tuple[list[Row], np.ndarray]:
-    """Return the rows of what is measured on uint8 images (n, height, width), and their relative view distances (n,)."""
+    """Return the rows of what is measured on uint8 images (n, height, width), and their view distances (n,)."""
     near = measure.near_distances(images, training)
     repeated = measure.repeated(images, training)
     with_training = measure.similarities(images, training)
@@ -143,9 +143,9 @@ def evaluate_pool(
     """Return all metrics of one pool as in quality.schema.yaml, and a table of the nearest training images.
 
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
-    generator learned from; ``controls`` is what ``quality_controls`` gave for that cohort; ``pairs`` are the pool's pair
-    similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row per
-    image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
+    generator learned from; ``controls`` is what ``quality_controls`` gave for that cohort; ``pairs`` are the pool's
+    pair similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row
+    per image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
     first extractor, and ``view_relative_distance``.
     """
     files = list(read_table(pool_manifest)["file"])

@@ -39,7 +39,7 @@ def reference_sets(manifest: pd.DataFrame, train: pd.DataFrame, label: str) -> d
 def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two halves of held-out images: one sets thresholds and is compared with, the other is the control.
 
-    Images that share a patient, a near-duplicate group or pixels stay together; each such group goes to the smaller half.
+    Images that share a patient, a near-duplicate group or pixels stay together; their group goes to the smaller half.
     """
     groups = image_groups(held_out, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
     counts, sides = [0, 0], {}

@@ -1,7 +1,7 @@
 """Kernel distance: the unbiased squared maximum mean discrepancy; on Inception features KID (Binkowski et al. 2018).
 
 Demystifying MMD GANs, section 4: kernel (x.y / d + 1)^3. The full U-statistic is the headline; the papers' mean over
-random subsets stands beside it. Its mean is 0 for equal distributions: half of such values are negative, none is clipped.
+random subsets stands beside it. Its mean is 0 for equal distributions: half of such values are negative, and stay so.
 """
 
 from dataclasses import dataclass

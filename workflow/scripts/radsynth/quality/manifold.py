@@ -1,4 +1,4 @@
-"""Are the images realistic, and do they cover the reals? Estimated from balls around images, up to their k-th neighbour.
+"""Are the images realistic, and do they cover the reals? From balls around images, up to their k-th neighbour.
 
 Precision and recall: Kynkaanniemi et al. 2019, Improved precision and recall metric for assessing generative models,
 equations 1 and 2, k = 3. Density and coverage: Naeem et al. 2020, Reliable fidelity and diversity metrics for

@@ -57,7 +57,7 @@ def between(meeting: Encounter, seed: int, draws: int = kernel.DRAWS) -> Known:
 
 
 def copies(meeting: Encounter, held_out: Points, thresholds: dict[str, float | None], seed: int) -> Known:
-    """Return the memorisation metrics of an encounter with the training images; ``held_out`` is what they compare with."""
+    """Return the memorisation metrics of an encounter with the training images; ``held_out`` is compared with."""
     training, candidate = meeting.reference, meeting.candidate
     usual = encounter(training, held_out).distance if len(held_out) else np.empty(0)
     return {

@@ -32,7 +32,7 @@ def quantile_threshold(distances: np.ndarray) -> float:
 
 
 def share_below(distances: np.ndarray, threshold: float | None) -> float:
-    """Return the share of distances (n,) that are not above ``threshold``; UndefinedError without threshold or images."""
+    """Return the share of distances (n,) that are not above ``threshold``; undefined without threshold or images."""
     if threshold is None:
         raise UndefinedError("no threshold: too few training or held-out images")
     if not len(distances):

@@ -1,4 +1,4 @@
-"""One pass over the distances between two sets of features, from which manifolds and memorisation take what they need."""
+"""One pass over the distances between two sets of features, for manifold metrics and memorisation alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
