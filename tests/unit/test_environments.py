@@ -20,6 +20,7 @@ PYPI_NAMES = {"pytorch": "torch", "tensorflow": "tensorflow-cpu", "matplotlib-ba
 CONDA_NAMES = {
     "PIL": "pillow",
     "matplotlib": "matplotlib-base",
+    "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "torch": "pytorch",
     "yaml": "pyyaml",

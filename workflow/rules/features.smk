@@ -64,7 +64,7 @@ rule pairs_real:
         images=f"{DATA}/images",
         weights=pair_weights,
     output:
-        pairs=f"{PAIRS}/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz",
+        pairs=PAIRS_REAL,
     log:
         f"{LOGS}/pairs_real/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
     benchmark:
@@ -95,7 +95,7 @@ rule pairs_pool:
         images=f"{POOL}/images",
         weights=pair_weights,
     output:
-        pairs=f"{PAIRS}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz",
+        pairs=PAIRS_POOL,
     log:
         f"{LOGS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Reading prepared images: 8-bit grayscale PNGs written by this workflow."""
+"""Prepared images, 8-bit grayscale PNGs written by this workflow: reading them, and making them small."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,3 +47,23 @@ def read_gray_stack(root: str | Path, files: Iterable[str]) -> np.ndarray:
             raise UserError(f"{path}: size {image.shape}, expected {first.shape} as in {paths[0].name}")
         stack[index] = image
     return stack
+
+
+def area_weights(source: int, target: int, start: float = 0, stop: float | None = None) -> np.ndarray:
+    """Return the (target, source) matrix that averages pixels by the length they share with a target pixel.
+
+    The target pixels divide the window from ``start`` to ``stop``, in source pixels; the whole length if not given.
+    """
+    edges = np.linspace(start, source if stop is None else stop, target + 1)
+    pixels = np.arange(source)
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.clip(shared, 0, None) / (edges[1] - edges[0])
+
+
+def downsample(images: np.ndarray, size: int) -> np.ndarray:
+    """Return area averages of uint8 images (n, height, width), scaled to [0, 1], as float64 (n, size * size)."""
+    rows, columns = area_weights(images.shape[1], size), area_weights(images.shape[2], size)
+    small = np.empty((len(images), size * size))
+    for index, image in enumerate(images):
+        small[index] = (rows @ image @ columns.T).ravel()
+    return small / 255

@@ -143,11 +143,13 @@ class Study:
         self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
             self._expect(extractor, EXTRACTORS, "quality.extractors")
-        # A classifier's features are those of a network that was trained on the withheld images too.
-        cohort_free = [extractor for extractor in EXTRACTORS if extractor != "domain"]
+        if config["quality"]["inception_score"] and not any(
+            name.startswith("inception") for name in config["quality"]["extractors"]
+        ):
+            raise UserError("quality.inception_score: true needs an Inception extractor in quality.extractors")
         for name, generator in config["generators"].items():
             if generator["selection"]["method"] == "kid":
-                self._expect(generator["selection"]["extractor"], cohort_free, f"generators.{name}.selection.extractor")
+                expect_early(generator["selection"]["extractor"], f"generators.{name}.selection.extractor")
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
