@@ -165,10 +165,12 @@ def of_family(quality: pd.DataFrame, *families: str) -> pd.DataFrame:
     """Return the rows of families in the order of MEANINGS, those of one class and sampling together.
 
     Two columns are added: ``features`` names extractor and preprocessing, ``space`` is the same, but empty for metrics
-    that need no extractor: they are measured on the images themselves, each after a preprocessing of its own.
+    that need no extractor: they are measured on the images themselves, each after a preprocessing of its own, which is
+    called ``images`` where it has but the metric's name.
     """
     rows = quality[quality["family"].isin(families)]
     features = pd.Series(map(features_name, rows["extractor"], rows["preprocessing"]), rows.index, dtype=str)
+    features = features.where(features != rows["metric"], "images")
     rows = rows.assign(features=features, space=features.where(rows["extractor"] != "", ""))
     for column in ("generator", "label", "sampling"):
         rows = _ordered(rows, column, distinct(quality[column]))

@@ -13,7 +13,7 @@ from radsynth.analysis.tidy import Metrics, range_text
 
 # Panels side by side, and the height in mm of one generator within a row.
 ACROSS, ROW = 4, 2.8
-WARNING = "#D55E00"
+WARNING, SIGN = "#D55E00", "$!$"
 CONTROLS = {
     "real_real": "real against real (mean ± SD)",
     "held_out": "held-out real images",
@@ -128,8 +128,7 @@ def _value(axis, row: pd.Series, y: float, width: float, colour: str, symbol: st
         edge = {"markeredgecolor": "#ffffff", "markeredgewidth": 0.4}
         axis.plot(control, y, "D", color="#000000", markersize=4, zorder=4, **edge)
     if suspicious(row):
-        options = {"ha": "right", "va": "center", "fontsize": 8, "color": WARNING, "weight": "bold"}
-        axis.text(0.99, y, "!", transform=axis.get_yaxis_transform(), **options)
+        axis.plot(0.975, y, marker=SIGN, color=WARNING, markersize=5, transform=axis.get_yaxis_transform())
 
 
 def _title(axis, names: tuple[str, ...], rows: pd.DataFrame) -> None:
@@ -154,5 +153,5 @@ def _legend(rows: pd.DataFrame, styles: dict[str, tuple[str, str]], bars: bool) 
     if rows["low"].notna().any():
         handles.append(Line2D([], [], color="#555555", linewidth=1.1, label="95 % interval"))
     if any(suspicious(row) for _, row in rows.iterrows()):
-        handles.append(marker("calls for a look", WARNING, "$!$"))
+        handles.append(marker("calls for a look", WARNING, SIGN))
     return handles

@@ -106,7 +106,7 @@ def _pool(row: pd.Series) -> str:
 
 def _finding(row: pd.Series) -> str:
     meaning = MEANINGS[row["metric"]]
-    text = f"{_named(row['metric'], row['features'])} {meaning.words(row['value'])}"
+    text = f"{named(row['metric'], row['features'])} {meaning.words(row['value'])}"
     if np.isnan(row["control"]):
         return text
     text += f" against {meaning.words(row['control'])}"
@@ -114,7 +114,8 @@ def _finding(row: pd.Series) -> str:
     return text + (f" (p = {share_p_value(row, below):.2g})" if below or meaning.suspect == "above" else "")
 
 
-def _named(metric: str, features: str) -> str:
+def named(metric: str, features: str) -> str:
+    """Return a metric with the features it was measured in."""
     return MEANINGS[metric].shown + ("" if features == "images" else f" in {features}")
 
 
@@ -127,14 +128,14 @@ def _rest(metrics: Metrics) -> list[str]:
     """Return what was measured without finding anything, what is undefined, and what chance alone would find."""
     rows = checks(metrics, "memorisation", COPIES + NEARNESS + REPEATS)
     fine = [
-        _named(*names)
+        named(*names)
         for names, part in rows.groupby(["metric", "features"], sort=False)
         if set(part["state"]) == {FINE}
     ]
     lines = [f"- Nothing found in any pool by {', '.join(fine)}."] if fine else []
     undefined = rows[rows["value"].isna() & (rows["metric"] != "copy_rate")]
     for (metric, features, reason), part in undefined.groupby(["metric", "features", "reason"], sort=False):
-        lines.append(f"- {_named(metric, features)} is undefined ({_count(part)}): {reason}.")
+        lines.append(f"- {named(metric, features)} is undefined ({_count(part)}): {reason}.")
     tested = rows["metric"].map(lambda metric: MEANINGS[metric].suspect in ("above", "below"))
     n = int((tested & (rows["state"] != UNKNOWN)).sum())
     lines.append(

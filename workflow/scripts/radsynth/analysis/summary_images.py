@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from radsynth.analysis.image_metrics import MEANINGS, POOL, copy_rates, main_reference, of_family
-from radsynth.analysis.summary_copying import FOUND, checks, copies_text
+from radsynth.analysis.summary_copying import FOUND, checks, copies_text, named
 from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
 
 FARTHER, NEAR = "farther", "as near"
@@ -91,8 +91,8 @@ def variety_lines(metrics: Metrics) -> list[str]:
         if len(found):
             worst = found.loc[(found["value"] - found["control"]).abs().idxmax()]
             lines.append(
-                f"- **{len(found)} of {len(part)} pools less varied than their training images**, by {meaning.shown} "
-                f"({worst['features']}): {meaning.says}. Farthest: {worst['generator']} {worst['label']} "
+                f"- **{len(found)} of {len(part)} pools less varied than their training images**, by "
+                f"{named(metric, worst['features'])}: {meaning.says}. Farthest: {worst['generator']} {worst['label']} "
                 f"({place(worst[COHORT])}) {meaning.text(worst['value'])}, training images "
                 f"{meaning.text(worst['control'])}."
             )
