@@ -307,7 +307,7 @@ def quality(extractors: list[str], rng: np.random.Generator, factor: float = 1.0
             high=0.34,
             sd=0.05,
             control=0.33,
-            **pairs | {"preprocessing": {"name": "alexnet"}},
+            **pairs | network,
         ),
         quality_row("diversity", "inception_score", 2.1, low=2.0, high=2.2, sd=0.1),
     ]
