@@ -47,7 +47,7 @@ def run(root, pool):
     before = logging.root.handlers[:], logging.root.level
 
     def call(**changed):
-        params = {"pool": str(pool / "pool"), "data": str(pool / "data"), "extractor": "pixels", "count": 8}
+        params = {"pool": str(pool / "pool"), "data": str(pool / "data"), "extractor": "pixels", "shown": 8}
         job = SimpleNamespace(
             rule="neighbours",
             log=[pool / "neighbours.log"],

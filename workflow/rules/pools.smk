@@ -111,7 +111,7 @@ rule neighbours:
         data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         extractor=STUDY["quality"]["extractors"][0],
         title=lambda wildcards: f"{wildcards.generator} {wildcards.label}",
-        count=8,
+        shown=8,
         code=code("neighbours"),
     message:
         "Nearest training images of the {wildcards.label} pool of {wildcards.generator}"

@@ -13,7 +13,7 @@ with job(snakemake):
     if params.extractor not in typical:
         raise UserError(f"{given.controls}: no typical distance in {params.extractor}; measure the quality again")
     table = read_nearest(given.nearest)
-    chosen = closest(table, params.count)
+    chosen = closest(table, params.shown)
     train = read_table(given.train)
     files = dict(zip(train["image_id"], train["file"], strict=True))
     pairs = read_pairs(chosen, params.pool, params.data, files, given.train)
