@@ -4,9 +4,12 @@ METRICS = [
 ]
 TABLES = [
     *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
-    *("quality", "cohorts", "costs"),
+    *("quality", "coverage", "memorisation", "cohorts", "costs"),
 ]
-FIGURES = ["training_loss", "fid", "recognition", "accuracy_f1", "detection", "differences"]
+FIGURES = [
+    *("training_loss", "heat_map", "distances", "manifold", "diversity", "similarity", "memorisation"),
+    *("recognition", "accuracy_f1", "detection", "differences"),
+]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
@@ -79,6 +82,10 @@ def picture_targets():
 
 def quality_targets():
     return per_pool(QUALITY)
+
+
+def neighbour_targets():
+    return per_pool(f"{POOL}/neighbours.png")
 
 
 def evaluation_targets():
