@@ -140,8 +140,10 @@ class Geometry:
         None if less than a tenth of its area is left.
         """
         corners = self.of_box(box)
-        clipped = [min(max(corner, 0.0), float(self.size)) for corner in corners]
-        area, left = ((b[2] - b[0]) * (b[3] - b[1]) for b in (corners, clipped))
-        if left < 0.1 * area:
+        _, (width, height), (left, upper) = self._fitted()
+        ends = (left + width, upper + height) * 2
+        clipped = [min(max(c, low), high) for c, low, high in zip(corners, (left, upper) * 2, ends, strict=True)]
+        area, kept = ((b[2] - b[0]) * (b[3] - b[1]) for b in (corners, clipped))
+        if kept < 0.1 * area:
             return None, False
-        return [round(corner, 2) for corner in clipped], left > 0.999 * area
+        return [round(float(corner), 2) for corner in clipped], kept > 0.999 * area

@@ -14,10 +14,7 @@ from radsynth.data.breast_crop import breast_box
 from radsynth.data.dicom import read_dicom
 from radsynth.data.source import BOX_CHECKS, RawImage, RawRecord, Source
 from radsynth.data.vindr_standin import MARKER, standin_record, write_standin
-from radsynth.data.vindr_tables import CATEGORIES, NO_FINDING, Mammogram, Tables, read_tables
-
-#: What the groups of ``classes`` may hold.
-GROUPED = {"birads": (1, 2, 3, 4, 5), "density": tuple("ABCD"), "finding": (*CATEGORIES, NO_FINDING)}
+from radsynth.data.vindr_tables import NO_FINDING, Mammogram, Tables, check_classes, read_tables
 
 
 def load(path: Path, row: Mammogram, flip_to: str | None, crop: str) -> RawImage:
@@ -56,24 +53,8 @@ class VindrMammo(Source):
     def __init__(self, options, labels):
         super().__init__(options, labels)
         self._found: list[tuple[str, str, list[str]]] = []
-        classes = options.get("classes")
-        if not classes:
-            return
-        if self.labels and sorted(classes["groups"]) != sorted(self.labels):
-            raise UserError(
-                f"datasets: classes.groups of vindr_mammo names {sorted(classes['groups'])}, "
-                f"expected every one of {self.labels}"
-            )
-        allowed = GROUPED[classes["by"]]
-        values = [value for group in classes["groups"].values() for value in group]
-        for value in values:
-            if value not in allowed:
-                raise UserError(
-                    f"datasets: classes.groups has {value!r}, expected, by {classes['by']}, some of "
-                    f"{', '.join(map(str, allowed))}"
-                )
-            if values.count(value) > 1:
-                raise UserError(f"datasets: classes.groups has {value!r} twice, expected every value in one group")
+        if self.labels:
+            check_classes(options["classes"], self.labels, "datasets: classes")
 
     @cached_property
     def standin(self) -> bool:

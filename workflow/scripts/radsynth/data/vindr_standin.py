@@ -130,9 +130,11 @@ def draw_study(seed: int, index: int, height: int) -> Iterator[tuple[Dataset, di
                 film = film[:, ::-1]
                 boxes = [(film.shape[1] - xmax, ymin, film.shape[1] - xmin, ymax) for xmin, ymin, xmax, ymax in boxes]
             dicom = _dicom(film, inverted, several_windows, own)
-            dicom.StudyInstanceUID = identify("study")
-            dicom.SeriesInstanceUID = identify(laterality, view, "series")
-            dicom.SOPInstanceUID = identify(laterality, view, "image")
+            with disable_value_validation():  # MD5 sums are no valid UIDs
+                dicom.StudyInstanceUID = identify("study")
+                dicom.SeriesInstanceUID = identify(laterality, view, "series")
+                dicom.SOPInstanceUID = identify(laterality, view, "image")
+                dicom.file_meta.MediaStorageSOPInstanceUID = dicom.SOPInstanceUID
             dicom.ImageLaterality, dicom.ViewPosition = laterality, view
             if age:
                 dicom.PatientAge = age
@@ -216,18 +218,16 @@ def write_standin(folder: str | Path, studies: int, seed: int = 1, height: int =
     write_json(folder / MARKER, standin_record(studies, seed, height))
     images, found, metadata = [], [], []
     progress = Progress("drawing the stand-in", 4 * studies, unit="image")
-    with disable_value_validation():  # MD5 sums are no valid UIDs
-        for index in range(studies):
-            for dicom, row, finding_rows in draw_study(seed, index, height):
-                path = folder / "images" / row["study_id"] / f"{row['image_id']}.dicom"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                dicom.file_meta.MediaStorageSOPInstanceUID = dicom.SOPInstanceUID
-                with atomic_path(path) as temporary:
-                    pydicom.dcmwrite(temporary, dicom, enforce_file_format=True)
-                progress.update()
-                images.append(row)
-                found += finding_rows
-                metadata.append([_text(dicom.get(keyword, "")) for keyword in METADATA.values()])
+    for index in range(studies):
+        for dicom, row, finding_rows in draw_study(seed, index, height):
+            path = folder / "images" / row["study_id"] / f"{row['image_id']}.dicom"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary, disable_value_validation():
+                pydicom.dcmwrite(temporary, dicom, enforce_file_format=True)
+            progress.update()
+            images.append(row)
+            found += finding_rows
+            metadata.append([_text(dicom.get(keyword, "")) for keyword in METADATA.values()])
     rows = [[row[column] for column in BREAST_COLUMNS] for row in images]
     _write_csv(folder / TABLES[0], BREAST_COLUMNS, rows)
     rows = [[row.get(column, "") for column in FINDING_COLUMNS] for row in found]

@@ -4,8 +4,10 @@ import ast
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +20,8 @@ CATEGORIES = (
     *("Mass", "Suspicious Calcification", "Asymmetry", "Focal Asymmetry", "Global Asymmetry"),
     *("Architectural Distortion", "Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node"),
 )
+#: What the groups of ``classes`` may hold.
+GROUPED = {"birads": (1, 2, 3, 4, 5), "density": tuple("ABCD"), "finding": (*CATEGORIES, NO_FINDING)}
 #: What a field of the breast-level annotations may hold.
 VALUES = {
     "study_id": r"[0-9A-Za-z]+",
@@ -43,6 +47,20 @@ CHECKS = {
     "box_invalid": "finding kept, box ignored",
     "box_outside": "box clipped to the image",
 }
+
+
+def check_classes(classes: Mapping[str, Any], labels: Sequence[str], where: str) -> None:
+    """Raise UserError, beginning with the key ``where``, unless ``classes`` gives every label values of its own."""
+    groups, allowed = classes["groups"], GROUPED[classes["by"]]
+    if sorted(groups) != sorted(labels):
+        raise UserError(f"{where}.groups: names {', '.join(groups)}, expected every one of {', '.join(labels)}")
+    values = [value for group in groups.values() for value in group]
+    for value in values:
+        if value not in allowed:
+            expected = ", ".join(map(str, allowed))
+            raise UserError(f"{where}.groups: unknown {value!r}, expected, by {classes['by']}, some of {expected}")
+        if values.count(value) > 1:
+            raise UserError(f"{where}.groups: {value!r} occurs twice, expected every value in one group")
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ def read_tables(folder: Path) -> Tables:
     for row in rows:
         if row["image_id"] in findings:
             findings[row["image_id"]].append(row)
-        else:
+        elif file_of(row["study_id"], row["image_id"]) not in named:
             found["finding_without_image"].append(file_of(row["study_id"], row["image_id"]))
     split_twice = _studies_split_twice(breasts, findings)
     mammograms = []
