@@ -16,6 +16,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from radsynth.common.errors import UserError
@@ -23,7 +24,7 @@ from radsynth.common.errors import UserError
 # pydicom quotes the values that it finds odd, in warnings and in its log. Set here and not around each call, because
 # warnings.catch_warnings is not safe with threads.
 warnings.filterwarnings("ignore", module="pydicom")
-logging.getLogger("pydicom").propagate = False
+logging.getLogger("pydicom").disabled = True
 
 #: Rows x Columns above this are refused before anything is decoded; the largest mammograms have 30 million pixels.
 MAX_PIXELS = 2**26
@@ -105,10 +106,11 @@ class Elements:
     def first_item(self, keyword: str) -> "Elements | None":
         """Return the first item of a sequence, None if it is missing or empty."""
         value = self.value(keyword)
-        try:
-            return Elements(value[0]) if value else None
-        except Exception:
-            raise UserError(f"its {keyword} is damaged") from None
+        if not value:
+            return None
+        if not isinstance(value, Sequence):
+            raise UserError(f"its {keyword} is damaged")
+        return Elements(value[0])
 
 
 @dataclass(frozen=True)
