@@ -12,8 +12,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 from radsynth.common.errors import UserError
 from radsynth.data.dicom import read_dicom, to_left
-from radsynth.data.dicom_header import read_header
-from radsynth.data.dicom_pixels import pixel_format, read_pixels
+from radsynth.data.dicom_header import pixel_format, read_header
+from radsynth.data.dicom_pixels import read_pixels
 
 # pydicom warns of what is odd in the files that are written here, and of its own overflows.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")

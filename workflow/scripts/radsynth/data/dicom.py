@@ -1,8 +1,8 @@
 """Grayscale images from DICOM files, ready to look at: bright is bright, and only the body is left.
 
 Of the header only the image's own elements are read (``dicom_header``); neither a result nor a message holds anything
-else of it. ``dicom_pixels`` decodes the pixels. GDCM and pydicom hold Python's lock while they decode: several files
-at a time need several processes.
+else of it. ``dicom_pixels`` finds the pixels and ``dicom_codecs`` decodes them. The decoders hold Python's lock:
+several files at a time need several processes.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import numpy as np
 from pydicom import uid
 
 from radsynth.common.errors import UserError
-from radsynth.data.dicom_header import Elements, Header, read_header
-from radsynth.data.dicom_pixels import PixelFormat, pixel_format, read_pixels
+from radsynth.data.dicom_header import Elements, Header, PixelFormat, pixel_format, read_header
+from radsynth.data.dicom_pixels import read_pixels
 
 FOR_PROCESSING = (
     uid.DigitalMammographyXRayImageStorageForProcessing,

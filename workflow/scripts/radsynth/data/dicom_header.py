@@ -11,10 +11,12 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from radsynth.common.errors import UserError
@@ -22,7 +24,7 @@ from radsynth.common.errors import UserError
 # pydicom quotes the values that it finds odd, in warnings and in its log. Set here and not around each call, because
 # warnings.catch_warnings is not safe with threads.
 warnings.filterwarnings("ignore", module="pydicom")
-logging.getLogger("pydicom").propagate = False
+logging.getLogger("pydicom").disabled = True
 
 #: Rows x Columns above this are refused before anything is decoded; the largest mammograms have 30 million pixels.
 MAX_PIXELS = 2**26
@@ -104,10 +106,11 @@ class Elements:
     def first_item(self, keyword: str) -> "Elements | None":
         """Return the first item of a sequence, None if it is missing or empty."""
         value = self.value(keyword)
-        try:
-            return Elements(value[0]) if value else None
-        except Exception:
-            raise UserError(f"its {keyword} is damaged") from None
+        if not value:
+            return None
+        if not isinstance(value, Sequence):
+            raise UserError(f"its {keyword} is damaged")
+        return Elements(value[0])
 
 
 @dataclass(frozen=True)
@@ -186,3 +189,51 @@ def read_header(stream: BinaryIO) -> Header:
     size = stream.seek(0, io.SEEK_END)
     stream.seek(start)
     return Header(dataset, syntax, stream, size, vr, length)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How the pixels of a grayscale image are stored (PS3.3 C.7.6.3)."""
+
+    rows: int
+    columns: int
+    allocated: int
+    stored: int
+    signed: bool
+    frames: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of one frame."""
+        return self.rows * self.columns * self.allocated // 8
+
+    def fits(self, precision: int) -> bool:
+        """Return whether a stream's bits per pixel need just the bytes allocated; decoders rely on that."""
+        return 2 <= precision <= 16 and (precision > 8) == (self.allocated == 16)
+
+    def values(self) -> np.ndarray:
+        """Return the value of each bit pattern: int32 (2 ** stored,), in the order of the patterns."""
+        patterns = np.arange(2**self.stored, dtype=np.int32)
+        negative = self.signed & (patterns >> (self.stored - 1))
+        return patterns - (negative << self.stored)
+
+
+def pixel_format(header: Header) -> PixelFormat:
+    """Return how the pixels are stored; UserError for what is not grayscale with 8 to 16 bits, or too large."""
+    if header.integer("SamplesPerPixel", 1) != 1 or header.word("PhotometricInterpretation") not in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    ):
+        raise UserError("its PhotometricInterpretation is not MONOCHROME1 or MONOCHROME2: colour images are not read")
+    allocated, stored = header.integer("BitsAllocated"), header.integer("BitsStored")
+    if allocated not in (8, 16) or not 8 <= stored <= allocated:
+        raise UserError("it does not have 8 to 16 bits stored in 8 or 16 bits allocated")
+    if header.integer("HighBit", stored - 1) != stored - 1:
+        raise UserError("its HighBit is not BitsStored - 1")
+    sign = header.integer("PixelRepresentation")
+    rows, columns, frames = header.integer("Rows"), header.integer("Columns"), header.integer("NumberOfFrames", 1)
+    if sign not in (0, 1) or min(rows, columns, frames) < 1:
+        raise UserError("its PixelRepresentation, Rows, Columns or NumberOfFrames is outside its range")
+    if rows * columns > MAX_PIXELS:
+        raise UserError(f"Rows x Columns is more than {MAX_PIXELS:,} pixels")
+    return PixelFormat(rows, columns, allocated, stored, sign == 1, frames)
