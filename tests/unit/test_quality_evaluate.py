@@ -228,12 +228,14 @@ def test_the_planted_copy_is_reported_with_its_control(study):
 def test_nearest_training_images_are_listed(study):
     study.pool["narrow"][0] += 1  # the table is in the features of the first extractor
     _, nearest = study.evaluate()
-    assert list(nearest) == ["file", "nearest_image_id", "distance", "relative_distance", "view_relative_distance"]
+    ids = ["nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance"]
+    assert list(nearest) == ["file", *ids]
     assert len(nearest) == N_POOL
     copy, other = nearest.iloc[0], nearest.iloc[3]
     assert copy["file"] == "images/000000.png" and copy["nearest_image_id"] == f"i{N_PER_CLASS:03d}"
     assert copy["distance"] == copy["relative_distance"] == 0
     assert copy["view_relative_distance"] == pytest.approx(0, abs=2e-3)
+    assert copy["view_nearest_image_id"] == f"i{N_PER_CLASS:03d}"
     train = study.features["wide"][N_PER_CLASS : N_PER_CLASS + N_TRAIN].astype(np.float32)
     distances = np.linalg.norm(train - study.pool["wide"][3].astype(np.float32), axis=1)
     assert other["distance"] == pytest.approx(distances.min(), rel=1e-5)
