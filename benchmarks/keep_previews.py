@@ -11,11 +11,11 @@ from radsynth.common.files import read_json
 
 def copies(report: dict) -> bool:
     """Whether a pool's quality report shows exact copies, or more near-copies than chance allows."""
-    for row in report["memorisation"]:
+    for row in report["metrics"]:
         if row["metric"] == "exact_copy_rate" and row["value"] != 0:
             return True
-        if row["metric"] == "copy_rate":
-            counts = row["value"], row["n_synthetic"], row["control"], row["n_control"]
+        if row["metric"] in ("copy_rate", "view_copy_rate"):
+            counts = row["value"], row["n_synthetic"], row["control"], row["n_control_a"]
             if None in counts or excess_p_value(*counts) < 0.05:
                 return True
     return False

@@ -1,13 +1,10 @@
 """From the files of the jobs to metrics, tables, figures, summary and archive."""
 
 import json
-import logging
 import math
-import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import analysis_planted as planted
 import numpy as np
@@ -44,36 +41,6 @@ def study(tmp_path_factory):
 @pytest.fixture
 def metrics(study):
     return read_metrics({name: study / "metrics" / f"{name}.csv" for name in COLUMNS})
-
-
-@pytest.fixture
-def run_script(root, tmp_path):
-    """Run a rule's script with a stand-in for Snakemake's object."""
-    before = logging.root.handlers[:], logging.root.level
-
-    class Named(dict):
-        __getattr__ = dict.__getitem__
-
-        def __iter__(self):
-            return iter(self.values())
-
-    def run(rule, inputs, outputs, **params):
-        job = SimpleNamespace(
-            rule=rule,
-            log=[tmp_path / f"{rule}.log"],
-            resources={},
-            config={},
-            threads=1,
-            input=Named(inputs),
-            output=Named(outputs),
-            params=SimpleNamespace(**params),
-        )
-        for path in outputs.values():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), init_globals={"snakemake": job})
-
-    yield run
-    logging.root.handlers[:], logging.root.level = before
 
 
 def outputs(folder, kind):
@@ -118,9 +85,11 @@ def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_p
     written = []
     for folder in ("first", "second"):
         files = {name: str(tmp_path / folder / f"{name}.csv") for name in COLUMNS}
-        run_script("metrics", inputs, files, results=str(results), study=facts)
+        files["config"] = str(tmp_path / folder / "config.yaml")
+        run_script("metrics", inputs, files, results=str(results), study=facts, config={"study": "planted"})
         written.append({name: Path(path).read_text() for name, path in files.items()})
     assert written[0] == written[1]
+    assert written[0].pop("config") == "study: planted\n"
     assert all(text.splitlines()[0].split(",") == COLUMNS[name] for name, text in written[0].items())
     table = pd.read_csv(tmp_path / "first/confusion.csv")
     assert table.groupby(["mix", "run"])["count"].sum().eq(60).all()
@@ -391,9 +360,9 @@ def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, root, run_s
     study = tmp_path / "study"
     planted.metrics(study, TINY | {"experts": ["custom_cnn"], "runs": 2})
     files = {name: str(study / "metrics" / f"{name}.csv") for name in COLUMNS}
-    config = {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}}
-    folder = tmp_path / "cache" / "v1"
-    run_script("archive", {"metrics": list(files.values())}, {"folder": str(folder)}, config=config, date="2025-01-01")
+    folder, config = tmp_path / "cache" / "v1", study / "metrics" / "config.yaml"
+    archive.write_config(config, {"study": "planted"})
+    run_script("archive", {"metrics": list(files.values()), "config": str(config)}, {"folder": str(folder)})
     kept = {name: str(folder / f"{name}.csv") for name in COLUMNS}
     drawn = {}
     for source, inputs in (("build", files), ("archive", kept)):
@@ -424,8 +393,9 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
 @pytest.fixture
 def archived(tmp_path, study):
     folder = tmp_path / "v1"
-    config = {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}}
-    archive.write_archive(folder, [study / "metrics" / f"{name}.csv" for name in COLUMNS], config, "2025-01-01")
+    config = study / "metrics" / "config.yaml"
+    archive.write_config(config, {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}})
+    archive.write_archive(folder, [*(study / "metrics" / f"{name}.csv" for name in COLUMNS), config], "2025-01-01")
     return folder
 
 
@@ -454,5 +424,5 @@ def test_a_changed_or_missing_file_of_an_archive_is_refused(archived):
 
 def test_only_metrics_tables_are_archived(tmp_path):
     (tmp_path / "chest.png").write_bytes(b"")
-    with pytest.raises(UserError, match="chest.png: not one of the metrics tables"):
-        archive.write_archive(tmp_path / "v1", [tmp_path / "chest.png"], {"study": "s"}, "2025-01-01")
+    with pytest.raises(UserError, match="chest.png: not config.yaml or one of the metrics tables"):
+        archive.write_archive(tmp_path / "v1", [tmp_path / "chest.png"], "2025-01-01")

@@ -226,6 +226,7 @@ def test_coverage_and_diversity_stand_beside_real_images(metrics):
 def test_memorisation_stands_beside_held_out_images_and_says_what_is_undefined(metrics):
     _, _, sections = image_tables.memorisation(metrics)
     by_title = {section.title: section for section in sections}
+    assert [title.rpartition("; ")[2] for title in by_title][-2:] == ["the images themselves"] * 2
     inception = by_title["Memorisation: chest, random, small; features: inception_v3_fid (pytorch-fid)"]
     assert inception.header[2:] == ["copy rate", "AuthPct", "C_T", "DCR median", "DCR share", "DCR tail"]
     assert cells(inception)[0][2:5] == ["0.4 % (1.0 %)", "74.0 % (72.0 %)", "undefined"]

@@ -13,6 +13,16 @@ FIGURES = [
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
+COMPARED = f"{R}/compare/{'--'.join(STUDY['compare'])}"
+
+
+def compared_metrics(name):
+    """Return the metrics and the configuration of a study that is here, else of the archive of that name."""
+    results = Path(f"results/{name}/metrics")
+    built = results.is_dir() or (name == STUDY["study"] and not FROM_ARCHIVE)
+    folder = results if built else Path(f"resources/paper_cache/{name}")
+    return [f"{folder}/{file}" for file in [*(f"{metric}.csv" for metric in METRICS), "config.yaml"]]
+
 
 def every(pattern, **names):
     """Return the pattern for every combination of dataset, sampling and the names given."""

@@ -2,30 +2,20 @@
 
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy import stats
 
 from radsynth.analysis.inference import LEVEL
 from radsynth.analysis.render import Columns, Table, limits, mean_sd, number, section, signed
 from radsynth.analysis.tidy import COHORT, TESTED, Metrics, on_real_images, place
-from radsynth.common.errors import UserError
 
 ARM = [*TESTED, "mix", "classifier", "metric"]
 POOL = [*COHORT, "generator", "label", "metric", "extractor", "reference"]
 ONE_SIDE = "only in {}"
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the configuration that lies beside the metrics, or UserError if there is none."""
-    if not Path(path).is_file():
-        raise UserError(f"{path}: not found, expected the configuration beside the metrics")
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
 
 
 def config_rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
@@ -93,7 +83,7 @@ def quality_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
     """
     columns = ["value", "low", "high"]
     sides = [metrics["quality"].drop_duplicates(POOL).set_index(POOL)[columns] for metrics in (a, b)]
-    both = sides[0].join(sides[1], how="outer", lsuffix="_a", rsuffix="_b", sort=False)
+    both = sides[0].merge(sides[1], how="outer", on=POOL, suffixes=("_a", "_b"), sort=False)
     difference = both["value_b"] - both["value_a"]
     half = np.hypot(*((both[f"high_{name}"] - both[f"low_{name}"]) / 2 for name in "ab"))
     reason = pd.Series("", index=both.index)
@@ -125,29 +115,33 @@ def _runs_text(row: pd.Series, name: str) -> str:
     return f"{mean_sd(row[f'mean_{name}'], row[f'sd_{name}'])} ({row[f'n_{name}']:.0f})" if row[f"n_{name}"] else ""
 
 
-def compare(a: Metrics, b: Metrics, config_a: Mapping[str, Any], config_b: Mapping[str, Any]) -> dict[str, Table]:
-    """Return what differs between two results: ``configuration``, ``classification`` and ``quality``.
+def compare(
+    a: tuple[Metrics, Mapping[str, Any]], b: tuple[Metrics, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Table]:
+    """Return what differs between two results, each its metrics and its configuration.
 
-    The tables hold all rows; their sections, made to be read, show the metrics of SHOWN alone.
+    The tables ``configuration``, ``classification`` and ``images`` hold all rows; their sections, made to be read, show
+    the classification metrics of SHOWN alone.
     """
-    config, arms, pools = config_rows(config_a, config_b), classification_rows(a, b), quality_rows(a, b)
-    note = "Values of the resolved configurations that differ, as JSON; empty where one of them has no such key."
+    config, arms, pools = config_rows(a[1], b[1]), classification_rows(a[0], b[0]), quality_rows(a[0], b[0])
+    sides = f"a is {names[0]}, b is {names[1]}."
+    note = f"{sides} Values of the resolved configurations that differ, as JSON; empty where one has no such key."
     config_sections = [section("Configuration", config, CONFIG, note, 3)] if len(config) else []
     note = (
-        "Mean ± SD (runs), each run the mean over its test sets. The interval (Welch) takes the runs of the two as "
-        "independent; it does not cover another draw of the cohort or another training of a generator."
+        f"{sides} Mean ± SD (runs), each run the mean over its test sets. The interval (Welch) takes the runs of the "
+        "two as independent; it does not cover another draw of the cohort or another training of a generator."
     )
     shown = arms[arms["metric"].isin(SHOWN)]
     arm_sections = [
         section(f"Classification: {place(cohort)}", rows, ARMS, note, 4)
         for cohort, rows in shown.groupby(COHORT, sort=False)
     ]
-    note = "The interval takes those of the two values as independent."
+    note = f"{sides} The interval takes those of the two values as independent."
     pool_sections = [
         section(f"Images: {place(cohort)}", rows, POOLS, note, 5) for cohort, rows in pools.groupby(COHORT, sort=False)
     ]
     return {
-        "configuration": ("Configuration", config, config_sections),
+        "configuration": ("Configurations", config, config_sections),
         "classification": ("Classification", arms, arm_sections),
-        "quality": ("Quality", pools, pool_sections),
+        "images": ("Synthetic images", pools, pool_sections),
     }

@@ -109,7 +109,9 @@ def memorisation(metrics: Metrics) -> Table:
         "mean over the images, each to its nearest training image."
     )
     sections = []
-    for (*cohort, space), rows in table.groupby([*COHORT, "space"], sort=False):
+    # Features first, then what is measured on the images themselves.
+    ordered = table.sort_values("space", key=lambda spaces: spaces == "", kind="stable")
+    for (*cohort, space), rows in ordered.groupby([*COHORT, "space"], sort=False):
         words = note + (of_features if space else of_images)
         sections.append(beside(_title("Memorisation", (*cohort, space)), rows, KEYS[:2], words))
     return "Memorisation", table.drop(columns=ADDED), sections

@@ -71,7 +71,7 @@ def sharing(metrics: Metrics) -> list[str]:
             "This is a necessary check, not a proof of privacy: the features may miss copies of a part of an image or "
             "of a patient's identity. Share with caution and within the terms of the training data."
         )
-    lines = [answer, ""]
+    lines = [answer, *([""] if len(found) or len(missing) else [])]
     for _, rows in found.groupby(POOL, sort=False):
         lines.append(f"- {_pool(rows.iloc[0])}: {'; '.join(_finding(row) for _, row in rows.iterrows())}.")
     lines += [f"- {_pool(row)}: not checked, {row['reason']}." for _, row in missing.iterrows()]

@@ -33,6 +33,7 @@ class Study:
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
         config["paper"].setdefault("version", config["study"])
+        config.setdefault("compare", [])
         config["quality"].setdefault("domain_classifier", next(iter(config["classifiers"])))
         first_scenario = next(iter(config["scenarios"]))
         for name, dataset in config["datasets"].items():

@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 
 from radsynth.quality.arrays import Estimate, UndefinedError
 
-BLOCK = 128  # images held as floats at once
+BLOCK = 2**24  # pixels of one set held as floats at once
 MIN_SIDE = 11  # pixels that the Gaussian window of the SSIM spans
 
 
@@ -19,13 +19,14 @@ def nearest_by_mse(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray
     flat, known = images.reshape(len(images), -1), training.reshape(len(training), -1)
     centre = known.mean(axis=0, dtype=np.float64).astype(np.float32)  # small numbers keep their digits
     squares = np.empty((len(flat), len(known)), np.float32)
-    for column in range(0, len(known), BLOCK):
-        y = known[column : column + BLOCK] - centre
+    rows = max(1, BLOCK // flat.shape[1])
+    for column in range(0, len(known), rows):
+        y = known[column : column + rows] - centre
         norms = np.sum(y**2, axis=1)
-        for row in range(0, len(flat), BLOCK):
+        for row in range(0, len(flat), rows):
             # The norms of x are left out: they do not change which is nearest.
-            x = flat[row : row + BLOCK] - centre
-            squares[row : row + BLOCK, column : column + BLOCK] = norms - 2 * (x @ y.T)
+            x = flat[row : row + rows] - centre
+            squares[row : row + rows, column : column + rows] = norms - 2 * (x @ y.T)
     nearest = squares.argmin(axis=1)
     errors = [np.mean((a.astype(np.float32) - known[i]) ** 2) for a, i in zip(flat, nearest, strict=True)]
     return nearest, np.array(errors, dtype=np.float64)
