@@ -36,6 +36,7 @@ SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,
+    "describe_data": SOURCE_MODULES,
     "features": [entry.module for entry in EXTRACTORS.values() if entry.module],
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *(entry.module for entry in EXTRACTORS.values())],
