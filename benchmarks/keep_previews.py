@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
-from radsynth.analysis.inference import excess_p_value
 from radsynth.common.files import read_json
+from radsynth.common.shares import excess_p_value
 
 
 def copies(report: dict) -> bool:

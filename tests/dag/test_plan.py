@@ -33,7 +33,9 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
-    assert core_plan["weights"] == 4, "Inception, ResNet18, VGG16, ResNet50"
+    assert core_plan["features_domain_small"] == 2, "one per sampling, for all pools"
+    assert core_plan["pairs_real"] == 4 and core_plan["pairs_pool"] == core_plan["neighbours"] == 8
+    assert core_plan["weights"] == 5, "Inception, AlexNet, ResNet18, VGG16, ResNet50"
 
 
 def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_sets(root, snakemake):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from radsynth.analysis.inference import excess_p_value
 from radsynth.common.images import downsample
+from radsynth.common.shares import excess_p_value
 from radsynth.quality import hashes, measure, views
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.neighbours import Points

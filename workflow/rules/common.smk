@@ -49,7 +49,8 @@ MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{u
 POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}"
 QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.json"
 QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/controls_{{label}}.json"
-PAIRS = f"{R}/features/pairs"
+PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
+PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 

@@ -5,11 +5,7 @@ rule quality_controls:
         data_manifest=f"{DATA}/manifest.csv",
         images=f"{DATA}/images",
         train=f"{COHORT}/train.csv",
-        pairs=(
-            f"{PAIRS}/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
-            if STUDY["quality"]["diversity"]
-            else []
-        ),
+        pairs=PAIRS_REAL if STUDY["quality"]["diversity"] else [],
     output:
         json=QUALITY_CONTROLS,
     log:
@@ -45,11 +41,7 @@ rule pool_quality:
         pool_manifest=f"{POOL}/manifest.csv",
         pool_images=f"{POOL}/images",
         controls=QUALITY_CONTROLS,
-        pairs=(
-            f"{PAIRS}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
-            if STUDY["quality"]["diversity"]
-            else []
-        ),
+        pairs=PAIRS_POOL if STUDY["quality"]["diversity"] else [],
     output:
         json=QUALITY,
         nearest=QUALITY.replace(".json", "_nearest.csv"),
