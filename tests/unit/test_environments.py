@@ -15,7 +15,12 @@ from radsynth.features.registry import EXTRACTORS
 from radsynth.generators.registry import FAMILIES, family_module
 
 # Where a package is called differently on conda-forge.
-PYPI_NAMES = {"pytorch": "torch", "tensorflow": "tensorflow-cpu", "matplotlib-base": "matplotlib"}
+PYPI_NAMES = {
+    "gdcm": "python-gdcm",
+    "pytorch": "torch",
+    "tensorflow": "tensorflow-cpu",
+    "matplotlib-base": "matplotlib",
+}
 # Where a package on conda-forge is called differently from what is imported.
 CONDA_NAMES = {
     "PIL": "pillow",
@@ -32,6 +37,7 @@ SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,
+    "describe_data": SOURCE_MODULES,
     "features": EXTRACTOR_MODULES,
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],

@@ -163,6 +163,11 @@ def pool_path(wildcards, generator, label, file):
     )
 
 
+def test_split(wildcards):
+    """Return the published split that a dataset keeps for testing, if any."""
+    return STUDY["datasets"][wildcards.dataset].get("test_split")
+
+
 # What rules read, where that depends on the configuration.
 
 
