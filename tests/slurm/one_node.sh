@@ -11,7 +11,9 @@ mark="# Written by radsynth: tests/slurm/one_node.sh"
 stop() {
     for daemon in slurmd slurmctld munged; do
         if [ -s "$state/$daemon.pid" ]; then
-            kill "$(cat "$state/$daemon.pid")" 2> /dev/null || true
+            pid=$(cat "$state/$daemon.pid")
+            kill "$pid" 2> /dev/null || true
+            timeout 20 tail --pid="$pid" -f /dev/null || true
         fi
         rm -f "$state/$daemon.pid"
     done
