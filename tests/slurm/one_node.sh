@@ -53,7 +53,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 GresTypes=gpu
 ReturnToService=2
 MinJobAge=300
-KillWait=5
+KillWait=30
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 NodeName=$host NodeAddr=127.0.0.1 CPUs=32 RealMemory=64000 Gres=gpu:2
