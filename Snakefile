@@ -40,7 +40,7 @@ rule all:
     default_target: True
     input:
         analysis_targets(),
-        () if FROM_ARCHIVE else [data_targets(), picture_targets()],
+        () if FROM_ARCHIVE else [data_targets(), picture_targets(), neighbour_targets()],
 
 
 rule data:
@@ -67,6 +67,7 @@ rule pools:
 rule quality:
     input:
         quality_targets(),
+        neighbour_targets(),
 
 
 rule classifiers:

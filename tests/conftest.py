@@ -1,10 +1,13 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +60,36 @@ def snakemake():
         )
 
     return run
+
+
+@pytest.fixture
+def run_script(root, tmp_path):
+    """Run a rule's script with a stand-in for Snakemake's object."""
+    before = logging.root.handlers[:], logging.root.level
+
+    class Named(dict):
+        __getattr__ = dict.__getitem__
+
+        def __iter__(self):
+            return iter(self.values())
+
+    def run(rule, inputs, outputs, **params):
+        job = SimpleNamespace(
+            rule=rule,
+            log=[tmp_path / f"{rule}.log"],
+            resources={},
+            config={},
+            threads=1,
+            input=Named(inputs),
+            output=Named(outputs),
+            params=SimpleNamespace(**params),
+        )
+        for path in outputs.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), init_globals={"snakemake": job})
+
+    yield run
+    logging.root.handlers[:], logging.root.level = before
 
 
 # Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.

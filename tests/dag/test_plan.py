@@ -25,6 +25,7 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
+    assert "select_model" not in core_plan, "the last step's models, as in the paper"
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
     assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
@@ -44,6 +45,43 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
     assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
+
+
+def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(root, snakemake):
+    quality = "quality={extractors: [pixels, domain], domain_classifier: resnet50_pretrained, diversity: [lpips]}"
+    command = ["-n", "--cores", "48", "--config", "study=never_run", quality, "--"]
+    result = snakemake(root, *command, "quality")
+    assert result.returncode == 0, result.stdout
+    plan = job_counts(result.stdout)
+    assert plan["features_domain_small"] == 2, "one per sampling, for all pools of both generators"
+    assert plan["features_pool"] == plan["pool_quality"] == 8, "pixels"
+    trained = set(re.findall(r"^Job \d+: Training (\S+ on \S+, \S+, run \d)$", result.stdout, re.M))
+    assert trained == {f"resnet50_pretrained on baseline, {sampling}/small, run 1" for sampling in ("random", "greedy")}
+    pairs = "results/never_run/features/pairs/pools/kaggle_cxr/random/small/pggan/NORMAL.npz"
+    plan = job_counts(snakemake(root, *command, pairs, pairs.replace("pools", "real").replace("/pggan", "")).stdout)
+    assert plan["pairs_pool"] == plan["pairs_real"] == 1 and plan["weights"] == 2, "ResNet18 to sample by, AlexNet"
+
+
+def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
+    kid = "generators={ddpm: {selection: {method: kid, extractor: resnet18_imagenet}}}"
+    result = snakemake(root, "-n", "--cores", "1", "--config", "study=never_run", kid)
+    assert result.returncode == 0, result.stdout
+    plan = job_counts(result.stdout)
+    assert plan["select_model"] == 4 and plan["train_generator"] == plan["write_pool"] == 8, "PGGAN's are not chosen"
+    # Nothing exists yet, so that the inputs of a job are what other jobs make.
+    inputs = re.findall(r"^Job \d+: (\w+) .*\nReason: .*Input files updated by another job: (.*)$", result.stdout, re.M)
+    chosen = [set(files.split(", ")) for first_word, files in inputs if first_word == "Choosing"]
+    assert len(chosen) == 4
+    results, weights = "results/never_run", "resources/weights/resnet18-f37072fd.pth"
+    cohorts = {(sampling, label) for sampling in ("random", "greedy") for label in ("NORMAL", "PNEUMONIA")}
+    for sampling, label in cohorts:
+        model = f"{results}/generators/kaggle_cxr/{sampling}/small/ddpm/{label}/model"
+        train = f"{results}/cohorts/kaggle_cxr/{sampling}/small/train.csv"
+        assert {model, train, f"{results}/data/kaggle_cxr/images", weights} in chosen
+    drawn = [
+        re.fullmatch(".*/(ddpm|pggan)/\\w+/(model|selected)", files) for word, files in inputs if word == "Drawing"
+    ]
+    assert sorted(match.groups() for match in drawn if match) == [("ddpm", "selected")] * 4 + [("pggan", "model")] * 4
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):
@@ -87,7 +125,8 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
         text = path.read_text()
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
-    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced"}
+    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "features_domain_small", "pairs_real", "pairs_pool"}
+    can_use_gpu |= {"select_model"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),

@@ -28,12 +28,12 @@ GRID = {
     "classifiers": {"custom_cnn": 0.9, "vgg16_untrained": 0.86, "vgg16_pretrained": 0.93, "resnet50_pretrained": 0.94},
     "mixes": {"baseline": 0.0, "ddpm": 0.04, "pggan": -0.03},
     "generators": ["ddpm", "pggan"],
-    "extractors": ["inception"],
+    "extractors": ["inception_v3_fid", "pixels"],
     "runs": 5,
 }
 # Mixes without synthetic images.
 ARMS = ("oversampled", "classical", "baseline_long")
-# What a plan may add: other datasets as test sets, and classifiers that judge the pools.
+# What a plan may add: other datasets as test sets, classifiers that judge the pools, and a generator that copies.
 FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained", "vgg16_pretrained"]}
 
 
@@ -80,8 +80,9 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
             for generator in plan["generators"]:
                 for label in LABELS:
                     names = (dataset, sampling, "small", generator, label)
-                    quality = _quality(plan["extractors"], 1 + 0.5 * (generator == "pggan"), rng)
-                    put("quality", f"quality/{'/'.join(names)}.json", quality)
+                    factor, copying = 1 + 0.5 * (generator == "pggan"), generator == plan.get("copying")
+                    measured = quality(plan["extractors"], rng, factor, copying)
+                    put("quality", f"quality/{'/'.join(names)}.json", measured)
                     model = results / f"generators/{'/'.join(names)}/model"
                     write_json(model / "describe.json", {"device": "NVIDIA H200"} if generator == "pggan" else {})
                     rows = _critic_losses(rng) if generator == "pggan" else _denoising_losses(rng)
@@ -235,52 +236,81 @@ def _integrity() -> dict:
     return {"counts": dict.fromkeys(LABELS, 1800), "expected": None, "checks": checks}
 
 
-def _quality(extractors: list[str], factor: float, rng: np.random.Generator) -> dict:
-    rows, rates = [], []
-    for extractor in extractors:
-        for reference, n in (("all", 1800), ("train", 200), ("held_out", 1600)):
-            for metric, value, mean, sd in (("fid", 80, 18.4, 0.3), ("kid", 0.04, -1e-5, 3e-4)):
-                rows.append(
-                    {
-                        "metric": metric,
-                        "extractor": extractor,
-                        "preprocessing": "as is",
-                        "weights_sha256": None,
-                        "reference": reference,
-                        "value": value * factor * (0.8 + 0.4 * rng.random()),
-                        "n_reference": n,
-                        "n_synthetic": 2000,
-                        "real_real_mean": mean,
-                        "real_real_sd": sd,
-                        "real_real_n": [900, 900],
-                        "reason": "",
-                        "note": "",
-                    }
-                )
-        rates.append(
-            {
-                "metric": "copy_rate",
-                "extractor": extractor,
-                "value": 0.004,
-                "control": 0.01,
-                "n_reference": 200,
-                "n_synthetic": 2000,
-                "n_control": 1600,
-                "threshold": 1.5,
-                "reason": "",
-            }
-        )
-    rates.append(
-        {
-            "metric": "duplicate_rate",
-            "extractor": None,
-            "value": 0.0,
-            "control": 0.001,
-            "n_reference": None,
-            "n_synthetic": 2000,
-            "n_control": 1600,
-            "threshold": None,
-            "reason": "",
-        }
+PREPROCESSING = {
+    "inception_v3_fid": {"name": "pytorch-fid", "resize": "bilinear", "size": 299, "antialias": False},
+    "pixels": {"name": "area32", "resize": "area", "size": 32, "antialias": True},
+}
+# What copying does to the memorisation metrics: value of an honest pool, of one that copies, and of held-out reals.
+HONEST_COPYING_CONTROL = {
+    "authpct": (74.0, 41.0, 72.0),
+    "c_t": (0.8, -9.3, 0.1),
+    "dcr_median": (14.2, 6.1, 13.8),
+    "dcr_share": (0.49, 0.71, 0.5),
+    "dcr_tail": (0.009, 0.12, 0.011),
+    "copy_rate": (0.004, 0.061, 0.01),
+}
+
+
+def quality_row(family: str, metric: str, value: float | None, **given) -> dict:
+    """Return one row of a pool's quality JSON with all keys of the schema."""
+    row = dict.fromkeys(
+        ("extractor", "preprocessing", "weights_sha256", "low", "high", "sd", "n_reference", "control", "control_sd")
     )
-    return {"n_synthetic": 2000, "metrics": rows, "memorisation": rates}
+    row |= dict.fromkeys(("n_control_a", "n_control_b", "threshold"))
+    row |= {"family": family, "metric": metric, "value": value, "reference": "", "control_is": "", "note": ""}
+    row |= {"reason": "" if value is not None else "planted: too few images", "n_synthetic": 2000}
+    return row | given
+
+
+def quality(extractors: list[str], rng: np.random.Generator, factor: float = 1.0, copying: bool = False) -> dict:
+    """Return a pool's quality JSON: every family, for each extractor; of ``inception_v3_fid`` C_T is undefined.
+
+    ``factor`` makes the distances larger, ``copying`` plants copies of training images.
+    """
+    rows = []
+    for extractor in extractors:
+        made = {"extractor": extractor, "preprocessing": PREPROCESSING[extractor], "weights_sha256": None}
+        for reference, n in (("all", 1800), ("train", 200), ("held_out", 1600)):
+            against = made | {"reference": reference, "n_reference": n, "control_is": "real_real"}
+            against |= {"n_control_a": 900, "n_control_b": 900}
+            note = "no more images than dimensions (2048): mostly bias" if n < 2048 else ""
+            shift = factor * (0.8 + 0.4 * rng.random())
+            kid = 0.04 * shift
+            interval = {"low": kid - 0.003, "high": kid + 0.003}
+            rows += [
+                quality_row("distance", "fid", 80 * shift, control=18.4, control_sd=0.3, **against | {"note": note}),
+                quality_row("distance", "kid", kid, control=-1e-5, control_sd=3e-4, **interval, **against),
+                quality_row("distance", "kid_subsets", kid, sd=0.002, control=1e-5, control_sd=9e-4, **against),
+            ]
+            for metric, value, control in (
+                *(("precision", 0.68, 0.71), ("recall", 0.31, 0.76)),
+                *(("density", 0.83, 0.97), ("coverage", 0.55, 0.96)),
+            ):
+                value *= (1 if metric == "precision" else 1 / factor) * (0.95 + 0.1 * rng.random())
+                rows.append(quality_row("manifold", metric, value, control=control, control_sd=0.012, **against))
+        beside = made | {"reference": "train", "n_reference": 200, "control_is": "held_out", "n_control_a": 800}
+        for metric, values in HONEST_COPYING_CONTROL.items():
+            value = None if (extractor, metric) == ("inception_v3_fid", "c_t") else values[copying]
+            threshold = 0.7 if metric == "copy_rate" else None
+            control = None if value is None else values[2]
+            rows.append(quality_row("memorisation", metric, value, control=control, threshold=threshold, **beside))
+    pairs = {"control_is": "real_pairs", "n_control_a": 500}
+    alexnet = {"preprocessing": {"name": "alexnet"}}
+    scales = {"preprocessing": {"name": "ms_ssim", "resize": "none", "scales": 3}}
+    rows += [
+        quality_row("diversity", "ms_ssim", 0.39, low=0.37, high=0.41, sd=0.1, control=0.31, **pairs | scales),
+        quality_row("diversity", "lpips", 0.33, low=0.32, high=0.34, sd=0.05, control=0.33, **pairs | alexnet),
+        quality_row("diversity", "inception_score", 2.1, low=2.0, high=2.2, sd=0.1),
+    ]
+    train = {"reference": "train", "n_reference": 200, "control_is": "held_out", "n_control_a": 800}
+    rows += [
+        quality_row("similarity", "ssim", 0.9 if copying else 0.62, sd=0.06, control=0.6, control_sd=0.07, **train),
+        quality_row("similarity", "psnr", 31 if copying else 21.4, sd=2.0, control=21.0, control_sd=2.1, **train),
+        quality_row("similarity", "mse", 52 if copying else 471, sd=90.0, control=516, control_sd=120, **train),
+        quality_row("memorisation", "view_copy_rate", 0.03 if copying else 0.009, control=0.01, threshold=0.6, **train),
+        quality_row("memorisation", "hash_copy_rate", 0.0, control=0.001, threshold=4.0, **train),
+        quality_row("memorisation", "exact_copy_rate", 0.0005 * copying, control=0.0, **train),
+        quality_row("memorisation", "duplicate_rate", 0.0, control=0.001, control_is="held_out", n_control_a=1600),
+        quality_row("memorisation", "constant_rate", 0.0, control=0.0, control_is="held_out", n_control_a=1600),
+    ]
+    return {"n_synthetic": 2000, "metrics": rows}

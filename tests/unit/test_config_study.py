@@ -138,6 +138,30 @@ WRONG = {
     "augmented baseline": ({"mixes.baseline.augment": "cxr"}, "mixes.baseline: expected {real: true}"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
     "size that cannot be halved": ({"image_size": 72}, "generators.ddpm.options.block_out_channels: 6 levels halve"),
+    "unknown way to choose a model": (
+        {"generators.ddpm.selection": {"method": "fid"}},
+        "generators.ddpm.selection.method: 'fid' (str), expected last or iteration or kid",
+    ),
+    "key of another way": (
+        {"generators.ddpm.selection": {"method": "iteration", "step": 5, "images": 3}},
+        "generators.ddpm.selection.images: unknown key, expected one of method, step",
+    ),
+    "step beyond the training": (
+        {"generators.ddpm.selection": {"method": "iteration", "step": 6657}},
+        "generators.ddpm.selection.step: 6657, expected 1 to 6656 steps",
+    ),
+    "step before the last resolution": (
+        {"generators.pggan.selection": {"method": "iteration", "step": 100000}},
+        "generators.pggan.selection.step: 100000, expected 133334 to 160000 steps",
+    ),
+    "unknown extractor of a choice": (
+        {"generators.ddpm.selection": {"method": "kid", "extractor": "domain"}},
+        "generators.ddpm.selection.extractor: unknown name 'domain'",
+    ),
+    "too few to withhold": (
+        {"generators.ddpm.selection": {"method": "kid", "withhold": 0.03}},
+        "generators.ddpm.selection.withhold: 0.03 of 200 images are 6, expected at least 8",
+    ),
     "more steps than timesteps": (
         {"generators.ddpm.sampler": {"steps": 9000}},
         "generators.ddpm.sampler.steps: 9000, expected at most the model's 8000 timesteps",
@@ -153,6 +177,20 @@ WRONG = {
     "steps of nobody": ({"mixes.ddpm.steps": {"match": "x"}}, "mixes.ddpm.steps.match: unknown name 'x'"),
     "steps of itself": ({"mixes.ddpm.steps": {"match": "ddpm"}}, "mixes.ddpm.steps.match: ddpm takes its steps"),
     "unknown extractor": ({"quality.extractors": ["vgg"]}, "quality.extractors: unknown name 'vgg'"),
+    "unknown classifier of the domain": (
+        {"quality.domain_classifier": "x"},
+        "quality.domain_classifier: unknown name 'x', expected one of custom_cnn",
+    ),
+    "unknown diversity": ({"quality.diversity": ["ssim"]}, "quality.diversity.0: 'ssim' (str), expected ms_ssim or"),
+    "no pairs": ({"quality.diversity_pairs": 1}, "quality.diversity_pairs: 1 is less than"),
+    "diversity of cohorts by what they train": (
+        {"diversity_extractor": "domain"},
+        "diversity_extractor: domain exists only after the cohort, expected pixels or",
+    ),
+    "sampling by what it trains": (
+        {"samplings.greedy.extractor": "domain"},
+        "samplings.greedy.extractor: domain exists only after the cohort, expected pixels or",
+    ),
     "greedy without features": ({"samplings.greedy": {"method": "k_center_greedy"}}, "samplings.greedy.extractor"),
     "random with features": (
         {"samplings.random": {"method": "random", "extractor": "pixels"}},
@@ -179,6 +217,13 @@ def test_wrong_configurations_name_the_key_in_one_line(core, change, message):
         Study(config)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_the_domain_is_that_of_the_first_classifier_unless_another_is_named(core):
+    core["quality"]["extractors"] = ["pixels", "domain"]
+    assert Study(core)["quality"]["domain_classifier"] == "custom_cnn"
+    core["quality"]["domain_classifier"] = "vgg16_pretrained"
+    assert Study(core)["quality"]["domain_classifier"] == "vgg16_pretrained"
 
 
 def test_missing_keys_are_named():

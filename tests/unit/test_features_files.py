@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
-from radsynth.features.files import features_of_manifest, write_features
-from radsynth.features.pixels import Pixels
+from radsynth.common.features import read_features, write_features
+from radsynth.features.files import features_of_manifest
 from radsynth.features.registry import EXTRACTORS, extractor_entry
 
 
@@ -59,24 +59,52 @@ def test_the_same_images_give_the_same_file(tmp_path, images):
     ("spoil", "message"),
     [
         (lambda path: path.unlink(), "vanished"),
-        (lambda path: Image.new("RGBA", (32, 32)).save(path), "mode RGBA"),
-        (lambda path: Image.fromarray(np.zeros((32, 32), np.uint16)).save(path), "expected 8-bit grayscale"),
+        (lambda path: Image.new("RGBA", (32, 32)).save(path), "mode RGBA with transparency, expected 8-bit grayscale"),
+        (lambda path: Image.new("LA", (32, 32)).save(path), "mode LA with transparency, expected 8-bit grayscale"),
+        (lambda path: Image.new("L", (32, 32)).save(path, transparency=0), "mode L with transparency, expected 8-bit"),
+        (lambda path: Image.new("P", (32, 32)).save(path), "mode P, expected 8-bit grayscale"),
+        (lambda path: Image.new("RGB", (32, 32)).save(path), "mode RGB, expected 8-bit grayscale"),
+        (
+            lambda path: Image.fromarray(np.zeros((32, 32), np.uint16)).save(path),
+            r"more than 8 bits per pixel, expected .*; prepare it .* with sixteen_bit: scale or a window \[low, high\]",
+        ),
         (lambda path: Image.new("L", (32, 30)).save(path), "expected \\(32, 32\\)"),
     ],
 )
 def test_bad_images_are_named(tmp_path, images, spoil, message):
     dataset = write_set(tmp_path / "data", images)
     spoil(tmp_path / "data" / "images" / "000004.png")
-    with pytest.raises(UserError, match=f"000004.png: .*{message}"):
+    with pytest.raises(UserError, match=f"000004.png: .*{message}") as error:
         features_of_manifest(dataset, tmp_path / "out.npz", "pixels")
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_values_that_are_not_finite_are_not_written(tmp_path, images):
-    extractor = Pixels()
-    extractor.fit(images)
-    with pytest.raises(UserError, match="not finite"):
-        write_features(tmp_path / "out.npz", ["a"], np.full((1, 3), np.nan, np.float32), extractor)
+def test_values_that_are_not_finite_are_not_written(tmp_path):
+    features = np.array([[1, 2], [3, np.inf], [np.nan, 4]], np.float32)
+    with pytest.raises(UserError, match=r"out\.npz: extractor pixels gave .* not finite for the image b"):
+        write_features(tmp_path / "out.npz", ["a", "b", "c"], features, {"name": "pixels"}, {})
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_an_image_set_without_images_is_named(tmp_path):
+    dataset = write_set(tmp_path / "data", [])
+    with pytest.raises(UserError, match=r"data: an image set without images"):
+        features_of_manifest(dataset, tmp_path / "out.npz", "pixels")
+
+
+def test_another_file_in_the_place_of_the_weights_is_refused(tmp_path, images):
+    dataset = write_set(tmp_path / "data", images)
+    weights = tmp_path / "resnet18-f37072fd.pth"
+    weights.write_bytes(b"another network")
+    with pytest.raises(UserError, match=r"f37072fd\.pth: sha256-prefix is .*, the publisher's is f37072fd"):
+        features_of_manifest(dataset, tmp_path / "out.npz", "resnet18_imagenet", weights=weights)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_logits_are_optional(tmp_path, images):
+    features_of_manifest(write_set(tmp_path / "data", images), tmp_path / "pixels.npz", "pixels")
+    assert read_features(tmp_path / "pixels.npz", np.float32).logits is None
 
 
 def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):
@@ -89,7 +117,7 @@ def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):
 
 def test_registry_names_what_exists_and_imports_no_framework(root, tmp_path):
     for name, entry in EXTRACTORS.items():
-        assert entry.load().name == name
+        assert entry.per_cohort or entry.load().name == name
     code = "import sys, radsynth.features.registry; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
     environment = {"PYTHONPATH": str(root / "workflow/scripts")}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -1,5 +1,6 @@
 """The network extractors on seeded random weights: structure, preprocessing, independence of the batch."""
 
+import copy
 import hashlib
 import json
 from functools import cache
@@ -30,15 +31,19 @@ def images():
 @cache
 def untrained(extractor):
     torch.manual_seed(0)
-    built = extractor.build()
-    built.fc = torch.nn.Identity()
-    return extractor(built, None)
+    return extractor(extractor.build(), None)
+
+
+@cache
+def inception_as_published():
+    torch.manual_seed(0)
+    return fid_inception().eval()
 
 
 @pytest.fixture
 def block(request):
     """A block of the network, its hooks put back afterwards."""
-    found = getattr(untrained(InceptionV3Fid).network, request.param)
+    found = getattr(inception_as_published(), request.param)
     hooks = [module._forward_pre_hooks.copy() for module in (found, found.branch_pool)]
     yield found
     found._forward_pre_hooks, found.branch_pool._forward_pre_hooks = hooks
@@ -93,7 +98,7 @@ def test_last_block_takes_the_maximum(block):
 
 
 def test_all_nine_pooling_branches_are_replaced():
-    names = [name for name, _ in untrained(InceptionV3Fid).network.named_children() if name.startswith("Mixed")]
+    names = [name for name, _ in inception_as_published().named_children() if name.startswith("Mixed")]
     assert set(names) - set(inception.POOLS) == {"Mixed_6a", "Mixed_7a"}
 
 
@@ -105,10 +110,37 @@ def test_features_do_not_depend_on_the_batch(extractor, dim, images, monkeypatch
     monkeypatch.setattr(extractor, "preprocess", lambda _, x: F.interpolate(x, (75, 75)).expand(-1, 3, -1, -1))
     whole = net.extract(images)
     assert whole.shape == (3, dim) and whole.dtype == np.float32
-    monkeypatch.setattr(network, "BATCH_SIZE", 2)
+    monkeypatch.setitem(network.BATCH_SIZES, "cpu", 2)
     np.testing.assert_allclose(net.extract(images), whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+    # In batches of one size an image's neighbours do not change a bit.
+    np.testing.assert_array_equal(net.extract(images[[2, 0, 1]])[[1, 2, 0]], net.extract(images))
     assert not np.allclose(whole[0], whole[1])
     assert not net.network.training
+
+
+def test_fused_resnet_gives_the_features_of_the_published_one():
+    # The same of Inception is shown beside pytorch-fid, in test_features_parity.
+    torch.manual_seed(0)
+    plain = ResNet18ImageNet.build().train()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+            module.momentum = 1.0
+    x = torch.rand(8, 3, 64, 64)
+    with torch.inference_mode():
+        plain(x)  # calibrates the batch normalisations
+    fused = ResNet18ImageNet(copy.deepcopy(plain), None).network
+    plain.fc = torch.nn.Identity()
+    with torch.inference_mode():
+        expected = plain.eval()(x)
+        assert (fused(x) - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("extractor", [InceptionV3Fid, ResNet18ImageNet])
+def test_no_batch_normalisation_is_left(extractor):
+    kinds = {type(module) for module in untrained(extractor).network.modules()}
+    assert torch.nn.Conv2d in kinds and torch.nn.BatchNorm2d not in kinds
 
 
 @pytest.mark.parametrize("size", [40, 400])
@@ -156,7 +188,7 @@ def test_weights_are_read_from_a_checked_file_only(tmp_path, images, monkeypatch
     loaded = ResNet18ImageNet.from_file(path)
     told = json.loads(json.dumps(describe(loaded)))
     assert told["weights"] == {"file": path.name, "sha256": sha256} and told["dim"] == 512
-    built.fc = torch.nn.Identity()
+    assert loaded.logits(np.ones((1, 512), np.float32)) is None
     images = images[:1]
     np.testing.assert_array_equal(loaded.extract(images), ResNet18ImageNet(built, None).extract(images))
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from radsynth.common.errors import UserError
-from radsynth.features.pixels import Pixels, area_weights, downsample
+from radsynth.common.images import area_weights, downsample
+from radsynth.features.pixels import SIZE, Pixels
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_basis_is_orthonormal_and_features_are_projections(images):
     np.testing.assert_allclose(components @ components.T, np.eye(64), atol=1e-10)
     features = extractor.extract(images)
     assert features.shape == (90, 64) and features.dtype == np.float32
-    np.testing.assert_allclose(features, (downsample(images) - mean) @ components.T, atol=1e-6)
+    np.testing.assert_allclose(features, (downsample(images, SIZE) - mean) @ components.T, atol=1e-6)
     variances = features.var(axis=0)
     assert (np.diff(variances) <= 1e-6).all()
 
@@ -47,7 +48,9 @@ def test_few_images_are_reconstructed_from_fewer_components(images):
     extractor.fit(images[:6])
     mean, components = extractor.state().values()
     assert extractor.dim == 5
-    np.testing.assert_allclose(extractor.extract(images[:6]) @ components + mean, downsample(images[:6]), atol=1e-5)
+    np.testing.assert_allclose(
+        extractor.extract(images[:6]) @ components + mean, downsample(images[:6], SIZE), atol=1e-5
+    )
 
 
 def test_repeated_images_add_no_component(images):

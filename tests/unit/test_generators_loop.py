@@ -8,7 +8,8 @@ import pytest
 import torch
 from radsynth.common.errors import UserError
 from radsynth.generators.backend import choose_plan
-from radsynth.generators.loop import MAX_ATTEMPTS, batch_indices, count_steps, train
+from radsynth.generators.limits import count_steps
+from radsynth.generators.loop import MAX_ATTEMPTS, batch_indices, train
 from radsynth.generators.metrics import Window, read_metrics
 
 OPTIONS = {

@@ -106,6 +106,69 @@ def test_kid_is_unbiased_and_not_clipped():
     assert 0.35 < negative < 0.75
 
 
+def test_weighted_kid_leaves_out_pairs_of_an_image_with_itself(monkeypatch):
+    """Against an explicit sum over the images that whole-number weights repeat."""
+    monkeypatch.setattr(kernel, "BLOCK", 2)
+    generator = np.random.default_rng(8)
+    x, y = generator.normal(size=(5, 3)), generator.normal(size=(4, 3)) + 0.5
+    v, w = np.array([2, 0, 1, 1, 1]), np.array([0, 3, 1, 0])
+
+    def k(a, b):
+        return (a @ b / 3 + 1) ** 3
+
+    def within(z, weights):
+        drawn = np.repeat(np.arange(len(z)), weights)
+        return np.mean([k(z[i], z[j]) for i in drawn for j in drawn if i != j])
+
+    across = np.mean([k(x[i], y[j]) for i in np.repeat(range(5), v) for j in np.repeat(range(4), w)])
+    expected = within(x, v) + within(y, w) - 2 * across
+    both = kernel.weighted(x, y, np.stack([v, np.ones(5)]), np.stack([w, np.ones(4)]))
+    np.testing.assert_allclose(both, [expected, kid(x, y)])
+
+
+def test_kid_estimates_are_seeded_and_the_value_is_the_full_statistic():
+    generator = np.random.default_rng(9)
+    x, y = generator.normal(size=(60, 5)), generator.normal(size=(40, 5)) + 0.3
+    one, same, other = (kernel.estimates(x, y, seed=seed, draws=50) for seed in (1, 1, 2))
+    assert one == same and one["kid"].low != other["kid"].low
+    assert one["kid"].value == pytest.approx(kid(x, y)) and one["kid"].low < one["kid"].value < one["kid"].high
+    few = kernel.estimates(x[:9], y, seed=1, draws=50)["kid"]
+    assert few.low is None and few.value == pytest.approx(kid(x[:9], y))
+
+
+def test_kid_subsets_have_the_size_of_the_smaller_set_at_most():
+    """With subsets as large as both sets all are equal to the full statistic; smaller ones scatter around it."""
+    generator = np.random.default_rng(10)
+    x, y = generator.normal(size=(50, 4)), generator.normal(size=(50, 4)) + 0.4
+    full = kernel.estimates(x, y, seed=0, draws=0)["kid_subsets"]
+    assert full.value == pytest.approx(kid(x, y)) and full.sd == pytest.approx(0, abs=1e-12)
+    smaller = kernel.estimates(x, y, seed=0, draws=0, subsets=400, size=25)["kid_subsets"]
+    assert smaller.sd > 0.01 and smaller.value == pytest.approx(kid(x, y), abs=4 * smaller.sd / 20)
+
+
+@pytest.mark.parametrize(("shift", "least"), [(1.0, 0.9), (0.0, 0.97)])
+def test_the_interval_of_kid_covers_the_truth(shift, least):
+    """95 % away from 0; conservative at 0, where the statistic is degenerate. The truth is KID's closed form."""
+    d, repetitions = 2, 250
+    generator = np.random.default_rng(11)
+    # E (z / d + 1)^3 for z = x.y with x ~ N(u 1, I), y ~ N(v 1, I): moments of a sum of d products.
+    u = generator.normal(size=(400_000, d))
+    v = generator.normal(size=(400_000, d))
+
+    def mean_kernel(a, b):
+        return np.mean(((a * b).sum(axis=1) / d + 1) ** 3)
+
+    truth = mean_kernel(u, v) + mean_kernel(u + shift, v + shift) - 2 * mean_kernel(u, v + shift)
+    truth = truth if shift else 0.0
+    hits = 0
+    for repetition in range(repetitions):
+        a, b = generator.normal(size=(60, d)), generator.normal(size=(80, d)) + shift
+        found = kernel.estimates(a, b, seed=repetition, draws=200, subsets=1)["kid"]
+        hits += found.low <= truth <= found.high
+    assert least <= hits / repetitions
+    assert shift == 0 or hits / repetitions <= 0.99
+
+
 @pytest.mark.parametrize("distance", [fid, kid])
 def test_what_has_no_distance_is_refused(distance):
     good = np.random.default_rng(7).normal(size=(5, 3))
@@ -151,3 +214,11 @@ def test_baseline_parts_are_disjoint_seeded_and_new_in_each_draw():
         np.testing.assert_array_equal(a, same_a)
         np.testing.assert_array_equal(b, same_b)
     assert set(first[0][0]) != set(first[1][0])
+
+
+def test_kid_estimates_of_too_few_are_undefined():
+    good = np.ones((5, 3))
+    with pytest.raises(UndefinedError, match="found 1"):
+        kernel.estimates(good[:1], good, seed=0)
+    with pytest.raises(ValueError, match="3 and 2 dimensions"):
+        kernel.estimates(good, good[:, :2], seed=0)

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features
+from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
+from radsynth.quality.controls import quality_controls
 from radsynth.quality.evaluate import evaluate_pool
-from radsynth.quality.feature_sets import check_comparable, reference_sets
+from radsynth.quality.feature_sets import check_comparable, halves, reference_sets
+from radsynth.quality.rows import EMPTY
 
-N_PER_CLASS, N_TRAIN, N_POOL = 220, 20, 12
+N_PER_CLASS, N_TRAIN, N_POOL, SIDE = 220, 20, 12, 16
 WIDE = {"name": "wide", "preprocessing": {"name": "none"}, "weights": {"file": "w", "sha256": "abc"}, "dim": 40}
 NARROW = {"name": "narrow", "preprocessing": {"name": "none"}, "weights": None, "dim": 3}
 
@@ -29,6 +32,20 @@ def write_npz(path, features, image_ids, extractor, **state):
     return path
 
 
+PAIR_METRICS = {
+    "ms_ssim": {"preprocessing": {"scales": 5}, "weights": None},
+    "lpips": {"preprocessing": {"net": "alex"}, "weights": {"file": "w", "sha256": "def"}},
+}
+
+
+def write_pairs(path, mean, seed, metrics=("ms_ssim", "lpips")):
+    generator = np.random.default_rng(seed)
+    values = {metric: generator.normal(mean, 0.1, 40).astype(np.float32) for metric in metrics}
+    about = json.dumps({metric: PAIR_METRICS[metric] for metric in metrics})
+    np.savez(path, pairs=generator.integers(0, N_POOL, (40, 2)), about=np.array(about), **values)
+    return path
+
+
 class Study:
     """A dataset of two classes, a training cohort, and a pool whose first image repeats a training image."""
 
@@ -37,48 +54,82 @@ class Study:
         self.random = np.random.default_rng(0)
         labels = ["NORMAL"] * N_PER_CLASS + ["PNEUMONIA"] * N_PER_CLASS
         ids = [f"i{index:03d}" for index in range(len(labels))]
-        pixels = self.random.integers(0, 256, (len(ids), 8, 8), dtype=np.uint8)
+        self.pixels = self.random.integers(0, 256, (len(ids), SIDE, SIDE), dtype=np.uint8)
         self.manifest = pd.DataFrame(
             {"image_id": ids, "label": labels, "patient_id": "", "near_duplicate_group": ""}
-        ).assign(sha256=[sha256_pixels(image) for image in pixels])
+        ).assign(
+            sha256=[sha256_pixels(image) for image in self.pixels],
+            file=[f"images/{image_id}.png" for image_id in ids],
+        )
         self.train = self.manifest.groupby("label").head(N_TRAIN)
-        self.pool_pixels = self.random.integers(0, 256, (N_POOL, 8, 8), dtype=np.uint8)
-        self.pool_pixels[0] = pixels[N_PER_CLASS]
+        self.pool_pixels = self.random.integers(0, 256, (N_POOL, SIDE, SIDE), dtype=np.uint8)
+        self.pool_pixels[0] = self.pixels[N_PER_CLASS]
         self.features = {name: self.random.normal(size=(len(ids), d)) for name, d in (("wide", 40), ("narrow", 3))}
         self.pool = {name: self.random.normal(size=(N_POOL, d)) for name, d in (("wide", 40), ("narrow", 3))}
         for name in self.pool:
             self.pool[name][0] = self.features[name][N_PER_CLASS]
+        self.logits = {}
+        self.pairs = self.pool_pairs = None
+        for image_id, image in zip(ids, self.pixels, strict=True):
+            self.save(folder / "data/images", image_id, image)
 
-    def evaluate(self, label="PNEUMONIA", draws=3):
-        self.manifest.to_csv(self.folder / "manifest.csv", index=False)
+    @staticmethod
+    def save(folder, name, image):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{name}.png")
+
+    def measure_controls(self, label="PNEUMONIA", draws=3, pool_size=None):
+        data = self.folder / "data"
+        self.manifest.to_csv(data / "manifest.csv", index=False)
         self.train.to_csv(self.folder / "train.csv", index=False)
-        pool_folder = self.folder / "pool"
-        (pool_folder / "images").mkdir(parents=True, exist_ok=True)
-        stems = [f"{index:06d}" for index in range(len(self.pool_pixels))]
-        for stem, image in zip(stems, self.pool_pixels, strict=True):
-            Image.fromarray(image).save(pool_folder / "images" / f"{stem}.png")
-        pd.DataFrame({"file": [f"images/{stem}.png" for stem in stems]}).to_csv(
-            pool_folder / "manifest.csv", index=False
-        )
-        real, pool = [], []
         # The order in a features file need not be the manifest's.
         order = self.random.permutation(len(self.manifest))
-        for extractor in (WIDE, NARROW):
-            name = extractor["name"]
-            ids = self.manifest["image_id"].to_numpy()[order]
-            real.append(write_npz(self.folder / f"real_{name}.npz", self.features[name][order], ids, extractor))
-            pool.append(write_npz(self.folder / f"pool_{name}.npz", self.pool[name], stems, extractor))
-        result = evaluate_pool(
-            real,
+        ids = self.manifest["image_id"].to_numpy()[order]
+        self.real = [
+            write_npz(self.folder / f"real_{kind['name']}.npz", self.features[kind["name"]][order], ids, kind)
+            for kind in (WIDE, NARROW)
+        ]
+        controls = quality_controls(
+            self.real,
+            data / "manifest.csv",
+            self.folder / "train.csv",
+            self.pairs,
+            label=label,
+            pool_size=len(self.pool_pixels) if pool_size is None else pool_size,
+            baseline_draws=draws,
+            seed=4,
+        )
+        write_json(self.folder / "controls.json", controls)
+        return controls
+
+    def evaluate(self, label="PNEUMONIA", score=False, **options):
+        self.measure_controls(label, **options)
+        pool_folder = self.folder / "pool"
+        stems = [f"{index:06d}" for index in range(len(self.pool_pixels))]
+        for stem, image in zip(stems, self.pool_pixels, strict=True):
+            self.save(pool_folder / "images", stem, image)
+        files = [f"images/{stem}.png" for stem in stems]
+        pd.DataFrame({"file": files}).to_csv(pool_folder / "manifest.csv", index=False)
+        pool = [
+            write_npz(self.folder / f"pool_{name}.npz", self.pool[name], stems, kind, **self.logits)
+            for name, kind in (("wide", WIDE), ("narrow", NARROW))
+        ]
+        result, nearest = evaluate_pool(
+            self.real,
             pool,
-            self.folder / "manifest.csv",
+            self.folder / "data/manifest.csv",
             self.folder / "train.csv",
             pool_folder / "manifest.csv",
+            self.folder / "controls.json",
+            self.pool_pairs,
             label=label,
-            baseline_draws=draws,
             seed=5,
+            score=score,
         )
-        return json.loads(json.dumps(result, allow_nan=False))
+        return json.loads(json.dumps(result, allow_nan=False)), nearest
+
+    def rows(self, **options):
+        return self.evaluate(**options)[0]["metrics"]
 
 
 @pytest.fixture
@@ -93,68 +144,196 @@ def find(rows, **wanted):
 
 
 def test_every_metric_for_every_extractor_and_reference(study):
-    result = study.evaluate()
+    result, _ = study.evaluate()
     rows = result["metrics"]
-    assert result["n_synthetic"] == N_POOL and len(rows) == 2 * 2 * 3
-    sizes = {"all": N_PER_CLASS, "train": N_TRAIN, "held_out": N_PER_CLASS - N_TRAIN}
-    for reference, n in sizes.items():
-        for metric in ("fid", "kid"):
-            row = find(rows, metric=metric, extractor="narrow", reference=reference)
-            assert row["n_reference"] == n and row["n_synthetic"] == N_POOL and row["reason"] == row["note"] == ""
-            assert row["value"] is not None and row["real_real_sd"] > 0
-    assert find(rows, metric="fid", extractor="narrow", reference="all")["real_real_n"] == [208, 11]
-    assert find(rows, metric="fid", extractor="narrow", reference="train")["real_real_n"] == [N_TRAIN, N_POOL]
+    between = ["fid", "kid", "kid_subsets", "precision", "recall", "density", "coverage"]
+    copied = ["authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate"]
+    on_images = ["mse", "psnr", "ssim", "view_copy_rate", "hash_copy_rate", "exact_copy_rate"]
+    inside = ["duplicate_rate", "constant_rate"]
+    expected = [(m, e, r) for e in ("wide", "narrow") for r in ("all", "train", "held_out") for m in between]
+    expected += [(m, e, "train") for e in ("wide", "narrow") for m in copied]
+    expected += [(m, None, "train") for m in on_images] + [(m, None, "") for m in inside]
+    assert result["n_synthetic"] == N_POOL
+    assert sorted((r["metric"], str(r["extractor"]), r["reference"]) for r in rows) == sorted(
+        (m, str(e), r) for m, e, r in expected
+    )
+    sizes = {"all": N_PER_CLASS, "train": N_TRAIN, "held_out": N_PER_CLASS - N_TRAIN, "": None}
+    for row in rows:
+        assert list(row) == list(EMPTY)
+        assert row["n_synthetic"] == N_POOL and row["n_reference"] == sizes[row["reference"]]
+        if row["metric"] != "psnr":
+            assert row["reason"] == "" and row["value"] is not None and row["control"] is not None, row
+        real_real = row["family"] in ("distance", "manifold")
+        assert row["control_is"] == ("real_real" if real_real else "held_out")
+        assert (row["extractor"] is None) == (row["preprocessing"] is None)
+    assert "1 images equal a training image" in find(rows, metric="psnr")["reason"]
+
+
+def test_controls_name_their_sizes_and_thresholds(study):
+    rows = study.rows()
+    fid = find(rows, metric="fid", extractor="narrow", reference="all")
+    assert (fid["n_control_a"], fid["n_control_b"]) == (208, 11) and fid["control_sd"] > 0
+    fid = find(rows, metric="fid", extractor="narrow", reference="train")
+    assert (fid["n_control_a"], fid["n_control_b"]) == (N_TRAIN, N_POOL) and fid["note"] == ""
     wide = find(rows, metric="fid", extractor="wide", reference="all")
     assert wide["weights_sha256"] == "abc" and "dimensions (40)" in wide["note"]
-    assert find(rows, metric="kid", extractor="wide", reference="all")["note"] == ""
+    kid = find(rows, metric="kid", extractor="wide", reference="all")
+    assert kid["note"] == "" and kid["low"] < kid["value"] < kid["high"]
+    assert find(rows, metric="kid_subsets", extractor="wide", reference="all")["sd"] > 0
+    for metric in ("copy_rate", "dcr_tail"):
+        row = find(rows, metric=metric, extractor="wide")
+        assert (row["n_control_a"], row["n_control_b"]) == (100, 100) and row["threshold"] > 0
+    assert find(rows, metric="view_copy_rate")["threshold"] > 0
 
 
 def test_values_are_those_of_the_class_alone(study):
-    before = study.evaluate()["metrics"]
+    before = study.rows()
     study.features = {name: values.copy() for name, values in study.features.items()}
     study.features["wide"][:N_PER_CLASS] += 100
-    assert study.evaluate()["metrics"] == before
-    other = study.evaluate(label="NORMAL")["metrics"]
+    assert study.rows() == before
+    other = study.rows(label="NORMAL")
     assert find(other, metric="fid", extractor="wide", reference="all")["value"] > 1e4
 
 
-def test_baseline_is_small_when_the_pool_is_far(study):
+def test_the_control_does_not_know_the_pool(study):
     study.pool["narrow"] += 3
-    row = find(study.evaluate()["metrics"], metric="kid", extractor="narrow", reference="all")
-    assert row["value"] > row["real_real_mean"] + 5 * row["real_real_sd"]
+    row = find(study.rows(), metric="kid", extractor="narrow", reference="all")
+    assert row["value"] > row["control"] + 5 * row["control_sd"] and row["low"] > row["control"]
 
 
 def test_the_planted_copy_is_reported_with_its_control(study):
-    rates = study.evaluate()["memorisation"]
-    assert find(rates, metric="exact_copy_rate")["value"] == pytest.approx(1 / N_POOL)
-    assert find(rates, metric="exact_copy_rate")["control"] == 0
-    assert find(rates, metric="duplicate_rate")["value"] == 0
-    copy = find(rates, metric="copy_rate", extractor="wide")
+    rows = study.rows()
+    exact = find(rows, metric="exact_copy_rate")
+    assert exact["value"] == pytest.approx(1 / N_POOL) and exact["control"] == 0
+    assert find(rows, metric="duplicate_rate")["value"] == find(rows, metric="constant_rate")["value"] == 0
+    copy = find(rows, metric="copy_rate", extractor="wide")
     assert copy["control"] <= 0.05 and copy["threshold"] > 0
-    assert (copy["n_reference"], copy["n_synthetic"], copy["n_control"]) == (N_TRAIN, N_POOL, 100)
     study.pool["wide"][0] += 50  # the planted copy is gone, the rest is as it was
-    without = find(study.evaluate()["memorisation"], metric="copy_rate", extractor="wide")
+    without = find(study.rows(), metric="copy_rate", extractor="wide")
     assert copy["value"] - without["value"] == pytest.approx(1 / N_POOL)
 
 
-def test_what_is_undefined_is_null_with_its_reason(study):
-    study.train = study.manifest.groupby("label").head(N_PER_CLASS - 1)
+def test_nearest_training_images_are_listed(study):
+    study.pool["narrow"][0] += 1  # the table is in the features of the first extractor
+    _, nearest = study.evaluate()
+    assert list(nearest) == ["file", "nearest_image_id", "distance", "relative_distance", "view_relative_distance"]
+    assert len(nearest) == N_POOL
+    copy, other = nearest.iloc[0], nearest.iloc[3]
+    assert copy["file"] == "images/000000.png" and copy["nearest_image_id"] == f"i{N_PER_CLASS:03d}"
+    assert copy["distance"] == copy["relative_distance"] == 0
+    assert copy["view_relative_distance"] == pytest.approx(0, abs=2e-3)
+    train = study.features["wide"][N_PER_CLASS : N_PER_CLASS + N_TRAIN].astype(np.float32)
+    distances = np.linalg.norm(train - study.pool["wide"][3].astype(np.float32), axis=1)
+    assert other["distance"] == pytest.approx(distances.min(), rel=1e-5)
+    assert other["relative_distance"] == pytest.approx(distances.min() / distances.mean(), rel=1e-5)
+    assert other["nearest_image_id"] == f"i{N_PER_CLASS + distances.argmin():03d}"
+
+
+def test_the_typical_distance_is_that_between_training_images(study):
+    train = study.features["narrow"][N_PER_CLASS : N_PER_CLASS + N_TRAIN].astype(np.float32)
+    distances = np.linalg.norm(train[:, None] - train, axis=2) + np.diag([np.inf] * N_TRAIN)
+    typical = study.measure_controls()["typical_distance"]
+    assert set(typical) == {"wide", "narrow"}
+    assert typical["narrow"] == pytest.approx(np.median(distances.min(axis=1)), rel=1e-5)
+
+
+def test_diversity_stands_beside_pairs_of_training_images(study):
+    study.pairs = write_pairs(study.folder / "real_pairs.npz", 0.3, seed=1)
+    study.pool_pairs = write_pairs(study.folder / "pool_pairs.npz", 0.8, seed=2)
+    rows = study.rows()
+    row = find(rows, metric="ms_ssim")
+    assert row["value"] == pytest.approx(0.8, abs=0.05) and row["low"] < row["value"] < row["high"] and row["sd"] > 0
+    assert row["control"] == pytest.approx(0.3, abs=0.05) and row["control_sd"] > 0
+    assert (row["family"], row["control_is"], row["n_control_a"]) == ("diversity", "real_pairs", 40)
+    assert row["preprocessing"] == {"scales": 5} and row["weights_sha256"] is None and row["extractor"] is None
+    assert find(rows, metric="lpips")["weights_sha256"] == "def"
+    study.pool_pairs = write_pairs(study.folder / "pool_pairs.npz", 0.8, seed=2, metrics=["lpips"])
+    assert [row["metric"] for row in study.rows() if row["family"] == "diversity"] == ["lpips"]
+
+
+def test_the_inception_score_is_given_on_request(study):
+    study.pool_pixels = np.concatenate([study.pool_pixels, study.pool_pixels[1:] + 1])
+    study.pool = {name: np.concatenate([values, values[1:] + 0.1]) for name, values in study.pool.items()}
+    study.logits = {"logits": np.zeros((len(study.pool_pixels), 5), np.float32)}
+    assert "inception_score" not in {row["metric"] for row in study.rows()}
+    row = find(study.rows(score=True), metric="inception_score", extractor="wide")
+    assert row["value"] == pytest.approx(1) and row["sd"] == pytest.approx(0) and row["family"] == "diversity"
+
+
+def test_a_pool_of_one_image_has_reasons(study):
     study.pool_pixels = study.pool_pixels[:1]
     study.pool = {name: values[:1] for name, values in study.pool.items()}
-    result = study.evaluate()
-    for row in result["metrics"]:
-        assert row["value"] is None and "found 1" in row["reason"] and row["real_real_mean"] is None
-    assert find(result["memorisation"], metric="copy_rate", extractor="wide")["value"] == 1
-    study.train = study.train.iloc[:0]
-    copy = find(study.evaluate()["memorisation"], metric="copy_rate", extractor="wide")
-    assert copy["value"] is None and "found 0" in copy["reason"]
+    rows, nearest = study.evaluate()
+    rows = rows["metrics"]
+    for metric in ("fid", "kid", "kid_subsets"):
+        row = find(rows, metric=metric, extractor="wide", reference="all")
+        assert row["value"] is None and "found 1" in row["reason"]
+        assert row["control"] is None and "too few for two parts" in row["note"]
+    assert (
+        "more than 3 images on either side, found 1"
+        in find(rows, metric="recall", extractor="wide", reference="train")["reason"]
+    )
+    assert find(rows, metric="precision", extractor="wide", reference="train")["value"] == 1
+    assert find(rows, metric="copy_rate", extractor="wide")["value"] == 1
+    assert find(rows, metric="mse")["value"] == 0 and find(rows, metric="mse")["sd"] is None
+    assert len(nearest) == 1
 
 
-def test_no_draws_no_baseline_and_one_draw_no_sd(study):
-    row = study.evaluate(draws=0)["metrics"][0]
-    assert row["value"] is not None and row["real_real_mean"] is None and row["real_real_n"] is None
-    row = study.evaluate(draws=1)["metrics"][0]
-    assert row["real_real_mean"] is not None and row["real_real_sd"] is None
+def test_without_held_out_images_controls_are_empty_with_a_reason(study):
+    study.train = study.manifest
+    rows = study.rows()
+    for row in rows:
+        if row["reference"] == "held_out":
+            assert row["value"] is None and "found 0" in row["reason"]
+        if row["control_is"] == "held_out":
+            assert row["control"] is None and row["note"].startswith("no control: ") and row["n_control_a"] == 0
+    for metric in ("copy_rate", "dcr_tail"):
+        assert "no threshold" in find(rows, metric=metric, extractor="wide")["reason"]
+    assert "no threshold" in find(rows, metric="view_copy_rate")["reason"]
+    assert "found 0" in find(rows, metric="c_t", extractor="wide")["reason"]
+    assert find(rows, metric="authpct", extractor="wide")["value"] is not None
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_without_training_images_nothing_can_be_copied(study, n):
+    study.train = study.manifest[study.manifest["label"] == "PNEUMONIA"].head(n)
+    rows, nearest = study.evaluate()
+    for row in rows["metrics"]:
+        if row["metric"] in ("fid", "kid") and row["reference"] == "train":
+            assert row["value"] is None and f"found {n}" in row["reason"]
+        if row["metric"] in ("copy_rate", "dcr_tail", "view_copy_rate", "authpct"):
+            assert row["value"] is None and row["reason"]
+        if row["metric"] == "fid" and row["reference"] == "all":
+            assert row["value"] is not None
+    assert (nearest["view_relative_distance"] == "").all() and ((nearest["distance"] == "").all() == (n == 0))
+
+
+def test_constant_and_repeated_images_are_counted_and_break_nothing(study):
+    study.pool_pixels[3:9] = 77
+    study.pool["narrow"][3:9] = 1
+    rows = study.rows()
+    assert find(rows, metric="constant_rate")["value"] == find(rows, metric="duplicate_rate")["value"] == 0.5
+    assert find(rows, metric="view_copy_rate")["value"] == pytest.approx(1 / N_POOL)
+    assert "identical" in find(rows, metric="recall", extractor="narrow", reference="train")["reason"]
+    assert find(rows, metric="coverage", extractor="narrow", reference="train")["value"] is not None
+
+
+def test_what_does_not_belong_together_is_refused(study):
+    with pytest.raises(UserError, match="controls.json: controls of pools with 7 images, this one has 12"):
+        study.evaluate(pool_size=7)
+    study.pool_pixels = study.pool_pixels[:, :8, :8]
+    with pytest.raises(UserError, match=r"manifest.csv: images of \(8, 8\) pixels, expected \(16, 16\)"):
+        study.evaluate()
+
+
+def test_halves_of_held_out_images_share_no_patient():
+    table = pd.DataFrame({"image_id": list("abcdefgh"), "patient_id": list("ppqqq") + ["", "", ""]})
+    table = table.assign(sha256=list("12345678"), near_duplicate_group=["", "", "", "", "g", "g", "", ""])
+    first, second = halves(table)
+    assert list(first["image_id"]) == ["a", "b", "g", "h"] and list(second["image_id"]) == ["c", "d", "e", "f"]
+    single = table.assign(patient_id="", near_duplicate_group="")
+    assert list(halves(single)[0]["image_id"]) == ["a", "c", "e", "g"]
+    assert [len(half) for half in halves(table.head(0))] == [0, 0]
 
 
 def test_held_out_images_share_nothing_known_with_training_images():

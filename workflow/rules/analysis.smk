@@ -12,6 +12,7 @@ rule metrics:
         benchmarks=cost_targets(),
     output:
         **{name: f"{R}/metrics/{name}.csv" for name in METRICS},
+        config=f"{R}/metrics/config.yaml",
     log:
         f"{LOGS}/metrics.log",
     benchmark:
@@ -25,6 +26,7 @@ rule metrics:
     params:
         results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
+        config=STUDY.config,
         code=code("metrics"),
     message:
         "Collecting the metrics"
@@ -117,6 +119,7 @@ if not FROM_ARCHIVE:
         """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere."""
         input:
             metrics=list(NUMBERS.values()),
+            config=f"{R}/metrics/config.yaml",
         output:
             folder=directory(ARCHIVE),
         log:
@@ -130,9 +133,39 @@ if not FROM_ARCHIVE:
             mem_mb=memory(2000),
             runtime=10,
         params:
-            config=STUDY.config,
             code=code("archive"),
         message:
             f"Archiving the metrics in {ARCHIVE}"
         script:
             "../scripts/archive.py"
+
+
+if STUDY["compare"]:
+
+    rule compare:
+        """Set two results side by side: their configurations, classifiers and images."""
+        input:
+            **{f"metrics_{side}": compared_metrics(name) for side, name in zip("ab", STUDY["compare"])},
+        output:
+            expand(
+                f"{COMPARED}/{{name}}.{{format}}",
+                name=["configuration", "classification", "images"],
+                format=["csv", "md"],
+            ),
+        log:
+            f"{LOGS}/compare.log",
+        benchmark:
+            f"{COSTS}/compare.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(2000),
+            runtime=10,
+        params:
+            names=STUDY["compare"],
+            code=code("compare"),
+        message:
+            "Comparing {params.names[0]} with {params.names[1]}"
+        script:
+            "../scripts/compare.py"

@@ -127,3 +127,46 @@ rule judge:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.generator}"
     script:
         "../scripts/evaluate.py"
+
+
+# The classifier behind the extractor `domain`: it has seen no image that its cohort's generators have not seen.
+DOMAIN_CLASSIFIER = expand(
+    CLASSIFIER, mix="baseline", classifier=STUDY["quality"]["domain_classifier"], run=1, allow_missing=True
+)[0]
+
+# One rule per scenario that teaches generators. One job embeds the real images and the pools of all of them: starting
+# the framework takes longer than looking at the images.
+for scenario in STUDY.generator_scenarios():
+
+    rule:
+        """Compute the features of real images and pools by a classifier that learned from the generators' cohort."""
+        name:
+            f"features_domain_{scenario}"
+        input:
+            model=at(f"{DOMAIN_CLASSIFIER}/model.keras", scenario),
+            training=at(f"{DOMAIN_CLASSIFIER}/training.json", scenario),
+            manifests=[f"{DATA}/manifest.csv", *taught_pools(f"{POOL}/manifest.csv", scenario)],
+            images=[f"{DATA}/images", *taught_pools(f"{POOL}/images", scenario)],
+        output:
+            features=[
+                *expand(COHORT_FEATURES, extractor="domain", scenario=scenario, allow_missing=True),
+                *taught_pools(POOL_FEATURES, scenario, extractor="domain"),
+            ],
+        log:
+            f"{LOGS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.log",
+        benchmark:
+            f"{COSTS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.tsv"
+        conda:
+            "../envs/tensorflow.yaml"
+        threads: 4
+        resources:
+            mem_mb=memory(8000),
+            runtime=60,
+            gpu=1,
+        params:
+            backend=KERAS_BACKEND,
+            code=code("features_domain"),
+        message:
+            f"Features of the classifier trained on {{wildcards.sampling}}/{scenario}"
+        script:
+            "../scripts/features_domain.py"

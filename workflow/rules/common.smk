@@ -15,7 +15,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
-from radsynth.features.registry import EXTRACTORS
+from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
 try:
@@ -47,11 +47,19 @@ WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 # Paths, written once. {{...}} are wildcards.
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
+REAL_FEATURES = f"{FEATURES}/real/{{dataset}}.npz"
+COHORT_FEATURES = f"{FEATURES}/cohorts/{{dataset}}/{{sampling}}/{{scenario}}/real.npz"  # extractors per cohort
+POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
+# Shared by all studies; no rule's output, for its content depends on what has run before.
+FEATURE_CACHE = "results/.features"
 SAMPLING = f"{R}/cohorts/{{dataset}}/{{sampling}}"
 COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
 POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}"
 QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.json"
+QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/controls_{{label}}.json"
+PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
+PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
@@ -70,7 +78,7 @@ wildcard_constraints:
     unit=one_of([*LABELS, "joint"]),
     mix=one_of(MIXES),
     classifier=one_of(CLASSIFIERS),
-    extractor=one_of(EXTRACTORS),
+    extractor=one_of([name for name, entry in EXTRACTORS.items() if not entry.per_cohort]),
     run=r"\d+",
 
 
@@ -100,8 +108,48 @@ def memory(megabytes):
     return lambda wildcards, attempt: int(megabytes * (1 + 0.5 * (attempt - 1)))
 
 
+def withholding(wildcards):
+    """Return which of its training images a generator does not learn from: share, gates and seed, or nothing.
+
+    Generators of one cohort with the same share withhold the same images.
+    """
+    selection = GENERATORS[wildcards.generator]["selection"]
+    if selection["method"] != "kid":
+        return {}
+    names = (wildcards.dataset, wildcards.sampling, wildcards.scenario, wildcards.unit)
+    return {"share": selection["withhold"], "gates": STUDY["gates"], "seed": STUDY.seed("withhold", *names)}
+
+
+def kept_models(wildcards):
+    """Return what of a generator's selection its training depends on: the steps after which it keeps its model."""
+    selection = GENERATORS[wildcards.generator]["selection"]
+    return {key: selection[key] for key in ("method", "step", "checkpoints", "first") if key in selection}
+
+
+def is_selected(generator):
+    """Return whether a generator's model is chosen among several of its training."""
+    return GENERATORS[generator]["selection"]["method"] != "last"
+
+
 def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
+
+
+def taught_pools(pattern, scenario, **names):
+    """Return the pattern for every pool of the generators that a scenario's cohort taught."""
+    return [
+        path
+        for generator in GENERATORS
+        if trained_scenario(generator) == scenario
+        for path in expand(
+            pattern,
+            scenario=scenario,
+            generator=generator,
+            label=STUDY.pool_labels(generator),
+            allow_missing=True,
+            **names,
+        )
+    ]
 
 
 def compared_generators(wildcards):
@@ -142,6 +190,11 @@ def weights_of(wildcards):
     return f"resources/weights/{file}" if file else []
 
 
+def pair_weights(wildcards):
+    """Return the weights file that the pair similarities of the study need, if any."""
+    return f"resources/weights/{LPIPS_WEIGHTS}" if "lpips" in STUDY["quality"]["diversity"] else []
+
+
 def classifier_weights(wildcards):
     """Return the weights file that a classifier starts from, if any."""
     file = weights_file(CLASSIFIERS[wildcards.classifier])
@@ -152,23 +205,57 @@ def reference_of(wildcards):
     """Return the features of the real images for an extractor that is fitted to them."""
     if not EXTRACTORS[wildcards.extractor].fitted:
         return []
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=wildcards.extractor)
+    return REAL_FEATURES.format(**wildcards)
 
 
 def extractor_code(wildcards):
     return code("features", EXTRACTORS[wildcards.extractor].module)
 
 
+def quality_features_real(wildcards):
+    """Return the features of the real images, a file per extractor of the quality in their order."""
+    return [
+        (COHORT_FEATURES if EXTRACTORS[extractor].per_cohort else REAL_FEATURES).format(
+            extractor=extractor, **wildcards
+        )
+        for extractor in STUDY["quality"]["extractors"]
+    ]
+
+
+def quality_features_pool(wildcards):
+    """Return the features of a pool, a file per extractor of the quality in their order."""
+    return [POOL_FEATURES.format(extractor=extractor, **wildcards) for extractor in STUDY["quality"]["extractors"]]
+
+
 def order_features(wildcards):
     """Return the features that a sampling measures distances in, if it does."""
     extractor = SAMPLINGS[wildcards.sampling].get("extractor")
-    return f"{FEATURES}/real/{wildcards.dataset}.npz".format(extractor=extractor) if extractor else []
+    return REAL_FEATURES.format(dataset=wildcards.dataset, extractor=extractor) if extractor else []
+
+
+def model_folder(generator):
+    """Return the pattern of the model that makes a generator's images: that of the last step, or the selected one."""
+    return f"{MODEL}/{'selected' if is_selected(generator) else 'model'}"
 
 
 def model_of(wildcards):
     """Return the model that makes the images of a label."""
     unit = STUDY.unit(wildcards.generator, wildcards.label)
-    return f"{MODEL}/model".format(**{**wildcards, "unit": unit})
+    return model_folder(wildcards.generator).format(**{**wildcards, "unit": unit})
+
+
+def selection_weights(wildcards):
+    """Return the weights file that the extractor of a generator's selection needs, if any."""
+    extractor = GENERATORS[wildcards.generator]["selection"].get("extractor")
+    file = EXTRACTORS[extractor].needs_weights if extractor else None
+    return f"resources/weights/{file}" if file else []
+
+
+def selection_code(wildcards):
+    generator = GENERATORS[wildcards.generator]
+    extractor = generator["selection"].get("extractor")
+    modules = [EXTRACTORS[extractor].module] if extractor else []
+    return code("select_model", family_module(generator["family"]), *modules)
 
 
 def matched_mix(wildcards):

@@ -5,7 +5,7 @@ rule features_real:
         images=f"{DATA}/images",
         weights=weights_of,
     output:
-        features=f"{FEATURES}/real/{{dataset}}.npz",
+        features=REAL_FEATURES,
     log:
         f"{LOGS}/features_real/{{extractor}}_{{dataset}}.log",
     benchmark:
@@ -19,6 +19,7 @@ rule features_real:
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
         extractor=lambda wildcards: wildcards.extractor,
+        cache=FEATURE_CACHE,
         code=extractor_code,
     message:
         "Features of {wildcards.dataset} by {wildcards.extractor}"
@@ -34,7 +35,7 @@ rule features_pool:
         weights=weights_of,
         reference=reference_of,
     output:
-        features=f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz",
+        features=POOL_FEATURES,
     log:
         f"{LOGS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
     benchmark:
@@ -48,8 +49,71 @@ rule features_pool:
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
         extractor=lambda wildcards: wildcards.extractor,
+        cache=FEATURE_CACHE,
         code=extractor_code,
     message:
         "Features of the {wildcards.label} pool of {wildcards.generator} by {wildcards.extractor}"
     script:
         "../scripts/features.py"
+
+
+rule pairs_real:
+    """Compare random pairs of a class's training images with each other: what the diversity of a pool is held against."""
+    input:
+        manifest=f"{COHORT}/train.csv",
+        images=f"{DATA}/images",
+        weights=pair_weights,
+    output:
+        pairs=PAIRS_REAL,
+    log:
+        f"{LOGS}/pairs_real/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/pairs_real/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+        gpu=int("lpips" in STUDY["quality"]["diversity"]),
+    params:
+        similarities=STUDY["quality"]["diversity"],
+        label=lambda wildcards: wildcards.label,
+        limit=STUDY["quality"]["diversity_pairs"],
+        seed=lambda wildcards: STUDY.seed("pairs", "real", *wildcards),
+        code=code("pairs"),
+    message:
+        "Pairs of {wildcards.label} training images of {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/pairs.py"
+
+
+rule pairs_pool:
+    """Compare random pairs of a pool's images with each other."""
+    input:
+        manifest=f"{POOL}/manifest.csv",
+        images=f"{POOL}/images",
+        weights=pair_weights,
+    output:
+        pairs=PAIRS_POOL,
+    log:
+        f"{LOGS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+        gpu=int("lpips" in STUDY["quality"]["diversity"]),
+    params:
+        similarities=STUDY["quality"]["diversity"],
+        label=lambda wildcards: wildcards.label,
+        limit=STUDY["quality"]["diversity_pairs"],
+        seed=lambda wildcards: STUDY.seed("pairs", "pool", *wildcards),
+        code=code("pairs"),
+    message:
+        "Pairs of images in the {wildcards.label} pool of {wildcards.generator}"
+    script:
+        "../scripts/pairs.py"

@@ -36,8 +36,9 @@ rule train_generator:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         options=lambda wildcards: GENERATORS[wildcards.generator]["options"],
-        unit=lambda wildcards: wildcards.unit,
-        labels=LABELS,
+        labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
+        selection=kept_models,
+        withholding=withholding,
         seed=lambda wildcards: STUDY.seed("generator", *wildcards),
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         code=lambda wildcards: generator_code("train_generator", wildcards.generator),
@@ -45,3 +46,43 @@ rule train_generator:
         "Training {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
     script:
         "../scripts/train_generator.py"
+
+
+rule select_model:
+    """Choose among the models of one training: that of a given step, or the one with the lowest KID that does not copy."""
+    input:
+        model=f"{MODEL}/model",
+        train=f"{COHORT}/train.csv",
+        images=f"{DATA}/images",
+        weights=selection_weights,
+    output:
+        model=directory(f"{MODEL}/selected"),
+        picture=report(
+            f"{MODEL}/selection.png",
+            caption="../report/selection.rst",
+            category="2 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "selection"},
+        ),
+    log:
+        f"{LOGS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
+    benchmark:
+        f"{COSTS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(8000),
+        runtime=720,
+        gpu=1,
+    params:
+        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
+        sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
+        selection=lambda wildcards: GENERATORS[wildcards.generator]["selection"],
+        seed=lambda wildcards: STUDY.seed("selection", *wildcards),
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        code=selection_code,
+    message:
+        "Choosing the model of {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/select_model.py"

@@ -73,3 +73,47 @@ rule comparison:
         "Original and synthetic {wildcards.label} images side by side"
     script:
         "../scripts/comparison.py"
+
+
+rule neighbours:
+    """Show the synthetic images that come nearest to training images beside these: are they copies?"""
+    input:
+        nearest=QUALITY.replace(".json", "_nearest.csv"),
+        controls=f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/controls_{{label}}.json",
+        train=f"{COHORT}/train.csv",
+        images=f"{DATA}/images",
+        pool_images=f"{POOL}/images",
+    output:
+        png=report(
+            f"{POOL}/neighbours.png",
+            caption="../report/neighbours.rst",
+            category="3 Synthetic images",
+            subcategory="nearest training images",
+            labels={
+                "dataset": "{dataset}",
+                "sampling": "{sampling}",
+                "generator": "{generator}",
+                "label": "{label}",
+            },
+        ),
+    log:
+        f"{LOGS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        pool=lambda wildcards: POOL.format(**wildcards),
+        data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        extractor=STUDY["quality"]["extractors"][0],
+        title=lambda wildcards: f"{wildcards.generator} {wildcards.label}",
+        shown=8,
+        code=code("neighbours"),
+    message:
+        "Nearest training images of the {wildcards.label} pool of {wildcards.generator}"
+    script:
+        "../scripts/neighbours.py"

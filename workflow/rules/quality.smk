@@ -1,18 +1,50 @@
+rule quality_controls:
+    """Measure what every metric of a pool reads where there is nothing to find: reals in place of the pool."""
+    input:
+        real=quality_features_real,
+        data_manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
+        train=f"{COHORT}/train.csv",
+        pairs=PAIRS_REAL if STUDY["quality"]["diversity"] else [],
+    output:
+        json=QUALITY_CONTROLS,
+    log:
+        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
+    params:
+        label=lambda wildcards: wildcards.label,
+        pool_size=STUDY["pool_size"],
+        baseline_draws=STUDY["quality"]["baseline_draws"],
+        seed=lambda wildcards: STUDY.seed("quality_controls", *wildcards),
+        code=code("quality_controls"),
+    message:
+        "Controls of the {wildcards.label} pools of {wildcards.scenario}"
+    script:
+        "../scripts/quality_controls.py"
+
+
 rule pool_quality:
     """Measure how far a pool is from the real images of its label, and whether it copies them."""
     input:
-        real=expand(f"{FEATURES}/real/{{dataset}}.npz", extractor=STUDY["quality"]["extractors"], allow_missing=True),
-        pool=expand(
-            f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz",
-            extractor=STUDY["quality"]["extractors"],
-            allow_missing=True,
-        ),
+        real=quality_features_real,
+        pool=quality_features_pool,
         data_manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
         train=f"{COHORT}/train.csv",
         pool_manifest=f"{POOL}/manifest.csv",
         pool_images=f"{POOL}/images",
+        controls=QUALITY_CONTROLS,
+        pairs=PAIRS_POOL if STUDY["quality"]["diversity"] else [],
     output:
         json=QUALITY,
+        nearest=QUALITY.replace(".json", "_nearest.csv"),
     log:
         f"{LOGS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
     benchmark:
@@ -25,7 +57,7 @@ rule pool_quality:
         runtime=60,
     params:
         label=lambda wildcards: wildcards.label,
-        baseline_draws=STUDY["quality"]["baseline_draws"],
+        inception_score=STUDY["quality"]["inception_score"],
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
         code=code("pool_quality"),
     message:

@@ -4,11 +4,24 @@ METRICS = [
 ]
 TABLES = [
     *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
-    *("quality", "cohorts", "costs"),
+    *("quality", "coverage", "memorisation", "cohorts", "costs"),
 ]
-FIGURES = ["training_loss", "fid", "recognition", "accuracy_f1", "detection", "differences"]
+FIGURES = [
+    *("training_loss", "heat_map", "distances", "manifold", "diversity", "similarity", "memorisation"),
+    *("recognition", "accuracy_f1", "detection", "differences"),
+]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
+
+COMPARED = f"{R}/compare/{'--'.join(STUDY['compare'])}"
+
+
+def compared_metrics(name):
+    """Return the metrics and the configuration of a study that is here, else of the archive of that name."""
+    results = Path(f"results/{name}/metrics")
+    built = results.is_dir() or (name == STUDY["study"] and not FROM_ARCHIVE)
+    folder = results if built else Path(f"resources/paper_cache/{name}")
+    return [f"{folder}/{file}" for file in [*(f"{metric}.csv" for metric in METRICS), "config.yaml"]]
 
 
 def every(pattern, **names):
@@ -26,11 +39,11 @@ def per_pool(pattern):
     ]
 
 
-def per_model(pattern):
-    """Return the pattern for the scenario, generator and unit of every model."""
+def per_model(pattern, generators=GENERATORS):
+    """Return the pattern for the scenario, generator and unit of every model, or of those of some generators."""
     return [
         path
-        for generator in GENERATORS
+        for generator in generators
         for path in every(
             pattern, scenario=trained_scenario(generator), generator=generator, unit=STUDY.units(generator)
         )
@@ -65,7 +78,7 @@ def cohort_targets():
 
 
 def generator_targets():
-    return per_model(f"{MODEL}/model")
+    return [path for generator in GENERATORS for path in per_model(model_folder(generator), [generator])]
 
 
 def pool_targets():
@@ -81,6 +94,10 @@ def quality_targets():
     return per_pool(QUALITY)
 
 
+def neighbour_targets():
+    return per_pool(f"{POOL}/neighbours.png")
+
+
 def evaluation_targets():
     return per_classifier(f"{CLASSIFIER}/{{testset}}.json")
 
@@ -89,6 +106,10 @@ def cost_targets():
     """Return the benchmark files of the jobs that cost something."""
     return [
         *per_model(f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"),
+        *per_model(
+            f"{COSTS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv",
+            [generator for generator in GENERATORS if is_selected(generator)],
+        ),
         *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
         *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
         *per_classifier(

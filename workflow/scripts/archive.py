@@ -7,5 +7,4 @@ with job(snakemake):
 
     from radsynth.analysis.archive import write_archive
 
-    today = date.today().isoformat()
-    write_archive(snakemake.output.folder, snakemake.input.metrics, snakemake.params.config, today)
+    write_archive(snakemake.output.folder, [*snakemake.input.metrics, snakemake.input.config], date.today().isoformat())

@@ -18,4 +18,5 @@ with job(snakemake) as log:
         weights=snakemake.input.get("weights"),
         reference=snakemake.input.get("reference"),
         device=device,
+        cache=snakemake.params.cache,
     )

@@ -4,6 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.analysis import collect, statistics
+    from radsynth.analysis.archive import write_config
     from radsynth.analysis.tidy import COLUMNS, write_csv
 
     given, results, study = snakemake.input, snakemake.params.results, snakemake.params.study
@@ -28,3 +29,4 @@ with job(snakemake) as log:
     for name, rows in tables.items():
         write_csv(snakemake.output[name], COLUMNS[name], rows)
         log.info("%s: %d rows", name, len(rows))
+    write_config(snakemake.output.config, snakemake.params.config)

@@ -4,16 +4,20 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.common.files import write_json
+    from radsynth.common.tables import write_table
     from radsynth.quality.evaluate import evaluate_pool
 
-    result = evaluate_pool(
+    report, nearest = evaluate_pool(
         snakemake.input.real,
         snakemake.input.pool,
         snakemake.input.data_manifest,
         snakemake.input.train,
         snakemake.input.pool_manifest,
+        snakemake.input.controls,
+        snakemake.input.get("pairs"),
         label=snakemake.params.label,
-        baseline_draws=snakemake.params.baseline_draws,
         seed=snakemake.params.seed,
+        score=snakemake.params.inception_score,
     )
-    write_json(snakemake.output.json, result)
+    write_table(snakemake.output.nearest, nearest)
+    write_json(snakemake.output.json, report)

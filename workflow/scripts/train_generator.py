@@ -1,21 +1,24 @@
 """Train one generator on one unit (a label, or all labels jointly) of a cohort."""
 
-from pathlib import Path
-
 from radsynth.common.job import job
 
 with job(snakemake):
+    from radsynth.common.tables import read_table
     from radsynth.generators.base import TrainingSet
     from radsynth.generators.training import train_generator
+    from radsynth.generators.withholding import withhold
 
-    params = snakemake.params
-    labels = params.labels if params.unit == "joint" else [params.unit]
+    train, output, params = snakemake.input.train, snakemake.output, snakemake.params
+    rows = read_table(train)
+    withheld = withhold(rows[rows["label"].isin(params.labels)], **params.withholding) if params.withholding else None
     train_generator(
         params.family,
         dict(params.options),
-        TrainingSet.from_manifest(snakemake.input.train, Path(params.root), labels),
-        model_dir=snakemake.output.model,
-        training_png=snakemake.output.training,
-        preview_png=snakemake.output.preview,
+        TrainingSet.from_manifest(train, params.root, params.labels, () if withheld is None else withheld["image_id"]),
+        model_dir=output.model,
+        training_png=output.training,
+        preview_png=output.preview,
         seed=params.seed,
+        selection=params.selection,
+        withheld=withheld,
     )

@@ -17,26 +17,39 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
 
-MANIFEST = "manifest.json"
+MANIFEST, CONFIG = "manifest.json", "config.yaml"
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "tensorflow", "tensorflow-cpu", "keras")
 
 
-def write_archive(folder: str | Path, files: Iterable[str | Path], config: Mapping[str, Any], date: str) -> None:
-    """Copy the metrics tables to ``folder``, with the resolved configuration and a manifest.
+def write_config(path: str | Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved configuration; absolute paths in it are cut to their last part."""
+    write_text(path, yaml.safe_dump(_portable(config), sort_keys=False))
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Return the configuration that lies beside the metrics, or UserError if there is none."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: not found, expected the configuration beside the metrics")
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) -> None:
+    """Copy the metrics tables and the configuration beside them to ``folder``, with a manifest.
 
     The manifest holds the SHA-256 of every file, the study, ``date``, the versions and the machine in words, with the
-    devices that the jobs recorded. Absolute paths of the configuration are cut to their last part.
+    devices that the jobs recorded. UserError for any other file, so that no image gets in.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
-        if Path(file).suffix != ".csv" or Path(file).stem not in COLUMNS:
-            raise UserError(f"{file}: not one of the metrics tables {', '.join(COLUMNS)}; only they are archived")
+        if Path(file).name not in {CONFIG, *(f"{name}.csv" for name in COLUMNS)}:
+            raise UserError(
+                f"{file}: not {CONFIG} or one of the metrics tables {', '.join(COLUMNS)}; only they are kept"
+            )
         shutil.copyfile(file, folder / Path(file).name)
-    write_text(folder / "config.yaml", yaml.safe_dump(_portable(config), sort_keys=False))
     kept = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
     manifest = {
-        "study": config["study"],
+        "study": read_config(folder / CONFIG)["study"],
         "date": date,
         "git_commit": _git_commit(),
         "python": platform.python_version(),

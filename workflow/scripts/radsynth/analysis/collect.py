@@ -129,17 +129,14 @@ def cohort_rows(paths: Iterable[str], results: str) -> list[Row]:
 
 
 def quality_rows(paths: Iterable[str], results: str) -> list[Row]:
-    """Return the rows of quality.csv: distances, then copy and duplicate rates."""
+    """Return the rows of quality.csv; what was done to the images before a network stands there as JSON."""
     rows = []
     for path in paths:
         names = identity(path, results, "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}")
         names["label"] = names["label"].removesuffix(".json")
-        report = read_json(path)
-        for metric in report["metrics"]:
-            n_a, n_b = metric["real_real_n"] or (None, None)
-            rows.append(names | metric | {"real_real_n_a": n_a, "real_real_n_b": n_b})
-        for metric in report["memorisation"]:
-            rows.append(names | metric | {"reference": "" if metric["n_reference"] is None else "train"})
+        for row in read_json(path)["metrics"]:
+            preprocessing = json.dumps(row["preprocessing"]) if row["preprocessing"] else ""
+            rows.append(names | row | {"preprocessing": preprocessing})
     return rows
 
 
@@ -241,6 +238,9 @@ def job_names(
     for path in models:
         names = _model_names(path, results)
         add("train_generator", names, names["generator"], read_json(Path(path) / "describe.json").get("device"))
+        if Path(path).name == "selected":
+            device = read_json(Path(path) / "selection.json")["device"]
+            add("select_model", names, names["generator"], device)
     for path in pools:
         pattern = "pools/{dataset}/{sampling}/{scenario}/{generator}/{label}/manifest.csv"
         names = identity(path, results, pattern)

@@ -100,6 +100,11 @@ def offset(index: int, n: int) -> float:
     return (index - (n - 1) / 2) * 0.8 / n
 
 
+def styles_of(names: list[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of every name."""
+    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+
+
 def mix_styles(mixes: list[str]) -> dict[str, tuple[str, str]]:
     """Return colour and marker of every mix; the baseline is a black circle."""
     others = [mix for mix in mixes if mix != BASELINE]

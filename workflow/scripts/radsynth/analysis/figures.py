@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radsynth.analysis import image_figures
+from radsynth.analysis import heat_map, image_figures, quality_figures
 from radsynth.analysis.drawing import (
     STYLE,
     grid,
@@ -141,7 +141,12 @@ def _difference(axis, row: pd.Series, y: float, colour: str, symbol: str) -> Non
 
 FIGURES: dict[str, Callable[[Metrics], Figure]] = {
     "training_loss": image_figures.training_loss,
-    "fid": image_figures.fid,
+    "heat_map": heat_map.heat_map,
+    "distances": quality_figures.distances,
+    "manifold": quality_figures.manifold,
+    "diversity": quality_figures.diversity,
+    "similarity": quality_figures.similarity,
+    "memorisation": quality_figures.memorisation,
     "recognition": image_figures.recognition,
     "accuracy_f1": accuracy_f1,
     "detection": detection,

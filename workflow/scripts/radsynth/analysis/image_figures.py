@@ -1,15 +1,12 @@
-"""The figures of the synthetic images: training of the generators, distances, recognition."""
+"""The figures of the synthetic images: training of the generators, recognition by classifiers."""
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from radsynth.analysis.drawing import (
-    COLOURS,
-    MARKERS,
     STYLE,
     grid,
     height,
@@ -18,15 +15,12 @@ from radsynth.analysis.drawing import (
     marker,
     nothing,
     offset,
+    styles_of,
     title,
 )
 from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
 
 LOSSES = {"loss": "loss", "critic_loss": "critic loss", "generator_loss": "generator loss"}
-
-
-def _styles(names: list[str]) -> dict[str, tuple[str, str]]:
-    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
 
 
 def training_loss(metrics: Metrics) -> Figure:
@@ -41,7 +35,7 @@ def training_loss(metrics: Metrics) -> Figure:
     if not panels:
         return nothing("No generator was trained step by step")
     units, samplings = (list(dict.fromkeys(table[column])) for column in ("unit", "sampling"))
-    styles = _styles(samplings)
+    styles = styles_of(samplings)
     with mpl.rc_context(STYLE):
         figure, axes = grid([30.0] * len(panels), len(units))
         for line, (names, loss, rows) in zip(axes, panels, strict=True):
@@ -89,68 +83,13 @@ def _growth(axis, curves: pd.DataFrame) -> None:
         )
 
 
-def fid(metrics: Metrics) -> Figure:
-    """FID (the paper's figure 7) and KID per sampling, class and generator, with real against real beside them."""
-    table = metrics["quality"]
-    table = table[table["metric"].isin(["fid", "kid"])]
-    # The paper compares with all originals of a class; a study without that reference shows its first one.
-    reference = "all" if (table["reference"] == "all").any() else next(iter(table["reference"]), "")
-    table = table[table["reference"] == reference]
-    if table.empty:
-        return nothing("No distances were measured")
-    generators = list(dict.fromkeys(table["generator"]))
-    styles = _styles(generators)
-    panels = list(table.groupby(["dataset", "scenario", "extractor"], sort=False))
-    with mpl.rc_context(STYLE):
-        bars = [list(dict.fromkeys(zip(rows["sampling"], rows["label"], strict=True))) for _, rows in panels]
-        texts = [[f"{sampling}: {label}" for sampling, label in labels] for labels in bars]
-        figure, axes = grid([height(labels, 2 + 4.0 * len(generators)) for labels in texts], 2)
-        for line, (names, rows), labels, names_shown in zip(axes, panels, bars, texts, strict=True):
-            for axis, metric in zip(line, ("fid", "kid"), strict=True):
-                axis.axvline(0, color="#000000", linewidth=0.6)
-                for _, row in rows[rows["metric"] == metric].iterrows():
-                    y = labels.index((row["sampling"], row["label"]))
-                    y += offset(generators.index(row["generator"]), len(generators))
-                    _distance(axis, row, y, 0.8 / len(generators), styles[row["generator"]][0])
-                label_rows(axis, names_shown)
-                axis.set_xlabel(metric.upper())
-                axis.locator_params(axis="x", nbins=6)
-            counts = f"n real = {range_text(rows['n_reference'])}, synthetic = {range_text(rows['n_synthetic'])}"
-            a, b = rows["real_real_n_a"].dropna(), rows["real_real_n_b"].dropna()
-            counts += f"; real against real: n = {range_text(a)} and {range_text(b)}" if len(a) else ""
-            dataset, scenario, extractor = names
-            title(line[0], f"{dataset}, generators trained on {scenario}, features: {extractor}", counts)
-        handles = [marker(name, colour, "s") for name, (colour, _) in styles.items()]
-        legend(figure, [*handles, marker("real against real (mean ± SD)", "#000000", "D")])
-    return figure
-
-
-def _distance(axis, row: pd.Series, y: float, bar: float, colour: str) -> None:
-    if not np.isnan(row["value"]):
-        axis.barh(y, row["value"], bar * 0.9, color=colour)
-    if not np.isnan(row["real_real_mean"]):
-        sd = 0 if np.isnan(row["real_real_sd"]) else row["real_real_sd"]
-        axis.errorbar(
-            row["real_real_mean"],
-            y,
-            xerr=sd,
-            color="#000000",
-            marker="D",
-            markersize=3.5,
-            elinewidth=1,
-            capsize=1.5,
-            markeredgecolor="#ffffff",
-            markeredgewidth=0.5,
-        )
-
-
 def recognition(metrics: Metrics) -> Figure:
     """How classifiers trained on real images alone recognise the pools of each class, beside real test images."""
     table = metrics["recognition"]
     if table.empty:
         return nothing("No classifier was asked to judge the synthetic images")
     generators, labels = (list(dict.fromkeys(table[column])) for column in ("generator", "label"))
-    styles = _styles(generators) | {"real test images": ("#000000", "D")}
+    styles = styles_of(generators) | {"real test images": ("#000000", "D")}
     cohorts = list(table.groupby(COHORT, sort=False))
     with mpl.rc_context(STYLE):
         names = [list(dict.fromkeys(rows["classifier"])) for _, rows in cohorts]

@@ -104,7 +104,7 @@ class Section:
         return "\n".join(lines) + "\n"
 
 
-Columns = dict[str, Callable[[pd.Series], str]]
+Columns = dict[str, Callable[[pd.Series], Cell | str]]
 # A title, the numbers, and the sections that show them.
 Table = tuple[str, pd.DataFrame, list[Section]]
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.summary_images import copying, percent, realism, recognition, sharing
+from radsynth.analysis import summary_copying
+from radsynth.analysis.summary_images import percent, realism_headline, realism_lines, recognition_lines, variety_lines
 from radsynth.analysis.tidy import COHORT, OWN, TESTED, Metrics, on_real_images, place, range_text
 
 VERDICTS = ("helps", "hurts", "undecided")
@@ -25,7 +26,7 @@ def accuracy_rows(metrics: Metrics) -> pd.DataFrame:
 
 
 def headline(metrics: Metrics) -> list[str]:
-    """Return three lines: accuracy against the baseline, realism, copying; each of the first comparison or pool."""
+    """Return three lines: accuracy of the first comparison, realism and copying of all pools."""
     lines = ["utility:  no mix besides the baseline was compared"]
     for _, row in accuracy_rows(metrics).head(1).iterrows():
         lines = [
@@ -33,9 +34,7 @@ def headline(metrics: Metrics) -> list[str]:
             f"real images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: "
             f"{row['verdict']}"
         ]
-    lines.append(next((f"realism:  {text}" for _, text in realism(metrics)), "realism:  no distance was measured"))
-    copies = next((f"copying:  {text}" for _, text in copying(metrics)), "copying:  no copy rate was measured")
-    return [*lines, copies]
+    return [*lines, f"realism:  {realism_headline(metrics)}", f"copying:  {summary_copying.headline(metrics)}"]
 
 
 def _difference(row: pd.Series) -> str:
@@ -56,13 +55,14 @@ def summary(metrics: Metrics) -> str:
         "\n## Does it help?\n",
         *_utility(metrics),
         "\n## How real are the images?\n",
-        *_section(realism(metrics), "No distance was measured."),
-        *[f"- {line}." for line in recognition(metrics)],
+        *realism_lines(metrics),
+        *variety_lines(metrics),
+        *recognition_lines(metrics),
         "\nFID and KID compare distributions in the features named; they say nothing about whether a single image is "
-        "right. FID is biased upwards in small samples: it means something only beside its real-against-real baseline.",
+        "right, and copies of training images make them small: read them with the copy rate. FID is biased upwards in "
+        "small samples: it means something only beside its real-against-real baseline.",
         "\n## Can they be shared?\n",
-        *_section(copying(metrics), "No copy rate was measured: nothing is known, so do not share them."),
-        "\n" + sharing(metrics),
+        *summary_copying.sharing(metrics),
         "\n## What these numbers do not cover\n",
         *_limits(metrics),
         "\n## The data\n",
@@ -74,10 +74,6 @@ def summary(metrics: Metrics) -> str:
 def _study(metrics: Metrics) -> dict[str, str]:
     table = metrics["study"]
     return dict(zip(table["key"], table["value"], strict=True))
-
-
-def _section(found: list[tuple[bool, str]], empty: str) -> list[str]:
-    return [f"- {text[0].upper()}{text[1:]}." for _, text in found] or [empty]
 
 
 def _with_pools(metrics: Metrics) -> set[str]:

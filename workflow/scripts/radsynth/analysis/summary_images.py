@@ -1,11 +1,13 @@
-"""What the numbers say, in words, about the synthetic images: how real they are, and whether they copy."""
+"""What the numbers say, in words, about how real the synthetic images are and how varied."""
 
 import numpy as np
+import pandas as pd
 
-from radsynth.analysis.inference import excess_p_value
-from radsynth.analysis.tidy import COHORT, Metrics, place
+from radsynth.analysis.image_metrics import MEANINGS, POOL, copy_rates, main_reference, of_family
+from radsynth.analysis.summary_copying import FOUND, checks, copies_text, named
+from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
 
-Found = list[tuple[bool, str]]
+FARTHER, NEAR = "farther", "as near"
 
 
 def percent(value: float) -> str:
@@ -13,63 +15,91 @@ def percent(value: float) -> str:
     return "undefined" if np.isnan(value) else f"{100 * value:.1f} %"
 
 
-def realism(metrics: Metrics) -> Found:
-    """Return for each pool whether it is as near to the real images as they are to each other, and a sentence.
+def realism(metrics: Metrics) -> pd.DataFrame:
+    """Return the rows of KID against all originals (FID without KID) with a ``verdict``; the first features first.
 
-    KID where there is one, else FID; reference ``all`` where there is one.
+    ``as near``: not above the mean of real against real by more than two of its SDs, else ``farther``; empty where one
+    of them is undefined. ``copies`` is the copy rate in the same features, in words.
     """
-    table = metrics["quality"]
-    table = table[table["metric"] == ("kid" if (table["metric"] == "kid").any() else "fid")]
-    if (table["reference"] == "all").any():
-        table = table[table["reference"] == "all"]
-    found = []
-    for _, row in table.iterrows():
-        name = (
-            f"{row['metric'].upper()} ({row['extractor']}) of {row['generator']} {row['label']} ({place(row[COHORT])})"
-        )
-        if np.isnan(row["value"]):
-            found.append((False, f"{name} is undefined: {row['reason']}"))
-            continue
-        n = f"n = {row['n_reference']:.0f} real, {row['n_synthetic']:.0f} synthetic"
-        text = f"{name} is {row['value']:.3g} ({n})"
-        if np.isnan(row["real_real_mean"]):
-            found.append((False, f"{text}; there is no real-against-real baseline"))
-            continue
-        near = row["value"] <= row["real_real_mean"] + 2 * np.nan_to_num(row["real_real_sd"])
-        nearness = (
-            "as near to the real images as these are to each other"
-            if near
-            else ("farther from the real images than these are from each other")
-        )
-        baseline = f"real against real {row['real_real_mean']:.3g} ± {row['real_real_sd']:.2g}"
-        found.append((near, f"{text}, {baseline}: {nearness}"))
-    return found
+    distances = of_family(metrics["quality"], "distance")
+    rows = main_reference(distances[distances["metric"] == ("kid" if "kid" in set(distances["metric"]) else "fid")])
+    limit = rows["control"] + 2 * rows["control_sd"].fillna(0)
+    verdict = (rows["value"] <= limit).map({True: NEAR, False: FARTHER})
+    rates = copy_rates(metrics["quality"])
+    copies = [copies_text(rates.get((*row[POOL], row["features"]))) for _, row in rows.iterrows()]
+    return rows.assign(verdict=verdict.where(rows["value"].notna() & limit.notna(), ""), copies=copies)
 
 
-def copying(metrics: Metrics) -> Found:
-    """Return for each pool whether it copies more than held-out real images do, and a sentence."""
-    table = metrics["quality"]
-    found = []
-    for _, row in table[table["metric"].isin(["copy_rate", "exact_copy_rate"])].iterrows():
-        kind = "share of exact copies" if row["metric"] == "exact_copy_rate" else f"copy rate ({row['extractor']})"
-        name = f"{kind} of {row['generator']} {row['label']} ({place(row[COHORT])})"
-        if np.isnan(row["value"]):
-            found.append((True, f"{name} is undefined: {row['reason']}"))
-            continue
-        text = f"{name} is {percent(row['value'])} of {row['n_synthetic']:.0f} images"
-        if np.isnan(row["control"]):
-            found.append((True, f"{text}; no held-out real images to compare with"))
-            continue
-        p = excess_p_value(row["value"], row["n_synthetic"], row["control"], row["n_control"])
-        # A single image with a training image's pixels is one too many; near-copies occur among real images, too.
-        above = row["value"] > 0 if row["metric"] == "exact_copy_rate" else p < 0.05
-        control = f"{percent(row['control'])} of {row['n_control']:.0f} held-out real images"
-        verdict = f"{'above' if above else 'not above'} the control (Fisher's exact test, p = {p:.2g})"
-        found.append((above, f"{text}, {control}: {verdict}"))
-    return found
+def realism_headline(metrics: Metrics) -> str:
+    """Return how many pools are as near as real images, and the first pool's numbers."""
+    rows = realism(metrics)
+    if rows.empty:
+        return "no distance was measured"
+    rows = rows[rows["features"] == rows["features"].iloc[0]]
+    first = rows.iloc[0]
+    return (
+        f"{_near_count(rows)} in {first['features']}; {first['generator']} {first['label']} ({place(first[COHORT])}): "
+        f"{_distance_text(first)}; {first['copies']}"
+    )
 
 
-def recognition(metrics: Metrics) -> list[str]:
+def realism_lines(metrics: Metrics) -> list[str]:
+    """Return what stands in the summary: counts per features, then the pools in the first features."""
+    rows = realism(metrics)
+    if rows.empty:
+        return ["No distance was measured."]
+    lines = []
+    for features, part in rows.groupby("features", sort=False):
+        reference, metric = part["reference"].iloc[0], MEANINGS[part["metric"].iloc[0]].shown
+        against = "all original images" if reference == "all" else f"the {reference} images"
+        lines.append(f"- **{_near_count(part)}**, by {metric} in {features} against {against} of the class.")
+    rows = rows[rows["features"] == rows["features"].iloc[0]]
+    for cohort, part in rows.groupby(COHORT, sort=False):
+        counts = f"n = {range_text(part['n_reference'])} real, {range_text(part['n_synthetic'])} synthetic"
+        lines += ["", f"**{place(cohort)}** ({part['features'].iloc[0]}; {counts})\n"]
+        for _, row in part.iterrows():
+            verdict = f"**{row['verdict']}**; " if row["verdict"] else ""
+            lines.append(f"- {row['generator']} {row['label']}: {verdict}{_distance_text(row)}; {row['copies']}.")
+    return lines
+
+
+def _near_count(rows: pd.DataFrame) -> str:
+    n, near, unknown = len(rows), int((rows["verdict"] == NEAR).sum()), int((rows["verdict"] == "").sum())
+    text = f"{near} of {n} {'pool is' if n == 1 else 'pools are'} as near to the real images as these are to each other"
+    return text + (f" ({unknown} could not be judged)" if unknown else "")
+
+
+def _distance_text(row: pd.Series) -> str:
+    meaning = MEANINGS[row["metric"]]
+    if np.isnan(row["value"]):
+        return f"{meaning.shown} undefined ({row['reason']})"
+    text = f"{meaning.shown} {meaning.text(row['value'])}"
+    if not np.isnan(row["low"]):
+        text += f" (95 % interval {meaning.text(row['low'])} to {meaning.text(row['high'])})"
+    if np.isnan(row["control"]):
+        return f"{text}, no real against real to compare with"
+    sd = meaning.sd_text(row["control_sd"])
+    return f"{text}, real against real {meaning.text(row['control'])}" + (f" ± {sd}" if sd else "")
+
+
+def variety_lines(metrics: Metrics) -> list[str]:
+    """Return a line for each measure by which pools are less varied than the training images, with the worst pool."""
+    rows = checks(metrics, "diversity", ["ms_ssim", "lpips"])
+    lines = []
+    for metric, part in rows.groupby("metric", sort=False):
+        meaning, found = MEANINGS[metric], part[part["state"] == FOUND]
+        if len(found):
+            worst = found.loc[(found["value"] - found["control"]).abs().idxmax()]
+            lines.append(
+                f"- **{len(found)} of {len(part)} pools less varied than their training images**, by "
+                f"{named(metric, worst['features'])}: {meaning.says}. Farthest: {worst['generator']} {worst['label']} "
+                f"({place(worst[COHORT])}) {meaning.text(worst['value'])}, training images "
+                f"{meaning.text(worst['control'])}."
+            )
+    return ["", "**Variety**\n", *lines] if lines else []
+
+
+def recognition_lines(metrics: Metrics) -> list[str]:
     """Return a sentence for each pool and classifier that judged it, beside real test images."""
     keys = [*COHORT, "classifier", "generator", "label"]
     lines = []
@@ -77,22 +107,7 @@ def recognition(metrics: Metrics) -> list[str]:
         share, real = runs["recognised"].mean(), runs["recognised_real"].mean()
         beside = "" if np.isnan(real) else f" and {percent(real)} of the real test images"
         lines.append(
-            f"{classifier}, trained on real images alone ({place(cohort)}), recognises {percent(share)} of the "
-            f"{generator} images of {label}{beside}"
+            f"- {classifier}, trained on real images alone ({place(cohort)}), recognises {percent(share)} of the "
+            f"{generator} images of {label}{beside}."
         )
-    return lines
-
-
-def sharing(metrics: Metrics) -> str:
-    """Return whether the pools may be shared, as far as the numbers tell."""
-    found = copying(metrics)
-    if any(above for above, _ in found):
-        return (
-            "At least one pool holds more near-copies of training images than held-out real images would, or could not "
-            "be checked: **do not share that pool** before its nearest neighbours have been looked at."
-        )
-    return (
-        "No pool holds more near-copies than held-out real images do. This is a necessary check, not a proof of "
-        "privacy: the features named may miss copies of a part of an image or of a patient's identity. Share with "
-        "caution and within the terms of the training data."
-    )
+    return ["", "**Recognised by classifiers**\n", *lines] if lines else []

@@ -31,9 +31,9 @@ COLUMNS = {
     ],
     "quality": [
         *COHORT,
-        *("generator", "label", "metric", "extractor", "reference", "value", "control", "n_reference", "n_synthetic"),
-        *("real_real_mean", "real_real_sd", "real_real_n_a", "real_real_n_b", "reason"),
-        *("n_control", "threshold", "preprocessing", "weights_sha256", "note"),
+        *("generator", "label", "family", "metric", "extractor", "preprocessing", "weights_sha256", "reference"),
+        *("value", "low", "high", "sd", "n_reference", "n_synthetic"),
+        *("control", "control_sd", "control_is", "n_control_a", "n_control_b", "threshold", "reason", "note"),
     ],
     "classification": [
         *TESTED,
@@ -73,8 +73,8 @@ COLUMNS = {
 
 NUMERIC = {
     *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
-    *("control", "n_reference", "n_synthetic", "real_real_mean", "real_real_sd", "real_real_n_a", "real_real_n_b"),
-    *("n_control", "threshold", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
+    *("low", "high", "n_reference", "n_synthetic", "control", "control_sd", "n_control_a", "n_control_b"),
+    *("threshold", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
     *("difference", "ci_low", "ci_high", "effect_size", "p_value", "p_floor", "n_comparisons", "p_holm"),
     *("p_holm_floor", "n_replicates", "sd", "roc_auc", "standard_error", "n_positive", "n_negative"),
     *("n", "recognised", "mean_confidence", "n_real", "recognised_real", "mean_confidence_real"),

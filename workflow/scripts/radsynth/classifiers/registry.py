@@ -13,10 +13,11 @@ class Architecture:
 
     ``path`` is module:function. A network with a ``weights_file`` (of resources/weights.yaml) has a frozen base with
     these weights, and only its head is trained; without one, all weights are drawn at random and trained.
-    ``input_size`` None: the size of the prepared images.
+    ``input_size`` None: the size of the prepared images. ``scaling`` is what the network does to gray levels x.
     """
 
     path: str
+    scaling: str
     epochs: int
     learning_rate: float
     input_size: int | None = None
@@ -40,11 +41,16 @@ class Architecture:
 
 
 _NETWORKS = "radsynth.classifiers.architectures"
-_IMAGENET = {"learning_rate": 1e-4, "input_size": 224, "smallest_input": 32}
+_IMAGENET = {
+    "scaling": "x - mean of ImageNet, per channel, BGR",
+    "learning_rate": 1e-4,
+    "input_size": 224,
+    "smallest_input": 32,
+}
 
 # Epochs as in Khazrak et al. 2025, section 3.4; the paper does not give the learning rates.
 ARCHITECTURES = {
-    "custom_cnn": Architecture(f"{_NETWORKS}:custom_cnn", epochs=20, learning_rate=1e-3),
+    "custom_cnn": Architecture(f"{_NETWORKS}:custom_cnn", scaling="x / 255", epochs=20, learning_rate=1e-3),
     "vgg16_untrained": Architecture(f"{_NETWORKS}:vgg16", epochs=10, **_IMAGENET),
     "vgg16_pretrained": Architecture(
         f"{_NETWORKS}:vgg16", epochs=5, weights_file="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", **_IMAGENET

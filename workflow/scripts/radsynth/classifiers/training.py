@@ -125,5 +125,5 @@ def train(
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Return the probabilities, float32 (n, n_labels), of prepared images, uint8 (n, size, size)."""
+    """Return a model's outputs, float32 (n, n_labels or features), for prepared images, uint8 (n, size, size)."""
     return np.asarray(model.predict(images[..., None], batch_size=batch_size, verbose=0))

@@ -1,4 +1,4 @@
-"""Reading prepared images: 8-bit grayscale PNGs written by this workflow."""
+"""Prepared images, 8-bit grayscale PNGs written by this workflow: reading them, and making them small."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +15,7 @@ def read_gray(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             image.load()
             mode = image.mode
+            transparent = image.has_transparency_data
             pixels = np.asarray(image)
     except FileNotFoundError:
         raise UserError(
@@ -22,8 +23,14 @@ def read_gray(path: str | Path) -> np.ndarray:
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{path}: not a readable image ({error})") from None
-    if mode != "L":
-        raise UserError(f"{path}: mode {mode}, expected 8-bit grayscale (mode L)")
+    if mode.startswith(("I", "F")):
+        raise UserError(
+            f"{path}: mode {mode}, more than 8 bits per pixel, expected 8-bit grayscale (mode L); "
+            "prepare it from its dataset with sixteen_bit: scale or a window [low, high]"
+        )
+    if mode != "L" or transparent:
+        alpha = " with transparency" if transparent else ""
+        raise UserError(f"{path}: mode {mode}{alpha}, expected 8-bit grayscale (mode L); prepare the data again")
     return pixels
 
 
@@ -40,3 +47,23 @@ def read_gray_stack(root: str | Path, files: Iterable[str]) -> np.ndarray:
             raise UserError(f"{path}: size {image.shape}, expected {first.shape} as in {paths[0].name}")
         stack[index] = image
     return stack
+
+
+def area_weights(source: int, target: int, start: float = 0, stop: float | None = None) -> np.ndarray:
+    """Return the (target, source) matrix that averages pixels by the length they share with a target pixel.
+
+    The target pixels divide the window from ``start`` to ``stop``, in source pixels; the whole length if not given.
+    """
+    edges = np.linspace(start, source if stop is None else stop, target + 1)
+    pixels = np.arange(source)
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.clip(shared, 0, None) / (edges[1] - edges[0])
+
+
+def downsample(images: np.ndarray, size: int) -> np.ndarray:
+    """Return area averages of uint8 images (n, height, width), scaled to [0, 1], as float64 (n, size * size)."""
+    rows, columns = area_weights(images.shape[1], size), area_weights(images.shape[2], size)
+    small = np.empty((len(images), size * size))
+    for index, image in enumerate(images):
+        small[index] = (rows @ image @ columns.T).ravel()
+    return small / 255

@@ -1,6 +1,7 @@
 """Validation against JSON schemas: defaults filled in, unknown keys refused, one line per error."""
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from radsynth.common.errors import UserError
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 
 
+@cache
 def read_schema(name: str) -> dict[str, Any]:
-    """Return a schema of workflow/schemas by its path without ``.schema.yaml``, such as ``generators/ddpm``."""
+    """Return a schema of workflow/schemas by its path without ``.schema.yaml``, such as ``generators/ddpm``.
+
+    All callers share one copy, which they must not change.
+    """
     return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
 
 

@@ -39,6 +39,12 @@ def document() -> str:
     parts = [INTRODUCTION, "## Keys\n", _table(config, "")]
     for source, schema in read_schema("sources").items():
         parts += [f"\n## Datasets with `source: {source}`\n", _table(schema, "datasets.NAME.")]
+    for method, schema in read_schema("selections").items():
+        if schema:
+            parts += [
+                f"\n## Generators with `selection.method: {method}`\n",
+                _table(schema, "generators.NAME.selection."),
+            ]
     for path in sorted((SCHEMAS / "generators").glob("*.schema.yaml")):
         family = path.name.removesuffix(".schema.yaml")
         parts += [

@@ -28,11 +28,13 @@ class Study:
 
     def _fill_defaults(self) -> None:
         from radsynth.classifiers.registry import resolve_classifier
-        from radsynth.generators.options import resolve_options, resolve_sampler
+        from radsynth.generators.options import resolve_options, resolve_sampler, resolve_selection
 
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
         config["paper"].setdefault("version", config["study"])
+        config.setdefault("compare", [])
+        config["quality"].setdefault("domain_classifier", next(iter(config["classifiers"])))
         first_scenario = next(iter(config["scenarios"]))
         for name, dataset in config["datasets"].items():
             dataset.setdefault("path", f"resources/raw/{name}")
@@ -50,6 +52,7 @@ class Study:
             generator["sampler"] = resolve_sampler(
                 generator["family"], generator["preset"], generator["sampler"], where
             )
+            generator["selection"] = resolve_selection(generator["selection"], where)
         if "mixes" not in config:
             config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
                 name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
@@ -78,7 +81,7 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.data.folder import check_patient_pattern
-        from radsynth.generators.limits import check_generator
+        from radsynth.generators.limits import check_generator, check_selection
 
         config = self.config
         for key, names, taken in [("labels", self.labels, "joint"), ("scenarios", config["scenarios"], "order")]:
@@ -100,6 +103,9 @@ class Study:
         for name, generator in config["generators"].items():
             self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
             check_generator(generator, config["image_size"], f"generators.{name}")
+            counts = config["scenarios"][generator["train_on"]]["train"]
+            images = [sum(counts[label] for label in self.unit_labels(unit)) for unit in self.units(name)]
+            check_selection(generator, config["image_size"], images, f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
             if not mix["real"] and not mix["pools"]:
@@ -127,16 +133,31 @@ class Study:
         from radsynth.features.registry import EXTRACTORS
 
         config = self.config
-        self._expect(config["diversity_extractor"], EXTRACTORS, "diversity_extractor")
+        early = [name for name, entry in EXTRACTORS.items() if not entry.per_cohort]
+
+        def expect_early(extractor: str, where: str) -> None:
+            if extractor in EXTRACTORS and extractor not in early:
+                raise UserError(f"{where}: {extractor} exists only after the cohort, expected {' or '.join(early)}")
+            self._expect(extractor, early, where)
+
+        expect_early(config["diversity_extractor"], "diversity_extractor")
+        self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
             self._expect(extractor, EXTRACTORS, "quality.extractors")
+        if config["quality"]["inception_score"] and not any(
+            name.startswith("inception") for name in config["quality"]["extractors"]
+        ):
+            raise UserError("quality.inception_score: true needs an Inception extractor in quality.extractors")
+        for name, generator in config["generators"].items():
+            if generator["selection"]["method"] == "kid":
+                expect_early(generator["selection"]["extractor"], f"generators.{name}.selection.extractor")
         for name, sampling in config["samplings"].items():
             if sampling["method"] == "k_center_greedy":
                 if "extractor" not in sampling:
                     raise UserError(
-                        f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(EXTRACTORS)}"
+                        f"samplings.{name}.extractor: missing, k_center_greedy needs one of {', '.join(early)}"
                     )
-                self._expect(sampling["extractor"], EXTRACTORS, f"samplings.{name}.extractor")
+                expect_early(sampling["extractor"], f"samplings.{name}.extractor")
             elif "extractor" in sampling:
                 raise UserError(f"samplings.{name}.extractor: {sampling['method']} sampling uses no extractor")
 
@@ -181,6 +202,10 @@ class Study:
     def units(self, generator: str) -> list[str]:
         """Return all units of a generator."""
         return list(dict.fromkeys(self.unit(generator, label) for label in self.pool_labels(generator)))
+
+    def unit_labels(self, unit: str) -> list[str]:
+        """Return the labels that a unit's model serves."""
+        return self.labels if unit == "joint" else [unit]
 
     def pool_labels(self, generator: str) -> list[str]:
         """Return the labels of which a generator makes pools: those that a mix adds somewhere, all if it is in none."""
@@ -253,7 +278,9 @@ class Study:
             "samplings": config["samplings"],
             "mixes": config["mixes"],
             "generators": "; ".join(
-                f"{name}: {g['family']}, preset {g['preset']}" for name, g in config["generators"].items()
+                f"{name}: {g['family']}, preset {g['preset']}"
+                + (f", selection {g['selection']['method']}" if g["selection"]["method"] != "last" else "")
+                for name, g in config["generators"].items()
             ),
             "datasets": "; ".join(f"{name}: {config['datasets'][name]['source']}" for name in self.datasets("study")),
         }

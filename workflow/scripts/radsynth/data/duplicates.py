@@ -3,25 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from radsynth.common.perceptual import perceptual_hash
+
 #: Side of the thumbnails on which near duplicates are confirmed, in pixels.
 THUMBNAIL = 64
-HASH_SIDE = 8
 # Re-saved, rescaled or re-windowed copies of chest radiographs correlate above 0.97 and differ in at most 8 bits; the
 # most alike images of different patients (and of the same patient at another time) reach 0.8. Copies that were
 # cropped or annotated lie between and are not found. Without the high pass all chest radiographs correlate highly.
 CANDIDATE_BITS = 10
 CORRELATION = 0.95
-
-
-def perceptual_hash(thumbnail: np.ndarray) -> np.uint64:
-    """Return the 64-bit DCT hash of a uint8 thumbnail: signs of its 8 x 8 lowest frequencies around their median."""
-    low = dctn(thumbnail.astype(np.float32), norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
-    return np.packbits(low > np.median(low)).view(np.uint64)[0]
 
 
 def high_pass(thumbnail: np.ndarray) -> np.ndarray:

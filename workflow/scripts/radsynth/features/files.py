@@ -1,15 +1,13 @@
 """From a manifest to a file of features."""
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_path
-from radsynth.common.images import read_gray_stack
-from radsynth.common.tables import read_table
+from radsynth.common.features import read_image_set, write_features
+from radsynth.features.cache import extract_cached
 from radsynth.features.interface import Extractor, describe
 from radsynth.features.registry import extractor_entry
 
@@ -43,20 +41,6 @@ def create_extractor(
     return extractor
 
 
-def write_features(path: str | Path, image_ids: list[str], features: np.ndarray, extractor: Extractor) -> None:
-    """Write an npz without pickles: ``features`` (n, d), ``image_id`` (n,), ``extractor`` (JSON), the fitted state."""
-    if not np.isfinite(features).all():
-        raise UserError(f"{path}: extractor {extractor.name} gave values that are not finite")
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            features=features,
-            image_id=np.array(image_ids, dtype=str),
-            extractor=np.array(json.dumps(describe(extractor))),
-            **extractor.state(),
-        )
-
-
 def features_of_manifest(
     manifest: str | Path,
     output: str | Path,
@@ -65,14 +49,17 @@ def features_of_manifest(
     weights: str | Path | None = None,
     reference: str | Path | None = None,
     device: str = "cpu",
+    cache: str | Path | None = None,
 ) -> None:
-    """Write the features of the images in a manifest (a dataset's or a pool's, files relative to it), in its order.
+    """Write the features of the images in a dataset's or a pool's manifest, in its order.
 
-    A pool's images have no ids: the stem of the file name serves.
+    With a ``cache`` (a folder), networks see only the images that it does not know.
     """
-    table = read_table(manifest)
-    image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
-    images = read_gray_stack(Path(manifest).parent, table["file"])
+    image_ids, images = read_image_set(manifest)
     extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)
-    write_features(output, list(image_ids), extractor.extract(images), extractor)
+    is_network = extractor_entry(name).needs_weights is not None
+    features = extract_cached(extractor, images, cache) if is_network and cache else extractor.extract(images)
+    logits = extractor.logits(features) if is_network else None
+    arrays = extractor.state() | ({} if logits is None else {"logits": logits})
+    write_features(output, image_ids, features, describe(extractor), arrays)
     log.info("%s: %d images, %d features each", name, len(images), extractor.dim)

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from radsynth.common.torchvision import import_torchvision
 from radsynth.features.network import NetworkExtractor
 
+SIZE = 299
+
 
 def average_without_padding(x: torch.Tensor) -> torch.Tensor:
     """Return 3 x 3 averages over the pixels that exist; shape kept."""
@@ -50,15 +52,31 @@ def _replace_pool(block: torch.nn.Module, pool: Callable[[torch.Tensor], torch.T
     block.branch_pool.register_forward_pre_hook(lambda _, args: pool(inputs.pop()))
 
 
+def resize_like_tensorflow1(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Return images (n, c, height, width) as (n, c, size, size): bilinear without half-pixel centers or antialias.
+
+    Output pixel i samples the source at i * length / size, as ``tf.image.resize_bilinear`` did in TensorFlow 1.
+    """
+    for axis in (-1, -2):
+        length = images.shape[axis]
+        where = torch.arange(size, device=images.device) * (length / size)
+        low = where.long()
+        high = (low + 1).clamp_max(length - 1)
+        part = (where - low).unflatten(0, (size, 1) if axis == -2 else (size,))
+        images = torch.lerp(images.index_select(axis, low), images.index_select(axis, high), part)
+    return images
+
+
 class InceptionV3Fid(NetworkExtractor):
     """Global average of the last block (pool3), 2048-d, after pytorch-fid's preprocessing."""
 
     name = "inception_v3_fid"
     dim = 2048
+    has_logits = True
     preprocessing = {
         "name": "pytorch-fid",
-        "resize": "bilinear",
-        "size": 299,
+        "resize": "bilinear, half-pixel centers",
+        "size": SIZE,
         "antialias": False,
         "scaling": "x / 127.5 - 1",
         "channels": "gray repeated to RGB",
@@ -66,5 +84,25 @@ class InceptionV3Fid(NetworkExtractor):
     build = staticmethod(fid_inception)
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
-        images = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
+        images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False)
         return (2 * images - 1).expand(-1, 3, -1, -1)
+
+
+class InceptionV3TorchFidelity(InceptionV3Fid):
+    """The same network after torch-fidelity's preprocessing, which is that of the original TensorFlow graph.
+
+    Obukhov & Krasnyanskiy, torch-fidelity; torchmetrics does the same with ``antialias=False`` (not its default).
+    """
+
+    name = "inception_v3_torch_fidelity"
+    preprocessing = {
+        "name": "torch-fidelity",
+        "resize": "bilinear of TensorFlow 1, no half-pixel centers",
+        "size": SIZE,
+        "antialias": False,
+        "scaling": "(x - 128) / 128",
+        "channels": "gray repeated to RGB",
+    }
+
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        return (resize_like_tensorflow1(images, SIZE) * (255 / 128) - 1).expand(-1, 3, -1, -1)

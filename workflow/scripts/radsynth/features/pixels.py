@@ -5,28 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from radsynth.common.errors import UserError
+from radsynth.common.images import downsample
 from radsynth.features.interface import check_images
 
 SIZE = 32
 MAX_COMPONENTS = 64
 MIN_VARIANCE_RATIO = 1e-10
-
-
-def area_weights(source: int, target: int) -> np.ndarray:
-    """Return the (target, source) matrix that averages pixels by the length they share with a target pixel."""
-    edges = np.linspace(0, source, target + 1)
-    pixels = np.arange(source)
-    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.clip(shared, 0, None) * (target / source)
-
-
-def downsample(images: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Return area averages of uint8 images (n, height, width), scaled to [0, 1], as float64 (n, size * size)."""
-    rows, columns = area_weights(images.shape[1], size), area_weights(images.shape[2], size)
-    small = np.empty((len(images), size * size))
-    for index, image in enumerate(images):
-        small[index] = (rows @ image @ columns.T).ravel()
-    return small / 255
 
 
 class Pixels:
@@ -59,7 +43,7 @@ class Pixels:
         """Find the principal components of uint8 images (n, height, width), by a full eigendecomposition."""
         from sklearn.decomposition import PCA
 
-        small = downsample(check_images(images))
+        small = downsample(check_images(images), SIZE)
         if not np.ptp(small, axis=0).any():
             raise UserError(f"extractor pixels: {len(images)} images without any difference, expected at least two")
         pca = PCA(n_components=min(MAX_COMPONENTS, *small.shape), svd_solver="covariance_eigh").fit(small)
@@ -75,4 +59,4 @@ class Pixels:
         return {"basis_mean": self.mean, "basis_components": self.components}
 
     def extract(self, images: np.ndarray) -> np.ndarray:
-        return ((downsample(check_images(images)) - self.mean) @ self.components.T).astype(np.float32)
+        return ((downsample(check_images(images), SIZE) - self.mean) @ self.components.T).astype(np.float32)

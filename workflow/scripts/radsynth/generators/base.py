@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
+from radsynth.common.tables import read_table
 
 # Columns of a data manifest that say where an image is, not what it shows.
 _BOOKKEEPING = ["image_id", "file", "mask_file", "patient_id", "source", "sha256", "near_duplicate_group", "rank"]
@@ -35,10 +35,15 @@ class TrainingSet:
     masks: np.ndarray | None = None
 
     @classmethod
-    def from_manifest(cls, train_csv: str | Path, root: str | Path, labels: Sequence[str]) -> "TrainingSet":
-        """Read the images of ``labels`` that a cohort's train.csv lists; its files are relative to ``root``."""
-        rows = pd.read_csv(train_csv, dtype=str, keep_default_na=False)
-        rows = rows[rows["label"].isin(labels)]
+    def from_manifest(
+        cls, train_csv: str | Path, root: str | Path, labels: Sequence[str], withheld: Collection[str] = ()
+    ) -> "TrainingSet":
+        """Read the images of ``labels`` that a cohort's train.csv lists, but not those with the ids ``withheld``.
+
+        Its files are relative to ``root``.
+        """
+        rows = read_table(train_csv)
+        rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
         if missing := sorted(set(labels) - set(rows["label"])):
             raise UserError(f"{train_csv}: no training image of {', '.join(missing)}")
         images = read_gray_stack(root, rows["file"])
@@ -86,13 +91,17 @@ class Generator:
 
     def __init__(self, options: Mapping[str, Any]):
         self.options = dict(options)
+        self.selection: Mapping[str, Any] = {"method": "last"}
         self.facts: dict[str, Any] = {}
         self.arrays: dict[str, np.ndarray] = {}
 
     # What a family implements.
 
     def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
-        """Learn from the data. What survives an interruption is kept below ``run_dir``."""
+        """Learn from the data. What survives an interruption is kept below ``run_dir``.
+
+        A family that is trained step by step keeps the models that ``self.selection`` asks for (see ``candidates``).
+        """
         raise NotImplementedError
 
     def draw(
@@ -138,8 +147,14 @@ class Generator:
 
     # The same for all families.
 
-    def fit(self, data: TrainingSet, run_dir: str | Path, seed: int) -> None:
-        """Learn from ``data``; called again after an interruption, it goes on where it was."""
+    def fit(
+        self, data: TrainingSet, run_dir: str | Path, seed: int, selection: Mapping[str, Any] | None = None
+    ) -> None:
+        """Learn from ``data``; called again after an interruption, it goes on where it was.
+
+        ``selection`` (of the configuration) says which models of the training are kept to choose from; none if None.
+        """
+        self.selection = selection or self.selection
         if len(data.label_counts) > 1 and not self.conditional:
             raise UserError(
                 f"per: all asks one {type(self).__name__} for {', '.join(data.label_counts)}, but the family is not "

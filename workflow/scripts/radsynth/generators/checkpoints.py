@@ -2,13 +2,13 @@
 
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from radsynth.common.files import sync
 from radsynth.common.hashing import sha256_file
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Checkpoints:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         torch.save(state, partial / "state.pt")
-        _sync(partial / "state.pt")
+        sync(partial / "state.pt")
         manifest = {
             "step": step,
             "fingerprint": self.fingerprint,
@@ -41,13 +41,13 @@ class Checkpoints:
             "sha256": sha256_file(partial / "state.pt"),
         }
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _sync(partial / "manifest.json")
-        _sync(partial)
+        sync(partial / "manifest.json")
+        sync(partial)
         if final.exists():
             # Only after going back to an older state: this one is then not the newest good state.
             shutil.rmtree(final)
         partial.replace(final)
-        _sync(self.folder)
+        sync(self.folder)
         for old in self._newest_first()[keep:]:
             shutil.rmtree(old)
 
@@ -75,12 +75,3 @@ class Checkpoints:
             log.warning("%s is damaged (%s): going back to the state before it", folder, error)
             return None
         return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-
-
-def _sync(path: Path) -> None:
-    """Make the contents of a file or folder survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,10 +14,11 @@ from radsynth.common.hashing import sha256_json
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet
+from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.diffusion import denoise, image_generators
-from radsynth.generators.limits import check_unet
-from radsynth.generators.loop import count_steps, train
+from radsynth.generators.limits import check_unet, ddpm_steps
+from radsynth.generators.loop import train
 from radsynth.generators.previews import write_preview
 
 # Good enough to look at; pools use the sampler of the configuration.
@@ -40,13 +41,18 @@ class DDPM(Generator):
         torch.manual_seed(derive_seed(seed, "initial weights"))
         self.unet = build_unet(options, height, width)
         self.scheduler = build_scheduler(options)
-        steps = count_steps(len(data), options["batch_size"], options["epochs"], options["steps"])
+        earliest, steps = ddpm_steps(options, height, len(data))
+        candidates = candidate_steps(self.selection, earliest, steps)
         task = DenoisingTask(self.unet, self.scheduler, data.images, options, steps, plan)
-        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__)])
+        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__), candidates])
 
         def preview(path: Path) -> None:
             with task.averaged_weights():
                 write_preview(self, data, path, seed)
+
+        def keep(folder: Path) -> None:
+            with task.averaged_weights():
+                self.save(folder)
 
         train(
             task,
@@ -58,6 +64,8 @@ class DDPM(Generator):
             seed=seed,
             fingerprint=fingerprint,
             preview=preview,
+            candidates=candidates,
+            keep=keep,
         )
         task.keep_averaged_weights()
 

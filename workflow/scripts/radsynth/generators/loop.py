@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.backend import Plan
+from radsynth.generators.candidates import Candidates
 from radsynth.generators.checkpoints import Checkpoints
 from radsynth.generators.metrics import Measured, MetricsLog, Window, plot_training
 
@@ -56,11 +57,6 @@ def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(n)
 
 
-def count_steps(n: int, batch_size: int, epochs: int, steps: int | None) -> int:
-    """Return the number of steps: ``steps`` if given, else ``epochs`` times the batches that hold n images."""
-    return steps or epochs * -(-n // batch_size)
-
-
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT instead of dying of them at once."""
@@ -86,18 +82,23 @@ def train(
     seed: int,
     fingerprint: str,
     preview: Callable[[Path], None],
+    candidates: Collection[int] = (),
+    keep: Callable[[Path], None] = lambda folder: None,
     notes: Callable[[], dict[str, float]] = dict,
 ) -> None:
     """Take ``steps`` steps on n images, starting from the newest state in ``run_dir/state`` if there is one.
 
     ``options`` are those of the family's schema: batch_size, log_every, previews, checkpoint_minutes,
     max_nonfinite_steps. Metrics, with what ``notes`` says at the time, and ``preview`` grids go to
-    ``run_dir/progress``. After SIGTERM or SIGINT the state is saved and SystemExit raised. On a CPU the result is the
-    same, bit for bit, however often training was interrupted. Raises UserError if training diverges again and again.
+    ``run_dir/progress``. ``keep`` writes the model of the moment to a folder; this is done after each of the steps
+    ``candidates``, below ``run_dir/candidates``, and changes nothing in the training. After SIGTERM or SIGINT the state
+    is saved and SystemExit raised. On a CPU the result is the same, bit for bit, however often training was
+    interrupted. Raises UserError if training diverges again and again.
     """
     batch_size = options["batch_size"]
     checkpoints = Checkpoints(run_dir / "state", fingerprint)
     metrics = MetricsLog(run_dir / "progress" / "metrics.jsonl")
+    kept = Candidates(run_dir / "candidates", candidates, keep)
     window = Window()
     step = attempt = 0
     streak = torch.zeros((), dtype=torch.long, device=plan.device)
@@ -113,10 +114,12 @@ def train(
         streak.fill_(state["streak"])
         window.sums = {key: (a.to(plan.device), b.to(plan.device)) for key, (a, b) in state["window"].items()}
         metrics.truncate(step)
+        kept.truncate(step)
 
     state = checkpoints.load()
     if state is None:
         metrics.truncate(-1)
+        kept.truncate(-1)
         save()
     else:
         restore(state)
@@ -157,6 +160,8 @@ def train(
             if _due(step, steps, options["previews"]):
                 preview(run_dir / "progress" / f"preview_{step:07d}.png")
                 plot_training(metrics.rows(), run_dir / "progress" / "training.png")
+                flushed_at, flushed_step = time.monotonic(), step
+            if kept.keep(step):
                 flushed_at, flushed_step = time.monotonic(), step
             late = time.monotonic() - saved_at >= 60 * options["checkpoint_minutes"]
             if step == steps or received or (late and not streak.item()):

@@ -34,6 +34,18 @@ def resolve_sampler(family: str, preset: str, overrides: dict[str, Any], where: 
     return _resolve("sampler", family, preset, overrides, where)
 
 
+def resolve_selection(selection: dict[str, Any], where: str = "generator") -> dict[str, Any]:
+    """Return all settings of the way in which a generator's model is chosen, with the defaults of its ``method``."""
+    own = read_schema("selections")[selection["method"]]
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": own.get("required", []),
+        "properties": {"method": {}} | own.get("properties", {}),
+    }
+    return validated(selection, schema, f"{where}.selection")
+
+
 def _resolve(part: str, family: str, preset: str, overrides: dict[str, Any], where: str) -> dict[str, Any]:
     if family not in FAMILIES:
         raise UserError(f"{where}.family: unknown family {family!r}, expected one of {', '.join(FAMILIES)}")

@@ -15,7 +15,9 @@ from radsynth.common.seeds import derive_seed
 from radsynth.generators.adversarial import AdversarialTask
 from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
+from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.growth import Growth, level_of
+from radsynth.generators.limits import pggan_steps
 from radsynth.generators.loop import train
 from radsynth.generators.previews import write_preview
 from radsynth.generators.progressive import build_critic, build_generator
@@ -37,17 +39,22 @@ class PGGAN(Generator):
         plan = choose_plan("fp32")
         self.device = plan.name
         growth = Growth.plan(options, *data.images.shape[1:])
-        steps = growth.count_steps(options["steps"])
+        earliest, steps = pggan_steps(options, data.images.shape[1], len(data))
+        candidates = candidate_steps(self.selection, earliest, steps)
         torch.manual_seed(derive_seed(seed, "initial weights"))
         generator, critic = build_generator(options, growth.last), build_critic(options, growth.last)
         task = AdversarialTask(generator, critic, data.images, growth, options, plan)
         self.generator = task.average
         self.facts["critic_parameters"] = sum(parameter.numel() for parameter in critic.parameters())
-        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__)])
+        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__), candidates])
 
         def preview(path: Path) -> None:
             self.facts |= task.stage()
             write_preview(self, data, path, seed)
+
+        def keep(folder: Path) -> None:
+            self.facts |= task.stage()
+            self.save(folder)
 
         train(
             task,
@@ -59,6 +66,8 @@ class PGGAN(Generator):
             seed=seed,
             fingerprint=fingerprint,
             preview=preview,
+            candidates=candidates,
+            keep=keep,
             notes=task.stage,
         )
         self.facts |= task.stage()

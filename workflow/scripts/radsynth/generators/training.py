@@ -2,14 +2,20 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from radsynth.common.files import write_json
+from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
+from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
 from radsynth.generators.metrics import plot_training, read_metrics
 from radsynth.generators.previews import write_preview
 from radsynth.generators.registry import load_family
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +29,25 @@ def train_generator(
     training_png: str | Path,
     preview_png: str | Path,
     seed: int,
+    selection: Mapping[str, Any] | None = None,
+    withheld: "pd.DataFrame | None" = None,
 ) -> None:
     """Train one generator and write its directory: what ``save`` writes, metrics.jsonl and describe.json.
 
-    ``state/`` (to resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside
-    ``model_dir``.
+    If ``selection`` (of the configuration) chooses among the models of the training, these are in ``checkpoints/``.
+    The rows of the training images that were ``withheld`` for it stand in withheld.csv. ``state/`` and
+    ``candidates/`` (to resume; removed when all is written) and ``progress/`` (previews while it trains) lie
+    beside ``model_dir``.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
     counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
     log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
     generator = load_family(family)(options)
-    generator.fit(data, run_dir, seed)
+    generator.fit(data, run_dir, seed, selection)
     generator.save(model_dir)
+    if withheld is not None:
+        write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
     description = generator.describe()
     write_json(model_dir / "describe.json", description)
     log.info("%s: %s parameters", family, f"{description['parameters']:,}")
@@ -44,4 +56,8 @@ def train_generator(
         shutil.copyfile(metrics, model_dir / "metrics.jsonl")
     plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
     write_preview(generator, data, preview_png, seed)
-    shutil.rmtree(run_dir / "state", ignore_errors=True)
+    # Copied, not moved: a job that is stopped from here on finds them again together with the state.
+    if (run_dir / "candidates").is_dir():
+        shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
+    for folder in ("state", "candidates"):
+        shutil.rmtree(run_dir / folder, ignore_errors=True)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps", "device"]
 
 # What a model directory tells about its training, but not about its images.
-_NOT_THE_MODEL = {"metrics.jsonl", "describe.json"}
+_NOT_THE_MODEL = {"metrics.jsonl", "describe.json", "selection.json"}
 
 
 def model_hash(model_dir: str | Path) -> str:

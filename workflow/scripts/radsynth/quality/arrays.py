@@ -1,6 +1,17 @@
 """What every distance asks of its features."""
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A metric's value, the ends of its 95 % interval, and its standard deviation over subsets, pairs or images."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
 
 
 class UndefinedError(ValueError):

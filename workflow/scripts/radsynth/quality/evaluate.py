@@ -1,9 +1,8 @@
-"""Every metric of one pool: for each extractor and reference set the distances, then what the pool repeats."""
+"""Every metric of one pool, each beside its control."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,128 +10,121 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.features import FeatureSet, read_features
-from radsynth.common.hashing import sha256_pixels
-from radsynth.common.images import read_gray
+from radsynth.common.files import read_json
+from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
-from radsynth.quality import frechet, kernel, memorisation
+from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.baseline import draw_parts, part_sizes
-from radsynth.quality.feature_sets import check_comparable, reference_sets
-
-DISTANCES = {"fid": frechet, "kid": kernel}
+from radsynth.quality.diversity import pair_rows
+from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
+from radsynth.quality.inception_score import inception_score
+from radsynth.quality.neighbours import Encounter, Points
+from radsynth.quality.rows import estimated, row
 
 log = logging.getLogger(__name__)
 
-
-def _attempt(compute: Callable, *arguments: Any) -> tuple[Any, str]:
-    """Return (value, "") or, where the metric is undefined, (None, reason)."""
-    try:
-        return compute(*arguments), ""
-    except UndefinedError as error:
-        return None, str(error)
+FAMILIES = dict.fromkeys(measure.DISTANCE, "distance") | dict.fromkeys(measure.MANIFOLD, "manifold")
+FAMILIES |= dict.fromkeys(measure.SIMILARITY, "similarity")
+Row = dict[str, Any]
 
 
-def _distance(metric: ModuleType, a: np.ndarray, b: np.ndarray) -> float:
-    return metric.value(metric.statistics(a), metric.statistics(b))
+class Controls:
+    """The controls of a cohort and label (see controls.py), and rows that carry them."""
 
-
-def _baseline(
-    metric: ModuleType, real: np.ndarray, n_reference: int, n_synthetic: int, draws: int, seed: int
-) -> dict[str, Any]:
-    """Return mean, SD and sample sizes of the metric between random disjoint parts of the reals (n, d)."""
-    sizes, _ = _attempt(part_sizes, len(real), n_reference, n_synthetic)
-    if sizes is None or not draws:
-        return {"real_real_mean": None, "real_real_sd": None, "real_real_n": None}
-    values = [_distance(metric, real[a], real[b]) for a, b in draw_parts(len(real), sizes, draws, seed)]
-    return {
-        "real_real_mean": float(np.mean(values)),
-        "real_real_sd": float(np.std(values, ddof=1)) if draws > 1 else None,
-        "real_real_n": list(sizes),
-    }
-
-
-def distances(
-    real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFrame], draws: int, seed: int
-) -> list[dict[str, Any]]:
-    """Return a row per (metric, reference set) for one extractor; ``seed`` decides the parts of the baseline."""
-    check_comparable(real, pool)
-    originals = real.of(references["all"]["image_id"])
-    n_synthetic, dim = pool.features.shape
-    rows = []
-    for reference, table in references.items():
-        features, n_reference = real.of(table["image_id"]), len(table)
-        parts_seed = derive_seed(seed, "baseline", reference)
-        for name, metric in DISTANCES.items():
-            value, reason = _attempt(_distance, metric, features, pool.features)
-            few = name == "fid" and value is not None and min(n_reference, n_synthetic) <= dim
-            rows.append(
-                {
-                    "metric": name,
-                    "extractor": real.extractor["name"],
-                    "preprocessing": real.extractor["preprocessing"],
-                    "weights_sha256": (real.extractor["weights"] or {}).get("sha256"),
-                    "reference": reference,
-                    "value": value,
-                    "n_reference": n_reference,
-                    "n_synthetic": n_synthetic,
-                    **_baseline(metric, originals, n_reference, n_synthetic, draws, parts_seed),
-                    "reason": reason,
-                    "note": f"no more images than dimensions ({dim}): mostly bias" if few else "",
-                }
+    def __init__(self, path: str | Path, n_synthetic: int):
+        self.content = read_json(path)
+        if self.content["n_synthetic"] != n_synthetic:
+            raise UserError(
+                f"{path}: controls of pools with {self.content['n_synthetic']} images, this one has {n_synthetic}"
             )
-    return rows
+        self.n_synthetic = n_synthetic
+        self.entries = {
+            (entry["metric"], entry["extractor"], entry["reference"]): entry for entry in self.content["controls"]
+        }
+
+    def thresholds(self, metrics: Sequence[str], extractor: str | None = None) -> dict[str, float | None]:
+        """Return the thresholds of metrics against the training images."""
+        return {metric: self.entries[metric, extractor, "train"]["threshold"] for metric in metrics}
+
+    def rows(self, known: measure.Known, reference: str, n_reference: int | None, **common: Any) -> list[Row]:
+        """Return the full rows of what was measured of the pool, beside what was measured of the control."""
+        rows = []
+        for metric, found in known.items():
+            entry = dict(self.entries.get((metric, common.get("extractor"), reference), {}))
+            note = "; ".join(filter(None, [found.get("note"), entry.pop("note", "")]))
+            family = FAMILIES.get(metric, "memorisation")
+            sizes = {"reference": reference, "n_reference": n_reference, "n_synthetic": self.n_synthetic}
+            rows.append(row(**{"family": family, **common, **entry, **sizes, **found, "metric": metric, "note": note}))
+        return rows
 
 
-def copies(real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """Return the row of the copy rate for one extractor.
-
-    One half of the held-out reals sets the threshold, the other half is the control.
-    """
-    train = real.of(references["train"]["image_id"])
-    held_out = real.of(references["held_out"]["image_id"])
-    calibration, control_images = held_out[::2], held_out[1::2]
-    value = control = None
-    threshold, reason = _attempt(memorisation.copy_threshold, calibration, train)
-    if threshold is not None:
-        value, reason = _attempt(memorisation.copy_rate, pool.features, train, threshold)
-        control, _ = _attempt(memorisation.copy_rate, control_images, train, threshold)
-    return {
-        "metric": "copy_rate",
-        "extractor": real.extractor["name"],
-        "value": value,
-        "control": control,
-        "n_reference": len(train),
-        "n_synthetic": len(pool.features),
-        "n_control": len(control_images),
-        "threshold": threshold,
-        "reason": reason,
+def _of_features(
+    real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFrame], controls: Controls, seed: int, score: bool
+) -> tuple[list[Row], Encounter | None]:
+    """Return the rows of one extractor, and how the pool lies among the training images."""
+    check_comparable(real, pool)
+    name = real.extractor["name"]
+    common = {
+        "extractor": name,
+        "preprocessing": real.extractor["preprocessing"],
+        "weights_sha256": (real.extractor["weights"] or {}).get("sha256"),
     }
+    candidate, rows, among_training = Points(pool.features), [], None
+    for reference, table in references.items():
+        copied = reference == "train"
+        try:
+            meeting = measure.meet(Points(real.of(table["image_id"])), candidate)
+        except UndefinedError as error:
+            metrics = (*measure.DISTANCE, *measure.MANIFOLD, *(measure.COPIES if copied else ()))
+            known = measure.undefined(metrics, error)
+        else:
+            known = measure.between(meeting, derive_seed(seed, reference))
+            if copied:
+                among_training = meeting
+                held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
+                thresholds = controls.thresholds(("dcr_tail", "copy_rate"), name)
+                known |= measure.copies(meeting, held_out, thresholds, seed)
+        rows += controls.rows(known, reference, len(table), **common)
+    if score and pool.logits is not None:
+        known = {"inception_score": estimated(inception_score, pool.logits)}
+        rows += controls.rows(known, "", None, family="diversity", **common)
+    return rows, among_training
 
 
-def repeats(pool_hashes: Sequence[str], references: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Return the rows about equal pixels, which need no extractor: with training images, and inside the pool."""
-    train, held_out = list(references["train"]["sha256"]), list(references["held_out"]["sha256"])
+def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> tuple[list[Row], np.ndarray]:
+    """Return the rows of what is measured on uint8 images (n, height, width), and their view distances (n,)."""
+    near = measure.near_distances(images, training)
+    repeated = measure.repeated(images, training)
+    with_training = measure.similarities(images, training)
+    with_training |= measure.near_copies(near, controls.thresholds(measure.NEAR_COPIES))
+    with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
+    rows = controls.rows(with_training, "train", len(training)) + controls.rows(repeated, "", None)
+    return rows, near["view_copy_rate"]
+
+
+def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
     rows = []
-    for name, rate, arguments in (
-        ("exact_copy_rate", memorisation.exact_copy_rate, [train]),
-        ("duplicate_rate", memorisation.duplicate_rate, []),
-    ):
-        value, reason = _attempt(rate, pool_hashes, *arguments)
-        rows.append(
-            {
-                "metric": name,
-                "extractor": None,
-                "value": value,
-                "control": _attempt(rate, held_out, *arguments)[0],
-                "n_reference": len(train) if arguments else None,
-                "n_synthetic": len(pool_hashes),
-                "n_control": len(held_out),
-                "threshold": None,
-                "reason": reason,
-            }
-        )
+    for found in pair_rows(pairs):
+        metric = found.pop("metric")
+        del found["n_pairs"]
+        rows += controls.rows({metric: found}, "", None, family="diversity")
     return rows
+
+
+def _nearest(
+    files: Sequence[str], training_ids: Sequence[str], meeting: Encounter | None, view_distances: np.ndarray
+) -> pd.DataFrame:
+    """Return, per image of the pool, its nearest training image and how close it is; empty where undefined."""
+    table = pd.DataFrame({"file": files})
+    columns = ("nearest_image_id", "distance", "relative_distance", "view_relative_distance")
+    table[list(columns)] = ""
+    if meeting is not None:
+        table["nearest_image_id"] = np.asarray(training_ids)[meeting.nearest]
+        table["distance"], table["relative_distance"] = meeting.distance, meeting.relative
+    if len(view_distances):
+        table["view_relative_distance"] = view_distances
+    return table
 
 
 def evaluate_pool(
@@ -141,25 +133,37 @@ def evaluate_pool(
     data_manifest: str | Path,
     train: str | Path,
     pool_manifest: str | Path,
+    controls: str | Path,
+    pairs: str | Path | None = None,
     *,
     label: str,
-    baseline_draws: int,
     seed: int,
-) -> dict[str, Any]:
-    """Return all metrics of one pool as a JSON-serialisable dict.
+    score: bool = False,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return all metrics of one pool as in quality.schema.yaml, and a table of the nearest training images.
 
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
-    generator learned from; the pool's images lie beside its manifest.
+    generator learned from; ``controls`` is what ``quality_controls`` gave for that cohort; ``pairs`` are the pool's
+    pair similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row
+    per image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
+    first extractor, and ``view_relative_distance``.
     """
-    manifest, cohort, synthetic = (read_table(path) for path in (data_manifest, train, pool_manifest))
-    references = reference_sets(manifest, cohort, label)
-    if references["all"].empty:
-        raise UserError(f"{data_manifest}: no image of the class {label}")
-    metrics, rates = [], []
+    files = list(read_table(pool_manifest)["file"])
+    references = read_references(data_manifest, train, label)
+    beside = Controls(controls, len(files))
+    rows, meetings = [], []
     for real_path, pool_path in zip(real, pool, strict=True):
         real_set, pool_set = (read_features(path, np.float64) for path in (real_path, pool_path))
-        metrics += distances(real_set, pool_set, references, baseline_draws, seed)
-        rates.append(copies(real_set, pool_set, references))
-        log.info("%s: distances and copy rate done", real_set.extractor["name"])
-    hashes = [sha256_pixels(read_gray(Path(pool_manifest).parent / file)) for file in synthetic["file"]]
-    return {"n_synthetic": len(synthetic), "metrics": metrics, "memorisation": rates + repeats(hashes, references)}
+        name = real_set.extractor["name"]
+        found, meeting = _of_features(real_set, pool_set, references, beside, derive_seed(seed, name), score)
+        rows += found
+        meetings.append(meeting)
+        log.info("%s: done", name)
+    images = read_images(pool_manifest, files)
+    training = read_images(data_manifest, list(references["train"]["file"]))
+    if len(training) and len(images) and images.shape[1:] != training.shape[1:]:
+        raise UserError(f"{pool_manifest}: images of {images.shape[1:]} pixels, expected {training.shape[1:]}")
+    found, view_distances = _of_images(images, training, beside)
+    rows += found + (_of_pairs(pairs, beside) if pairs else [])
+    report = validated({"n_synthetic": len(files), "metrics": rows}, read_schema("quality"), "quality")
+    return report, _nearest(files, references["train"]["image_id"], meetings[0], view_distances)

@@ -1,10 +1,16 @@
-"""Which features are compared: those of the same making, of the image sets that each metric asks for."""
+"""Which images are compared: of the sets that each metric asks for, and features of the same making."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from radsynth.cohorts.groups import GATED_COLUMNS, image_groups
 from radsynth.common.errors import UserError
 from radsynth.common.features import FeatureSet
+from radsynth.common.images import read_gray_stack
+from radsynth.common.tables import read_table
 
 
 def check_comparable(real: FeatureSet, pool: FeatureSet) -> None:
@@ -28,3 +34,30 @@ def reference_sets(manifest: pd.DataFrame, train: pd.DataFrame, label: str) -> d
     for column in ("patient_id", "near_duplicate_group", "sha256"):
         seen |= originals[column].isin(set(train[column]) - {""})
     return {"all": originals, "train": train, "held_out": originals[~seen]}
+
+
+def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return two halves of held-out images: one sets thresholds and is compared with, the other is the control.
+
+    Images that share a patient, a near-duplicate group or pixels stay together; their group goes to the smaller half.
+    """
+    groups = image_groups(held_out, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
+    counts, sides = [0, 0], {}
+    for group in groups:
+        side = sides.setdefault(group, int(counts[1] < counts[0]))
+        counts[side] += 1
+    second = np.array([sides[group] == 1 for group in groups], dtype=bool)
+    return held_out[~second], held_out[second]
+
+
+def read_references(manifest: str | Path, train: str | Path, label: str) -> dict[str, pd.DataFrame]:
+    """Return ``reference_sets`` of a dataset's manifest and a cohort; UserError if the class has no image."""
+    references = reference_sets(read_table(manifest), read_table(train), label)
+    if references["all"].empty:
+        raise UserError(f"{manifest}: no image of the class {label}")
+    return references
+
+
+def read_images(manifest: str | Path, files: Sequence[str]) -> np.ndarray:
+    """Return images beside a manifest as uint8 (n, height, width); (0, 1, 1) if there are none."""
+    return read_gray_stack(Path(manifest).parent, files) if len(files) else np.empty((0, 1, 1), np.uint8)

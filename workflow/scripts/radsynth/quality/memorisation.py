@@ -1,24 +1,19 @@
-"""Does the pool repeat its training images, or itself?
+"""Near copies of training images in one feature space.
 
 A copy is much closer to its nearest training image than to the further neighbours of that image: the distance is taken
-relative to the mean over the NEIGHBOURS nearest training images (Carlini et al. 2023, Extracting training data from
-diffusion models, section 4.2). An absolute distance would take every blurred image for a copy, since an average lies
-close to everything. The threshold is what THRESHOLD_QUANTILE of held-out reals fall below. It is not taken from the
-training images' own neighbours: cohorts that were selected to be diverse are farther apart than reals usually are.
-Other held-out reals, under the same threshold, are the control: a copy rate means something only as far as it exceeds
-theirs.
+relative to the mean over the nearest 50 training images (Carlini et al. 2023, Extracting training data from diffusion
+models, section 4.2). An absolute distance would take every blurred image for a copy, since an average lies close to
+everything. The threshold is what THRESHOLD_QUANTILE of held-out reals fall below. It is not taken from the training
+images' own neighbours: cohorts that were selected to be diverse are farther apart than reals usually are. Other
+held-out reals, under the same threshold, are the control: a copy rate means something only as far as it exceeds theirs.
 """
-
-from collections import Counter
-from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from radsynth.quality.arrays import UndefinedError, check_same_dim, checked
+from radsynth.quality.arrays import UndefinedError, checked
+from radsynth.quality.neighbours import Points, encounter
 
-NEIGHBOURS = 50
 THRESHOLD_QUANTILE = 0.01
-BLOCK = 2048
 
 
 def relative_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -26,43 +21,30 @@ def relative_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
 
     The values (n,) lie in [0, 1]: 0 is a copy, 1 is equally far from all. Where m < 50, all of them are the neighbours.
     """
-    images, training = checked(images, minimum=1), checked(training)
-    check_same_dim(images, training)
-    centre = training.mean(axis=0)  # small numbers keep their digits in the expanded square
-    images, training = images - centre, training - centre
-    norms = np.sum(training**2, axis=1)
-    count = min(NEIGHBOURS, len(training))
-    relative = np.empty(len(images))
-    for start in range(0, len(images), BLOCK):
-        block = images[start : start + BLOCK]
-        squares = norms - 2 * block @ training.T + np.sum(block**2, axis=1, keepdims=True)
-        # From the difference itself, so that rounding cannot hide a copy.
-        nearest = np.linalg.norm(block - training[squares.argmin(axis=1)], axis=1)
-        neighbours = np.sqrt(np.clip(np.partition(squares, count - 1, axis=1)[:, :count], 0, None)).mean(axis=1)
-        relative[start : start + BLOCK] = nearest / np.maximum(neighbours, np.finfo(float).tiny)
-    return relative
+    return encounter(Points(checked(training)), Points(images)).relative
+
+
+def quantile_threshold(distances: np.ndarray) -> float:
+    """Return the distance that only THRESHOLD_QUANTILE of those of held-out reals (n,) fall below; n >= 2."""
+    if len(distances) < 2:
+        raise UndefinedError(f"needs at least 2 held-out images for a threshold, found {len(distances)}")
+    return float(np.quantile(distances, THRESHOLD_QUANTILE))
+
+
+def share_below(distances: np.ndarray, threshold: float | None) -> float:
+    """Return the share of distances (n,) that are not above ``threshold``; undefined without threshold or images."""
+    if threshold is None:
+        raise UndefinedError("no threshold: too few training or held-out images")
+    if not len(distances):
+        raise UndefinedError("no images")
+    return float(np.mean(distances <= threshold))
 
 
 def copy_threshold(held_out: np.ndarray, training: np.ndarray) -> float:
     """Return the relative distance that only THRESHOLD_QUANTILE of held-out reals (n, d) fall below."""
-    return float(np.quantile(relative_distances(held_out, training), THRESHOLD_QUANTILE))
+    return quantile_threshold(relative_distances(held_out, training))
 
 
 def copy_rate(images: np.ndarray, training: np.ndarray, threshold: float) -> float:
     """Return the share of images (n, d) whose relative distance to training (m, d) is not above ``threshold``."""
-    return float(np.mean(relative_distances(images, training) <= threshold))
-
-
-def exact_copy_rate(hashes: Sequence[str], training: Collection[str]) -> float:
-    """Return the share of images whose pixels, by hash, equal a training image's."""
-    if not hashes:
-        raise UndefinedError("no images")
-    training = set(training)
-    return sum(digest in training for digest in hashes) / len(hashes)
-
-
-def duplicate_rate(hashes: Sequence[str]) -> float:
-    """Return the share of images whose pixels, by hash, equal those of another image of the same set."""
-    if not hashes:
-        raise UndefinedError("no images")
-    return sum(count for count in Counter(hashes).values() if count > 1) / len(hashes)
+    return share_below(relative_distances(images, training), threshold)

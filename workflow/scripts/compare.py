@@ -1,0 +1,26 @@
+"""Set two results side by side."""
+
+from pathlib import Path
+
+from radsynth.common.job import job
+
+with job(snakemake):
+    from radsynth.analysis.archive import CONFIG, MANIFEST, read_config, read_source
+    from radsynth.analysis.comparing import compare
+    from radsynth.analysis.render import markdown
+    from radsynth.analysis.tidy import COLUMNS, write_csv
+    from radsynth.common.files import write_text
+
+    sides = []
+    for files in (snakemake.input.metrics_a, snakemake.input.metrics_b):
+        folder = Path(files[0]).parent
+        source = "archive" if (folder / MANIFEST).is_file() else "build"
+        metrics = read_source({name: folder / f"{name}.csv" for name in COLUMNS}, source)
+        sides.append((metrics, read_config(folder / CONFIG)))
+    tables = compare(*sides, names=snakemake.params.names)
+    for path in snakemake.output:
+        title, table, sections = tables[Path(path).stem]
+        if path.endswith(".csv"):
+            write_csv(path, list(table.columns), table.to_dict("records"))
+        else:
+            write_text(path, markdown(title, sections))

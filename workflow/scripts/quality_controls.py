@@ -1,0 +1,19 @@
+"""Measure what every metric of a pool reads where there is nothing to find."""
+
+from radsynth.common.job import job
+
+with job(snakemake) as log:
+    from radsynth.common.files import write_json
+    from radsynth.quality.controls import quality_controls
+
+    controls = quality_controls(
+        snakemake.input.real,
+        snakemake.input.data_manifest,
+        snakemake.input.train,
+        snakemake.input.get("pairs"),
+        label=snakemake.params.label,
+        pool_size=snakemake.params.pool_size,
+        baseline_draws=snakemake.params.baseline_draws,
+        seed=snakemake.params.seed,
+    )
+    write_json(snakemake.output.json, controls)

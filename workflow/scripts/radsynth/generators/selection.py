@@ -1,0 +1,166 @@
+"""Which of the models of one training is taken: the one with the lowest KID among those that do not copy.
+
+A model's images are compared with training images that were withheld from it (KID) and with those it has learnt from
+(copy rate). One half of the withheld images sets the threshold of a copy, the other half is the control.
+"""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import fisher_exact
+
+from radsynth.common.errors import UserError
+from radsynth.common.files import read_json, write_json
+from radsynth.common.images import read_gray_stack
+from radsynth.common.tables import read_table
+from radsynth.features.files import create_extractor
+from radsynth.features.interface import describe
+from radsynth.features.registry import extractor_entry
+from radsynth.generators.base import TrainingSet
+from radsynth.generators.candidates import CHECKPOINTS, WITHHELD, read_candidates
+from radsynth.generators.registry import load_family
+from radsynth.quality import kernel
+from radsynth.quality.memorisation import copy_rate, copy_threshold
+
+log = logging.getLogger(__name__)
+
+SIGNIFICANT = 0.05
+
+
+def select_by_kid(
+    family: str,
+    model_dir: str | Path,
+    train_csv: str | Path,
+    root: str | Path,
+    label: str,
+    *,
+    settings: Mapping[str, Any],
+    sampler: Mapping[str, Any],
+    seed: int,
+    weights: str | Path | None = None,
+    gpu: bool = False,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Return which model of a training is taken, and why: what selection.json holds.
+
+    ``settings`` (of the configuration) has ``images`` and ``extractor``, ``weights`` is the file that this needs. An
+    extractor that is fitted is fitted to the training images of the label; no other image is read.
+    """
+    learnt, withheld = read_images(model_dir, train_csv, root, label)
+    images, drawn_on = draw(family, model_dir, label, settings["images"], seed, sampler)
+    device = "cpu"
+    if extractor_entry(settings["extractor"]).needs_weights:
+        from radsynth.features.network import choose_device
+
+        # After drawing, since it takes TF32 away.
+        device = choose_device(gpu, threads)
+    fitted_to = np.concatenate([learnt, withheld])
+    extractor = create_extractor(settings["extractor"], fitted_to, weights=weights, device=device)
+    features = {step: extractor.extract(drawn) for step, drawn in images.items()}
+    result = judge(features, extractor.extract(learnt), extractor.extract(withheld))
+    facts = {"extractor": describe(extractor), "images": settings["images"], "device": drawn_on}
+    return {"method": "kid", **result, **facts}
+
+
+def read_images(
+    model_dir: str | Path, train_csv: str | Path, root: str | Path, label: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images that a model learnt from and those withheld from it, both uint8 (n, height, width).
+
+    UserError if the former are not what the model says it learnt from.
+    """
+    rows = read_table(train_csv)
+    withheld = rows[rows["image_id"].isin(read_table(Path(model_dir) / WITHHELD)["image_id"])]
+    learnt = TrainingSet.from_manifest(train_csv, root, [label], withheld["image_id"])
+    if read_json(Path(model_dir) / "generator.json")["facts"]["data"]["sha256"] != learnt.sha256:
+        raise UserError(f"{model_dir}: has learnt from other images than {train_csv} says; train it again")
+    return learnt.images, read_gray_stack(root, withheld["file"])
+
+
+def draw(
+    family: str, model_dir: str | Path, label: str, count: int, seed: int, sampler: Mapping[str, Any]
+) -> tuple[dict[int, np.ndarray], str]:
+    """Return ``count`` images of each model of a training, uint8 (count, height, width), by step, and the device.
+
+    All models get the same noise.
+    """
+    images = {}
+    for step, folder in read_candidates(model_dir).items():
+        generator = load_family(family).load(folder)
+        batches = generator.sample(range(count), seed, [{"label": label}] * count, sampler)
+        images[step] = np.concatenate([batch.images for batch in batches])
+        log.info("%d images of the model after step %d", count, step)
+    return images, generator.device
+
+
+def judge(candidates: Mapping[int, np.ndarray], learnt: np.ndarray, withheld: np.ndarray) -> dict[str, Any]:
+    """Return KID and copy rate of every model, and which one is taken; all arguments are features (n, d).
+
+    The lowest KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided,
+    5 %) above that of the control. If there is none, it is the lowest copy rate, and ``warning`` says so.
+    """
+    calibration, control = withheld[::2], withheld[1::2]
+    threshold = copy_threshold(calibration, learnt)
+    control_rate = copy_rate(control, learnt, threshold)
+    reference = kernel.statistics(withheld)
+    rows = []
+    for step, features in candidates.items():
+        rate = copy_rate(features, learnt, threshold)
+        p_value = excess_p_value(rate, len(features), control_rate, len(control))
+        distance = kernel.value(kernel.statistics(features), reference)
+        row = {"step": step, "kid": distance, "copy_rate": rate, "p_value": p_value, "passed": p_value >= SIGNIFICANT}
+        rows.append(row)
+        log.info("step %(step)d: KID %(kid).4g, copy rate %(copy_rate).3f (p = %(p_value).2g)", row)
+    passed = [row for row in rows if row["passed"]]
+    warning = ""
+    if passed:
+        chosen = min(passed, key=lambda row: row["kid"])
+        reason = f"the lowest KID of the {len(passed)} of {len(rows)} models that copy no more than withheld images do"
+    else:
+        chosen = min(rows, key=lambda row: (row["copy_rate"], row["kid"]))
+        reason = "the lowest copy rate"
+        warning = (
+            f"every model copies significantly more ({chosen['copy_rate']:.3f} of the images or more) than withheld "
+            f"images do ({control_rate:.3f}): the model after step {chosen['step']} copies least"
+        )
+        log.warning("%s", warning)
+    return {
+        "step": chosen["step"],
+        "reason": reason,
+        "warning": warning,
+        "candidates": rows,
+        "threshold": threshold,
+        "control": control_rate,
+        "n_control": len(control),
+        "n_withheld": len(withheld),
+        "n_trained": len(learnt),
+        "kid_of_training_images": kernel.value(kernel.statistics(learnt), reference),
+    }
+
+
+def excess_p_value(share: float, n: int, control: float, n_control: int) -> float:
+    """Return the one-sided p-value of Fisher's exact test that ``share`` of n lies above ``control`` of n_control."""
+    hits, control_hits = round(share * n), round(control * n_control)
+    table = [[hits, n - hits], [control_hits, n_control - control_hits]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def write_selected(family: str, model_dir: str | Path, selected_dir: str | Path, selection: Mapping[str, Any]) -> None:
+    """Write the model after ``selection["step"]`` as a directory like that of the last step, and selection.json."""
+    model_dir, selected_dir, step = Path(model_dir), Path(selected_dir), selection["step"]
+    candidates = read_candidates(model_dir)
+    if step not in candidates:
+        raise UserError(f"{model_dir / CHECKPOINTS}: no model of step {step}, expected one; train it again")
+    shutil.copytree(candidates[step], selected_dir)
+    for file in model_dir.iterdir():
+        if file.name in ("metrics.jsonl", WITHHELD):
+            shutil.copyfile(file, selected_dir / file.name)
+    # Where and how it was trained, and how far this model had come.
+    description = read_json(model_dir / "describe.json") | load_family(family).load(candidates[step]).facts
+    write_json(selected_dir / "describe.json", description | {"step": step})
+    write_json(selected_dir / "selection.json", selection)
+    log.info("the model after step %d is taken: %s", step, selection["reason"])

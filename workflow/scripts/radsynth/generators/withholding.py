@@ -1,0 +1,32 @@
+"""Training images that a generator does not learn from, so that its models can be compared with them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from radsynth.cohorts.groups import image_groups
+from radsynth.common.errors import UserError
+from radsynth.generators.limits import FEWEST_WITHHELD, count_withheld
+
+
+def withhold(rows: pd.DataFrame, share: float, gates: Mapping[str, bool], seed: int) -> pd.DataFrame:
+    """Return the rows of a cohort's train.csv (one label) that are withheld from a generator, in their order.
+
+    Groups of images that the ``gates`` tie together (a patient, near duplicates) are drawn at random and withheld
+    whole, each unless it would exceed the ``share``. UserError if so few are withheld that nothing can be measured.
+    """
+    target = count_withheld(len(rows), share)
+    groups = image_groups(rows, dict(gates)).to_numpy()
+    sizes = np.bincount(groups)
+    taken, count = [], 0
+    for group in np.random.default_rng(seed).permutation(len(sizes)):
+        if count + sizes[group] <= target:
+            taken.append(group)
+            count += sizes[group]
+    if count < FEWEST_WITHHELD:
+        raise UserError(
+            f"selection.withhold: {len(rows)} images in {len(sizes)} groups (patients, near duplicates), of which "
+            f"{share} of the images hold only {count} whole, expected at least {FEWEST_WITHHELD}; raise the share"
+        )
+    return rows[np.isin(groups, taken)]

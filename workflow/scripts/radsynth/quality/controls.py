@@ -1,0 +1,156 @@
+"""What every metric reads where there is nothing to find: once per cohort and label, for all of its pools.
+
+Distances and manifolds: random disjoint parts of the originals, of the comparison's sizes. Memorisation and
+similarity: one half of the held-out originals in place of the pool, while the other half sets the thresholds.
+Diversity: pairs of training images.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsynth.common.features import FeatureSet, read_features
+from radsynth.common.seeds import derive_seed
+from radsynth.quality import measure
+from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.baseline import draw_parts, part_sizes
+from radsynth.quality.diversity import pair_rows
+from radsynth.quality.feature_sets import halves, read_images, read_references
+from radsynth.quality.neighbours import Points
+
+Entry = dict[str, Any]
+
+
+def _entry(metric: str, extractor: str | None, reference: str, kind: str, **known: Any) -> Entry:
+    empty = dict.fromkeys(("control", "control_sd", "n_control_a", "n_control_b", "threshold")) | {"note": ""}
+    return {"metric": metric, "extractor": extractor, "reference": reference, "control_is": kind} | empty | known
+
+
+def _held_out(
+    known: measure.Known,
+    reference: str,
+    sizes: tuple[int, int],
+    thresholds: dict[str, float | None],
+    extractor: str | None,
+) -> Iterator[Entry]:
+    """Yield the entries of what was measured of the control half."""
+    for metric, found in known.items():
+        yield _entry(
+            metric,
+            extractor,
+            reference,
+            "held_out",
+            control=found.get("value"),
+            control_sd=found.get("sd"),
+            n_control_a=sizes[0],
+            n_control_b=sizes[1],
+            threshold=thresholds.get(metric),
+            note=f"no control: {found['reason']}" if "reason" in found else "",
+        )
+
+
+def real_real(
+    real: FeatureSet, references: dict[str, pd.DataFrame], n_synthetic: int, draws: int, seed: int
+) -> Iterator[Entry]:
+    """Yield mean and SD of distances and manifold metrics between random disjoint parts of the originals."""
+    originals = real.of(references["all"]["image_id"])
+    for reference, table in references.items():
+        values: dict[str, list[float]] = {metric: [] for metric in (*measure.DISTANCE, *measure.MANIFOLD)}
+        sizes, reasons = (None, None), {}
+        try:
+            sizes = part_sizes(len(originals), len(table), n_synthetic)
+            for a, b in draw_parts(len(originals), sizes, draws, derive_seed(seed, "real_real", reference)):
+                meeting = measure.meet(Points(originals[a]), Points(originals[b]))
+                for metric, found in measure.between(meeting, derive_seed(seed, reference), draws=0).items():
+                    reasons |= {metric: found["reason"]} if "reason" in found else {}
+                    values[metric].append(found.get("value"))
+        except UndefinedError as error:
+            reasons = dict.fromkeys(values, str(error))
+        for metric, found in values.items():
+            known = {"n_control_a": sizes[0], "n_control_b": sizes[1]}
+            if metric in reasons:
+                known["note"] = f"no control: {reasons[metric]}"
+            else:
+                known |= {"control": float(np.mean(found)), "control_sd": float(np.std(found, ddof=1))}
+            yield _entry(metric, real.extractor["name"], reference, "real_real", **known)
+
+
+def of_features(
+    real: FeatureSet, references: dict[str, pd.DataFrame], n_synthetic: int, draws: int, seed: int
+) -> tuple[list[Entry], float | None]:
+    """Return the entries of one extractor, and the median distance of training images to their nearest other."""
+    entries = list(real_real(real, references, n_synthetic, draws, seed))
+    training = Points(real.of(references["train"]["image_id"]))
+    calibration, control = (Points(real.of(half["image_id"])) for half in halves(references["held_out"]))
+    thresholds = measure.copy_thresholds(training, calibration)
+    try:
+        known = measure.copies(measure.meet(training, control), calibration, thresholds, seed)
+    except UndefinedError as error:
+        known = measure.undefined(measure.COPIES, error)
+    sizes = len(control), len(calibration)
+    entries += _held_out(known, "train", sizes, thresholds, real.extractor["name"])
+    return entries, float(np.median(training.within[:, 0])) if len(training) > 1 else None
+
+
+def of_images(training: np.ndarray, calibration: np.ndarray, control: np.ndarray) -> list[Entry]:
+    """Return the entries of what is measured on uint8 images (n, height, width)."""
+    thresholds = measure.near_thresholds(measure.near_distances(calibration, training))
+    near = measure.near_copies(measure.near_distances(control, training), thresholds)
+    repeated = measure.repeated(control, training)
+    with_training = near | {"exact_copy_rate": repeated.pop("exact_copy_rate")}
+    with_training |= measure.similarities(control, training)
+    sizes = len(control), len(calibration)
+    return [
+        *_held_out(with_training, "train", sizes, thresholds, None),
+        *_held_out(repeated, "", sizes, {}, None),
+    ]
+
+
+def of_pairs(pairs: str | Path) -> list[Entry]:
+    """Return the entries of diversity, from the pair similarities of the training images."""
+    return [
+        _entry(
+            row["metric"],
+            None,
+            "",
+            "real_pairs",
+            control=row["value"],
+            control_sd=row["sd"],
+            n_control_a=row["n_pairs"],
+            note=f"no control: {row['reason']}" if row["reason"] else "",
+        )
+        for row in pair_rows(pairs)
+    ]
+
+
+def quality_controls(
+    real: Sequence[str | Path],
+    data_manifest: str | Path,
+    train: str | Path,
+    pairs: str | Path | None = None,
+    *,
+    label: str,
+    pool_size: int,
+    baseline_draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the controls of all pools of ``pool_size`` images that learned from one cohort, JSON-serialisable.
+
+    ``controls``: by metric, extractor and reference what a row of the quality JSON says of control and threshold.
+    ``typical_distance``: by extractor the median distance of training images to their nearest other training image.
+    ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images.
+    """
+    references = read_references(data_manifest, train, label)
+    entries, typical = [], {}
+    for path in real:
+        features = read_features(path, np.float64)
+        name = features.extractor["name"]
+        found, typical[name] = of_features(features, references, pool_size, baseline_draws, derive_seed(seed, name))
+        entries += found
+    tables = (references["train"], *halves(references["held_out"]))
+    entries += of_images(*(read_images(data_manifest, table["file"]) for table in tables))
+    entries += of_pairs(pairs) if pairs else []
+    return {"n_synthetic": pool_size, "typical_distance": typical, "controls": entries}

@@ -1,0 +1,122 @@
+"""What is measured of any set of images, be it a pool or, as a control, other originals: arrays in.
+
+Each function returns, by metric, what is known of it: its value with interval and SD, or the reason why there is none.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from radsynth.common.hashing import sha256_pixels
+from radsynth.quality import frechet, kernel, manifold, repeats, similarity
+from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.authenticity import authpct
+from radsynth.quality.closest_record import dcr_median, dcr_share
+from radsynth.quality.data_copying import c_t
+from radsynth.quality.hashes import hash_distances, hash_threshold
+from radsynth.quality.memorisation import quantile_threshold, share_below
+from radsynth.quality.neighbours import Encounter, Points, encounter
+from radsynth.quality.rows import estimated
+from radsynth.quality.views import relative_view_distances
+
+Known = dict[str, dict[str, Any]]
+
+DISTANCE = ("fid", "kid", "kid_subsets")
+MANIFOLD = ("precision", "recall", "density", "coverage")
+SIMILARITY = ("mse", "psnr", "ssim")
+COPIES = ("authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate")
+NEAR_COPIES = ("view_copy_rate", "hash_copy_rate")
+
+
+def undefined(metrics: Sequence[str], error: UndefinedError) -> Known:
+    """Return the same reason for each of the metrics."""
+    return {metric: {"reason": str(error)} for metric in metrics}
+
+
+def meet(reference: Points, candidate: Points) -> Encounter:
+    """Return the encounter that ``between`` and ``copies`` read."""
+    return encounter(reference, candidate, (manifold.K_PRECISION, manifold.K_COVERAGE))
+
+
+def between(meeting: Encounter, seed: int, draws: int = kernel.DRAWS) -> Known:
+    """Return the distances and manifold metrics of an encounter; ``draws`` are those behind the interval of KID."""
+    sets = [points.features for points in (meeting.reference, meeting.candidate)]
+    try:
+        gaussians = [frechet.statistics(features) for features in sets]
+        kids = kernel.estimates(*sets, seed, draws)
+    except UndefinedError as error:
+        found = undefined(DISTANCE, error)
+    else:
+        found = {"fid": estimated(frechet.value, *gaussians)}
+        found |= {metric: estimated(kids.get, metric) for metric in kids}
+        dim = sets[0].shape[1]
+        if min(map(len, sets)) <= dim:
+            found["fid"]["note"] = f"no more images than dimensions ({dim}): mostly bias"
+    return found | {metric: estimated(getattr(manifold, metric), meeting) for metric in MANIFOLD}
+
+
+def copies(meeting: Encounter, held_out: Points, thresholds: dict[str, float | None], seed: int) -> Known:
+    """Return the memorisation metrics of an encounter with the training images; ``held_out`` is compared with."""
+    training, candidate = meeting.reference, meeting.candidate
+    usual = encounter(training, held_out).distance if len(held_out) else np.empty(0)
+    return {
+        "authpct": estimated(authpct, meeting),
+        "c_t": estimated(c_t, meeting.distance, usual),
+        "dcr_median": estimated(dcr_median, meeting.distance),
+        "dcr_share": estimated(dcr_share, candidate, training, held_out, seed),
+        "dcr_tail": estimated(share_below, meeting.distance, thresholds["dcr_tail"]),
+        "copy_rate": estimated(share_below, meeting.relative, thresholds["copy_rate"]),
+    }
+
+
+def copy_thresholds(training: Points, held_out: Points) -> dict[str, float | None]:
+    """Return the thresholds of ``copies``; None for too few training or held-out images."""
+    if len(training) < 2 or len(held_out) < 2:
+        return {"dcr_tail": None, "copy_rate": None}
+    meeting = encounter(training, held_out)
+    return {"dcr_tail": quantile_threshold(meeting.distance), "copy_rate": quantile_threshold(meeting.relative)}
+
+
+def similarities(images: np.ndarray, training: np.ndarray) -> Known:
+    """Return how similar uint8 images (n, height, width) are to their nearest training images."""
+    try:
+        nearest, errors = similarity.nearest_by_mse(images, training)
+    except UndefinedError as error:
+        return undefined(SIMILARITY, error)
+    return {
+        "mse": estimated(similarity.mse, errors),
+        "psnr": estimated(similarity.psnr, errors),
+        "ssim": estimated(similarity.ssim, images, training[nearest]),
+    }
+
+
+def near_distances(images: np.ndarray, training: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the distances (n,) behind the metrics of ``near_copies``; none without images or 2 training images."""
+    if not len(images) or len(training) < 2:
+        return {metric: np.empty(0) for metric in NEAR_COPIES}
+    return {
+        "view_copy_rate": relative_view_distances(images, training),
+        "hash_copy_rate": hash_distances(images, training),
+    }
+
+
+def near_thresholds(distances: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """Return the thresholds that ``near_distances`` of held-out images give; None where there are too few."""
+    thresholds = {"view_copy_rate": quantile_threshold, "hash_copy_rate": hash_threshold}
+    return {metric: estimated(thresholds[metric], distances[metric]).get("value") for metric in NEAR_COPIES}
+
+
+def near_copies(distances: dict[str, np.ndarray], thresholds: dict[str, float | None]) -> Known:
+    """Return the share of images whose distance to the training images is not above the threshold."""
+    return {metric: estimated(share_below, distances[metric], thresholds[metric]) for metric in NEAR_COPIES}
+
+
+def repeated(images: np.ndarray, training: np.ndarray) -> Known:
+    """Return the rates of exact copies of training images, of duplicates and of constant images."""
+    hashes, known = ([sha256_pixels(image) for image in stack] for stack in (images, training))
+    return {
+        "exact_copy_rate": estimated(repeats.exact_copy_rate, hashes, known),
+        "duplicate_rate": estimated(repeats.duplicate_rate, hashes),
+        "constant_rate": estimated(repeats.constant_rate, images),
+    }

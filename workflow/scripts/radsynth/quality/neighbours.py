@@ -1,0 +1,128 @@
+"""One pass over the distances between two sets of features, for manifold metrics and memorisation alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from radsynth.quality.arrays import UndefinedError, check_same_dim, checked
+
+WITHIN = 5  # nearest others of the same set whose distances are kept
+NEIGHBOURS = 50  # nearest images of the reference set that a distance is taken relative to
+BLOCK = 512  # rows of the distance matrix held at once
+# Squared distances that differ by less than this share of the largest squared norm are equal but for rounding.
+TIE = 1e-12
+
+
+def _squares(x: np.ndarray, y: np.ndarray, y_norms: np.ndarray) -> np.ndarray:
+    """Return the squared distances (n, m) of rows of x to rows of y."""
+    squares = x @ y.T
+    squares *= -2
+    squares += y_norms
+    squares += np.sum(x**2, axis=1, keepdims=True)
+    return squares
+
+
+class Points:
+    """Features (n, d) of one set, finite, and the distances of each image to its nearest others in the set."""
+
+    def __init__(self, features: np.ndarray):
+        self.features = checked(features, minimum=0)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @cached_property
+    def within(self) -> np.ndarray:
+        """Distances (n, min(WITHIN, n - 1)) to the nearest others, ascending; exactly 0 for identical images."""
+        n = len(self)
+        count = min(WITHIN, n - 1)
+        centred = self.features - self.features.mean(axis=0)  # small numbers keep their digits in the expanded square
+        norms = np.sum(centred**2, axis=1)
+        within = np.empty((n, count))
+        for start in range(0, n if count else 0, BLOCK):
+            block = centred[start : start + BLOCK]
+            squares = _squares(block, centred, norms)
+            squares[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
+            nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
+            # From the differences themselves, so that rounding cannot hide a duplicate.
+            within[start : start + BLOCK] = np.sort(np.linalg.norm(block[:, None] - centred[nearest], axis=2), axis=1)
+        return within
+
+    def radii(self, k: int) -> np.ndarray:
+        """Return the distance (n,) of each image to its k-th nearest other; UndefinedError unless all are positive."""
+        if len(self) <= k:
+            raise UndefinedError(f"needs more than {k} images on either side, found {len(self)}")
+        radii = self.within[:, k - 1]
+        if not radii.all():
+            raise UndefinedError(f"an image with {k} identical others: a ball without size")
+        return radii
+
+
+@dataclass(frozen=True)
+class Encounter:
+    """How candidates (m images) lie among a reference set (n images).
+
+    ``nearest`` (m,): index of the nearest reference image; ``distance`` (m,): distance to it; ``relative`` (m,): the
+    same over the mean distance to the nearest 50 reference images (all, if there are fewer), in [0, 1].
+    By k, where both sets have radii: ``inside`` (m,): how many reference images' balls hold the candidate, and
+    ``reached`` (n,): whether some candidate's ball holds the reference image. ``closest`` (n,): squared distance of
+    each reference image to its nearest candidate. ``tie``: squares that differ by less are equal.
+    """
+
+    reference: Points
+    candidate: Points
+    nearest: np.ndarray
+    distance: np.ndarray
+    relative: np.ndarray
+    closest: np.ndarray
+    tie: float
+    inside: dict[int, np.ndarray] = field(default_factory=dict)
+    reached: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def _squared_radii(points: Points, ks: Sequence[int]) -> dict[int, np.ndarray]:
+    found = {}
+    for k in ks:
+        try:
+            found[k] = points.radii(k) ** 2
+        except UndefinedError:
+            continue
+    return found
+
+
+def encounter(reference: Points, candidate: Points, ks: Sequence[int] = ()) -> Encounter:
+    """Return how the candidates lie among the reference set; balls of the k-th neighbour for each of ``ks``.
+
+    UndefinedError if either set is empty.
+    """
+    if not (len(reference) and len(candidate)):
+        raise UndefinedError("needs at least 1 image on either side, found 0")
+    check_same_dim(reference.features, candidate.features)
+    centre = reference.features.mean(axis=0)
+    y, x = reference.features - centre, candidate.features - centre
+    norms = np.sum(y**2, axis=1)
+    tie = TIE * max(norms.max(), np.sum(x**2, axis=1).max())
+    count = min(NEIGHBOURS, len(y))
+    nearest, distance, relative = np.empty(len(x), int), np.empty(len(x)), np.empty(len(x))
+    closest = np.full(len(y), np.inf)
+    own, others = _squared_radii(reference, ks), _squared_radii(candidate, ks)
+    inside = {k: np.empty(len(x), int) for k in own}
+    reached = {k: np.zeros(len(y), bool) for k in others}
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        squares = _squares(x[rows], y, norms)
+        np.minimum(closest, squares.min(axis=0), out=closest)
+        # A ball does not hold its surface: strictly less, beyond rounding.
+        for k, radii in own.items():
+            inside[k][rows] = np.count_nonzero(squares < radii - tie, axis=1)
+        for k, radii in others.items():
+            reached[k] |= (squares < radii[rows, None] - tie).any(axis=0)
+        nearest[rows] = squares.argmin(axis=1)
+        # From the difference itself, so that rounding cannot hide a copy.
+        distance[rows] = np.linalg.norm(x[rows] - y[nearest[rows]], axis=1)
+        squares.partition(count - 1, axis=1)
+        neighbours = np.sqrt(np.clip(squares[:, :count], 0, None)).mean(axis=1)
+        relative[rows] = distance[rows] / np.maximum(neighbours, np.finfo(float).tiny)
+    return Encounter(reference, candidate, nearest, distance, relative, closest, tie, inside, reached)

@@ -1,0 +1,99 @@
+"""Near copies that were mirrored, cropped, shifted, turned a little, made noisy or re-windowed.
+
+Each training image is looked at in several views: as it is, mirrored or turned by 180 degrees, and cropped at several
+positions, as it is and mirrored. A view is reduced to SIZE x SIZE by area averages and spans, with its tangents (its
+derivatives by shift, scale and rotation), a small linear space: the tangent distance (Simard et al. 1993, Efficient
+pattern recognition using a new transformation distance), here in one direction. Brightness and contrast fall away since
+images have mean 0 and norm 1; noise is averaged out. The distance to a training image is that to its nearest view and
+is taken relative to the nearest 50 training images, with threshold and control, as in memorisation.py.
+
+Tuned on 1,000 + 1,000 chest radiographs at 128 px (Kermany et al. 2018), 337 of them for training, at a control of 3 %:
+copies that were flipped, turned by 180 degrees, made noisy (SD 20), brighter, flatter, of gamma 1.5, or cropped to 90 %
+at any place are found (99 to 100 %), cropped to 95 % or turned by 5 degrees 96 %, shifted by 4 px 71 %, cropped to 85 %
+61 %, cropped to 80 % hardly ever (5 %).
+"""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from radsynth.common.images import area_weights
+from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.neighbours import NEIGHBOURS
+
+SIZE = 16
+BLUR = 0.5  # SD of the Gaussian before derivatives are taken, in reduced pixels
+CROP = 0.92  # side of a crop, as a share of the image's; copies cropped to .85 to .97 lie in reach of its tangents
+TANGENTS = 4
+BLOCK = 32  # candidates at once; with 1,500 training images of 22 views each, 4 MB per candidate
+
+
+def _reduced(images: np.ndarray, side: float = 1, top: float = 0, left: float = 0) -> np.ndarray:
+    """Return blurred area averages, float32 (n, SIZE, SIZE), of a window of uint8 images (n, height, width).
+
+    ``side``, ``top`` and ``left`` of the window are shares of the image's height and width.
+    """
+    height, width = images.shape[1:]
+    rows = area_weights(height, SIZE, top * height, (top + side) * height).astype(np.float32)
+    columns = area_weights(width, SIZE, left * width, (left + side) * width).astype(np.float32)
+    small = np.stack([rows @ image @ columns.T for image in images])
+    return gaussian_filter(small, (0, BLUR, BLUR), mode="nearest")
+
+
+def _views(images: np.ndarray) -> list[np.ndarray]:
+    """Return the views of uint8 images (n, height, width), each float32 (n, SIZE, SIZE)."""
+    whole = _reduced(images)
+    views = [whole, whole[:, :, ::-1], whole[:, ::-1], whole[:, ::-1, ::-1]]
+    for top in (0, 0.5, 1):
+        for left in (0, 0.5, 1):
+            crop = _reduced(images, CROP, top * (1 - CROP), left * (1 - CROP))
+            views += [crop, crop[:, :, ::-1]]
+    return views
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    """Return images (n, SIZE, SIZE) as (n, SIZE^2) with mean 0."""
+    flat = images.reshape(len(images), -1)
+    return flat - flat.mean(axis=1, keepdims=True)
+
+
+def _spaces(view: np.ndarray) -> np.ndarray:
+    """Return orthonormal bases (1 + TANGENTS, n, SIZE^2) of a view (n, SIZE, SIZE) and its tangents, the view first."""
+    down, right = np.gradient(view, axis=(1, 2))
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) - (SIZE - 1) / 2
+    tangents = [down, right, y * down + x * right, x * down - y * right]
+    vectors = np.stack([_flat(image) for image in (view, *tangents)], axis=2)
+    bases, triangle = np.linalg.qr(vectors)
+    # A constant image spans nothing, and the first vector points where the view does.
+    bases *= np.sign(np.diagonal(triangle, axis1=1, axis2=2))[:, None]
+    bases[np.linalg.norm(vectors[:, :, 0], axis=1) < 1e-3] = 0
+    return np.ascontiguousarray(np.moveaxis(bases, 2, 0))
+
+
+def relative_view_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Return, per uint8 image (n, height, width), its distance to the nearest training image (m, height, width).
+
+    Over the views of that image, and relative to the mean distance to the nearest 50 (all, if m < 50): (n,) in [0, 1].
+    Constant images are equally far from all: 1. UndefinedError if m < 2.
+    """
+    if len(training) < 2:
+        raise UndefinedError(f"needs at least 2 training images, found {len(training)}")
+    candidates = _flat(_reduced(images))
+    norms = np.linalg.norm(candidates, axis=1, keepdims=True)
+    candidates /= np.where(norms < 1e-3, np.inf, norms)
+    spaces = np.concatenate([_spaces(view) for view in _views(training)], axis=1)  # (1 + TANGENTS, views * m, SIZE^2)
+    count = min(NEIGHBOURS, len(training))
+    relative = np.empty(len(images))
+    for start in range(0, len(images), BLOCK):
+        block = candidates[start : start + BLOCK]
+        explained = block @ spaces[0].T
+        np.maximum(explained, 0, out=explained)  # a negative is no copy
+        explained *= explained
+        for tangent in spaces[1:]:
+            along = block @ tangent.T
+            explained += np.multiply(along, along, out=along)
+        nearest_view = explained.reshape(len(block), -1, len(training)).max(axis=1)
+        distances = np.sqrt(np.clip(1 - nearest_view, 0, None))
+        distances.partition(count - 1, axis=1)
+        nearest = distances.min(axis=1)
+        relative[start : start + BLOCK] = nearest / np.maximum(distances[:, :count].mean(axis=1), 1e-12)
+    return relative
