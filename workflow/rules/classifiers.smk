@@ -157,14 +157,14 @@ for scenario in STUDY.generator_scenarios():
         benchmark:
             f"{COSTS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.tsv"
         conda:
-            "../envs/tensorflow.yaml"
+            KERAS_ENVIRONMENT
         threads: 4
         resources:
             mem_mb=memory(8000),
             runtime=60,
             gpu=1,
         params:
-            backend=KERAS_BACKEND,
+            backend=STUDY["keras_backend"],
             code=code("features_domain"),
         message:
             f"Features of the classifier trained on {{wildcards.sampling}}/{scenario}"

@@ -26,8 +26,10 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
     for dataset, sampling in product(study.datasets("study"), study["samplings"]):
         for name, generator in study["generators"].items():
             cohort = f"{dataset}_{sampling}_{generator['train_on']}_{name}"
+            selected = generator["selection"]["method"] != "last"
             for unit in study.units(name):
-                jobs[f"train_generator/{cohort}_{unit}"] = ("train_generator", name)
+                for stage in ["train_generator", *["select_model"] * selected]:
+                    jobs[f"{stage}/{cohort}_{unit}"] = (stage, name)
             for label in study.pool_labels(name):
                 jobs[f"write_pool/{cohort}_{label}"] = ("write_pool", name)
         for scenario, name, run in product(study["scenarios"], study["classifiers"], range(1, study["runs"] + 1)):
