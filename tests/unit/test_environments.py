@@ -33,7 +33,7 @@ LOADED = {
     "prepare_data": SOURCE_MODULES,
     "features": [entry.module for entry in EXTRACTORS.values() if entry.module],
     "train_generator": FAMILY_MODULES,
-    "select_model": [*FAMILY_MODULES, *(entry.module for entry in EXTRACTORS.values())],
+    "select_model": [*FAMILY_MODULES, *(entry.module for entry in EXTRACTORS.values() if entry.module)],
     "write_pool": FAMILY_MODULES,
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }
