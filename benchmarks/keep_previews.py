@@ -5,17 +5,17 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
-from radsynth.analysis.inference import excess_p_value
 from radsynth.common.files import read_json
+from radsynth.common.shares import excess_p_value
 
 
 def copies(report: dict) -> bool:
     """Whether a pool's quality report shows exact copies, or more near-copies than chance allows."""
-    for row in report["memorisation"]:
+    for row in report["metrics"]:
         if row["metric"] == "exact_copy_rate" and row["value"] != 0:
             return True
-        if row["metric"] == "copy_rate":
-            counts = row["value"], row["n_synthetic"], row["control"], row["n_control"]
+        if row["metric"] in ("copy_rate", "view_copy_rate"):
+            counts = row["value"], row["n_synthetic"], row["control"], row["n_control_a"]
             if None in counts or excess_p_value(*counts) < 0.05:
                 return True
     return False

@@ -28,11 +28,14 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert "select_model" not in core_plan, "the last step's models, as in the paper"
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
+    assert core_plan["quality_controls"] == 4, "one per sampling and label, for both generators"
     assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
     assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
-    assert core_plan["weights"] == 4, "Inception, ResNet18, VGG16, ResNet50"
+    assert core_plan["features_domain_small"] == 2, "one per sampling, for all pools"
+    assert core_plan["pairs_real"] == 4 and core_plan["pairs_pool"] == core_plan["neighbours"] == 8
+    assert core_plan["weights"] == 5, "Inception, AlexNet, ResNet18, VGG16, ResNet50"
 
 
 def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_sets(root, snakemake):

@@ -7,10 +7,11 @@ import analysis_planted as planted
 import numpy as np
 import pytest
 from radsynth.analysis.collect import Evaluation
-from radsynth.analysis.inference import delong, effect_size, excess_p_value, holm, interval, sign_flip, t_interval
+from radsynth.analysis.inference import delong, effect_size, holm, interval, sign_flip, t_interval
 from radsynth.analysis.resampling import METRICS, resampled_metrics
 from radsynth.analysis.statistics import compare, replicate_rows, roc_auc_rows
 from radsynth.common.errors import UserError
+from radsynth.common.shares import excess_p_value
 from scipy import stats
 from sklearn.metrics import (
     accuracy_score,

@@ -26,14 +26,15 @@ CONDA_NAMES = {
     "yaml": "pyyaml",
 }
 # What scripts load by name.
+EXTRACTOR_MODULES = [entry.module for entry in EXTRACTORS.values() if entry.module]
 FAMILY_MODULES = [family_module(family) for family in FAMILIES]
 SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,
-    "features": [entry.module for entry in EXTRACTORS.values() if entry.module],
+    "features": EXTRACTOR_MODULES,
     "train_generator": FAMILY_MODULES,
-    "select_model": [*FAMILY_MODULES, *(entry.module for entry in EXTRACTORS.values() if entry.module)],
+    "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
     "write_pool": FAMILY_MODULES,
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from radsynth.analysis.inference import excess_p_value
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.seeds import derive_seed
+from radsynth.common.shares import excess_p_value
 from radsynth.data.phantom import render
 from radsynth.features.pixels import Pixels
 from radsynth.generators.base import TrainingSet

@@ -147,12 +147,6 @@ def test_where_all_copy_the_fewest_copies_are_taken_with_a_warning(features, cap
     assert result["warning"] in caplog.text
 
 
-def test_fishers_exact_test_by_hand():
-    # 3 of 4 against 1 of 4: (C(4,3) C(4,1) + C(4,4) C(4,0)) / C(8,4) = 17 / 70
-    assert selection.excess_p_value(0.75, 4, 0.25, 4) == pytest.approx(17 / 70)
-    assert selection.excess_p_value(0.0, 10, 0.0, 10) == 1
-
-
 # From a training to the selected model
 
 STEPS = [1, 2, 3, 4]

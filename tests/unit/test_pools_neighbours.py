@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
-from radsynth.pools.neighbours import closest, read_nearest, read_pairs
+from radsynth.pools.neighbours import closest, read_nearest, read_panels
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def pool(tmp_path):
             "nearest_image_id": [f"real_{i % 2}" for i in range(12)],
             "distance": np.arange(12.0),
             "relative_distance": relative,
+            "view_nearest_image_id": [f"real_{(i + 1) % 2}" for i in range(12)],
             "view_relative_distance": views,
         }
     )
@@ -78,20 +79,28 @@ def test_the_closest_by_either_measure_come_first(pool):
     assert closest(table, 3).index.tolist() == [3, 0, 1]
 
 
-def test_pairs_are_the_synthetic_image_and_its_nearest_training_image(pool):
+def test_panels_are_the_synthetic_image_and_its_nearest_training_images(pool):
     table = read_nearest(pool / "NORMAL_nearest.csv")
     files = {"real_0": "images/000000.png", "real_1": "images/000001.png"}
-    (synthetic, training), _ = read_pairs(table.iloc[[3, 4]], pool / "pool", pool / "data", files, "train.csv")
-    assert (synthetic[0, 0], training[0, 0]) == (60, 20)
+    panel, _ = read_panels(table.iloc[[3, 4]], pool / "pool", pool / "data", files, "train.csv")
+    assert [image[0, 0] for image in panel] == [60, 20, 0]
 
 
 def test_the_panel_is_written_twice_the_same(run, pool):
     run()
     first = (pool / "neighbours.png").read_bytes()
     with Image.open(pool / "neighbours.png") as image:
-        assert image.size[0] == 1200
+        assert image.size[0] == 1350
     run()
     assert (pool / "neighbours.png").read_bytes() == first
+
+
+def test_images_without_a_nearest_one_are_left_out(run, pool):
+    table = pd.read_csv(pool / "NORMAL_nearest.csv")
+    table[["nearest_image_id", "view_nearest_image_id"]] = ""
+    table.to_csv(pool / "NORMAL_nearest.csv", index=False)
+    run()
+    assert (pool / "neighbours.png").is_file()
 
 
 def test_an_undefined_typical_distance_is_called_so(run, pool):
@@ -111,7 +120,7 @@ def test_an_undefined_typical_distance_is_called_so(run, pool):
         ),
         (
             lambda pool: (pool / "NORMAL_nearest.csv").write_text("file,distance\na,1\n"),
-            "NORMAL_nearest.csv: column nearest_image_id is missing",
+            "NORMAL_nearest.csv: column relative_distance is missing",
         ),
         (
             lambda pool: write_json(pool / "controls_NORMAL.json", {"typical_distance": {}}),

@@ -11,6 +11,7 @@ from radsynth.common.features import read_features
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.quality.controls import quality_controls
+from radsynth.quality.data_copying import c_t
 from radsynth.quality.evaluate import evaluate_pool
 from radsynth.quality.feature_sets import check_comparable, halves, reference_sets
 from radsynth.quality.rows import EMPTY
@@ -184,6 +185,17 @@ def test_controls_name_their_sizes_and_thresholds(study):
         row = find(rows, metric=metric, extractor="wide")
         assert (row["n_control_a"], row["n_control_b"]) == (100, 100) and row["threshold"] > 0
     assert find(rows, metric="view_copy_rate")["threshold"] > 0
+    assert find(rows, metric="ssim")["control_sd"] > 0
+
+
+def test_pool_and_control_are_compared_with_the_same_half_of_the_held_out_images(study):
+    """One half stands in for the pool, the other is what both are compared with."""
+    row = find(study.rows(), metric="c_t", extractor="narrow")
+    own, pool = (values["narrow"].astype(np.float32).astype(float) for values in (study.features, study.pool))
+    train, held_out = own[N_PER_CLASS : N_PER_CLASS + N_TRAIN], own[N_PER_CLASS + N_TRAIN :]
+    nearest = [np.linalg.norm(x[:, None] - train, axis=2).min(axis=1) for x in (pool, held_out[::2], held_out[1::2])]
+    assert row["value"] == pytest.approx(c_t(nearest[0], nearest[1]))
+    assert row["control"] == pytest.approx(c_t(nearest[2], nearest[1]))
 
 
 def test_values_are_those_of_the_class_alone(study):
@@ -216,12 +228,14 @@ def test_the_planted_copy_is_reported_with_its_control(study):
 def test_nearest_training_images_are_listed(study):
     study.pool["narrow"][0] += 1  # the table is in the features of the first extractor
     _, nearest = study.evaluate()
-    assert list(nearest) == ["file", "nearest_image_id", "distance", "relative_distance", "view_relative_distance"]
+    ids = ["nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance"]
+    assert list(nearest) == ["file", *ids]
     assert len(nearest) == N_POOL
     copy, other = nearest.iloc[0], nearest.iloc[3]
     assert copy["file"] == "images/000000.png" and copy["nearest_image_id"] == f"i{N_PER_CLASS:03d}"
     assert copy["distance"] == copy["relative_distance"] == 0
     assert copy["view_relative_distance"] == pytest.approx(0, abs=2e-3)
+    assert copy["view_nearest_image_id"] == f"i{N_PER_CLASS:03d}"
     train = study.features["wide"][N_PER_CLASS : N_PER_CLASS + N_TRAIN].astype(np.float32)
     distances = np.linalg.norm(train - study.pool["wide"][3].astype(np.float32), axis=1)
     assert other["distance"] == pytest.approx(distances.min(), rel=1e-5)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from radsynth.analysis.inference import excess_p_value
 from radsynth.common.images import downsample
+from radsynth.common.shares import excess_p_value
 from radsynth.quality import hashes, measure, views
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.neighbours import Points
@@ -103,20 +103,28 @@ def test_held_out_images_are_not_flagged(sets, judge):
 def test_a_copy_has_view_distance_0_and_an_inverted_or_constant_image_none(sets):
     training = sets[0]
     odd = np.stack([training[3], 255 - training[3], np.full((SIDE, SIDE), 9, np.uint8)])
-    relative = views.relative_view_distances(odd, training)
+    relative, _ = views.relative_view_distances(odd, training)
     assert relative[0] < 5e-3 and relative[1] > 0.4 and relative[2] == pytest.approx(1)
     blank = training.copy()
     blank[::2] = 200
-    assert views.relative_view_distances(odd[2:], blank)[0] == pytest.approx(1)
+    assert views.relative_view_distances(odd[2:], blank)[0][0] == pytest.approx(1)
     with pytest.raises(UndefinedError, match="at least 2 training images, found 1"):
         views.relative_view_distances(odd, training[:1])
 
 
 def test_view_distances_do_not_depend_on_blocks(sets, monkeypatch):
     training, images = sets[0][:20], sets[-1][:11]
-    whole = views.relative_view_distances(images, training)
+    whole, nearest = views.relative_view_distances(images, training)
     monkeypatch.setattr(views, "BLOCK", 4)
-    np.testing.assert_allclose(views.relative_view_distances(images, training), whole, rtol=1e-4)
+    again = views.relative_view_distances(images, training)
+    np.testing.assert_allclose(again[0], whole, rtol=1e-4)
+    np.testing.assert_array_equal(again[1], nearest)
+
+
+def test_the_nearest_image_over_views_is_the_one_that_was_mirrored(sets):
+    training = sets[0][:30]
+    _, nearest = views.relative_view_distances(training[[7, 21, 3]][:, :, ::-1], training)
+    assert list(nearest) == [7, 21, 3]
 
 
 def test_hash_distances_count_bits_over_flips(sets, monkeypatch):

@@ -6,7 +6,7 @@ with job(snakemake):
     from radsynth.common.errors import UserError
     from radsynth.common.files import read_json
     from radsynth.common.tables import read_table
-    from radsynth.pools.neighbours import closest, read_nearest, read_pairs, write_neighbours
+    from radsynth.pools.neighbours import closest, read_nearest, read_panels, write_neighbours
 
     given, params = snakemake.input, snakemake.params
     typical = read_json(given.controls)["typical_distance"]
@@ -16,6 +16,6 @@ with job(snakemake):
     chosen = closest(table, params.shown)
     train = read_table(given.train)
     files = dict(zip(train["image_id"], train["file"], strict=True))
-    pairs = read_pairs(chosen, params.pool, params.data, files, given.train)
+    panels = read_panels(chosen, params.pool, params.data, files, given.train)
     title = f"{params.title}: the {len(chosen)} of {len(table):,} images nearest to training images"
-    write_neighbours(snakemake.output.png, chosen, pairs, title, typical[params.extractor])
+    write_neighbours(snakemake.output.png, chosen, panels, title, typical[params.extractor])

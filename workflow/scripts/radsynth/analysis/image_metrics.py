@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from radsynth.analysis.inference import excess_p_value
 from radsynth.analysis.tidy import COHORT
+from radsynth.common.shares import excess_p_value
 
 LOWER, HIGHER, CONTROL = "lower", "higher", "control"
 # C_T is a z-score: beyond three standard errors it is not chance (Meehan et al. 2020, 2004.05675).

@@ -71,13 +71,6 @@ def delong(own: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     return float(above.mean()), math.sqrt(above.var(ddof=1) / n_own + below.var(ddof=1) / n_rest)
 
 
-def excess_p_value(share: float, n: float, control: float, n_control: float) -> float:
-    """Return the one-sided p-value of Fisher's exact test that ``share`` of n lies above ``control`` of n_control."""
-    hits, control_hits = round(share * n), round(control * n_control)
-    table = [[hits, n - hits], [control_hits, n_control - control_hits]]
-    return float(stats.fisher_exact(table, alternative="greater").pvalue)
-
-
 def interval(differences: np.ndarray, shifts: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % interval of the mean of paired differences, from resampled runs and resampled patients.
 

@@ -49,7 +49,12 @@ def _replace_pool(block: torch.nn.Module, pool: Callable[[torch.Tensor], torch.T
     """
     inputs: list[torch.Tensor] = []
     block.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-    block.branch_pool.register_forward_pre_hook(lambda _, args: pool(inputs.pop()))
+    if pool is maximum:
+        block.branch_pool.register_forward_pre_hook(lambda _, args: pool(inputs.pop()))
+    else:
+        # An average and a 1 x 1 convolution commute, and the convolution leaves fewer channels to average.
+        block.branch_pool.register_forward_pre_hook(lambda _, args: inputs.pop())
+        block.branch_pool.conv.register_forward_hook(lambda _, args, output: pool(output))
 
 
 def resize_like_tensorflow1(images: torch.Tensor, size: int) -> torch.Tensor:

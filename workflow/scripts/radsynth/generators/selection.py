@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.images import read_gray_stack
+from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
 from radsynth.features.files import create_extractor
 from radsynth.features.interface import describe
@@ -140,13 +140,6 @@ def judge(candidates: Mapping[int, np.ndarray], learnt: np.ndarray, withheld: np
         "n_trained": len(learnt),
         "kid_of_training_images": kernel.value(kernel.statistics(learnt), reference),
     }
-
-
-def excess_p_value(share: float, n: int, control: float, n_control: int) -> float:
-    """Return the one-sided p-value of Fisher's exact test that ``share`` of n lies above ``control`` of n_control."""
-    hits, control_hits = round(share * n), round(control * n_control)
-    table = [[hits, n - hits], [control_hits, n_control - control_hits]]
-    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 def write_selected(family: str, model_dir: str | Path, selected_dir: str | Path, selection: Mapping[str, Any]) -> None:

@@ -92,15 +92,15 @@ def _of_features(
     return rows, among_training
 
 
-def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> tuple[list[Row], np.ndarray]:
-    """Return the rows of what is measured on uint8 images (n, height, width), and their view distances (n,)."""
+def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Return the rows of what is measured on uint8 images (n, height, width), and ``measure.near_distances``."""
     near = measure.near_distances(images, training)
     repeated = measure.repeated(images, training)
     with_training = measure.similarities(images, training)
     with_training |= measure.near_copies(near, controls.thresholds(measure.NEAR_COPIES))
     with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
     rows = controls.rows(with_training, "train", len(training)) + controls.rows(repeated, "", None)
-    return rows, near["view_copy_rate"]
+    return rows, near
 
 
 def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
@@ -113,17 +113,18 @@ def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
 
 
 def _nearest(
-    files: Sequence[str], training_ids: Sequence[str], meeting: Encounter | None, view_distances: np.ndarray
+    files: Sequence[str], training_ids: Sequence[str], meeting: Encounter | None, near: dict[str, np.ndarray]
 ) -> pd.DataFrame:
     """Return, per image of the pool, its nearest training image and how close it is; empty where undefined."""
     table = pd.DataFrame({"file": files})
-    columns = ("nearest_image_id", "distance", "relative_distance", "view_relative_distance")
+    columns = ("nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance")
     table[list(columns)] = ""
     if meeting is not None:
         table["nearest_image_id"] = np.asarray(training_ids)[meeting.nearest]
         table["distance"], table["relative_distance"] = meeting.distance, meeting.relative
-    if len(view_distances):
-        table["view_relative_distance"] = view_distances
+    if len(near["view_nearest"]):
+        table["view_nearest_image_id"] = np.asarray(training_ids)[near["view_nearest"]]
+        table["view_relative_distance"] = near["view_copy_rate"]
     return table
 
 
@@ -146,7 +147,7 @@ def evaluate_pool(
     generator learned from; ``controls`` is what ``quality_controls`` gave for that cohort; ``pairs`` are the pool's
     pair similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row
     per image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
-    first extractor, and ``view_relative_distance``.
+    first extractor, ``view_nearest_image_id`` and ``view_relative_distance``.
     """
     files = list(read_table(pool_manifest)["file"])
     references = read_references(data_manifest, train, label)
@@ -163,7 +164,7 @@ def evaluate_pool(
     training = read_images(data_manifest, list(references["train"]["file"]))
     if len(training) and len(images) and images.shape[1:] != training.shape[1:]:
         raise UserError(f"{pool_manifest}: images of {images.shape[1:]} pixels, expected {training.shape[1:]}")
-    found, view_distances = _of_images(images, training, beside)
+    found, near = _of_images(images, training, beside)
     rows += found + (_of_pairs(pairs, beside) if pairs else [])
     report = validated({"n_synthetic": len(files), "metrics": rows}, read_schema("quality"), "quality")
-    return report, _nearest(files, references["train"]["image_id"], meetings[0], view_distances)
+    return report, _nearest(files, references["train"]["image_id"], meetings[0], near)

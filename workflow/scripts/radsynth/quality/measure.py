@@ -92,13 +92,15 @@ def similarities(images: np.ndarray, training: np.ndarray) -> Known:
 
 
 def near_distances(images: np.ndarray, training: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the distances (n,) behind the metrics of ``near_copies``; none without images or 2 training images."""
+    """Return the distances (n,) behind the metrics of ``near_copies``; none without images or 2 training images.
+
+    ``view_nearest`` beside them are the indices (n,) of the training images that are nearest over their views.
+    """
     if not len(images) or len(training) < 2:
-        return {metric: np.empty(0) for metric in NEAR_COPIES}
-    return {
-        "view_copy_rate": relative_view_distances(images, training),
-        "hash_copy_rate": hash_distances(images, training),
-    }
+        return {metric: np.empty(0) for metric in NEAR_COPIES} | {"view_nearest": np.empty(0, int)}
+    relative, nearest = relative_view_distances(images, training)
+    distances = {"view_copy_rate": relative, "hash_copy_rate": hash_distances(images, training)}
+    return distances | {"view_nearest": nearest}
 
 
 def near_thresholds(distances: dict[str, np.ndarray]) -> dict[str, float | None]:

@@ -45,10 +45,9 @@ class Points:
             block = centred[start : start + BLOCK]
             squares = _squares(block, centred, norms)
             squares[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
-            nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
-            # From the differences themselves, so that rounding cannot hide a duplicate.
-            within[start : start + BLOCK] = np.sort(np.linalg.norm(block[:, None] - centred[nearest], axis=2), axis=1)
-        return within
+            squares.partition(count - 1, axis=1)
+            within[start : start + BLOCK] = np.sort(squares[:, :count], axis=1)
+        return np.sqrt(np.where(within <= TIE * norms.max(initial=0), 0, within))
 
     def radii(self, k: int) -> np.ndarray:
         """Return the distance (n,) of each image to its k-th nearest other; UndefinedError unless all are positive."""

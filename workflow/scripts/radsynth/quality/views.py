@@ -69,11 +69,11 @@ def _spaces(view: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(bases, 2, 0))
 
 
-def relative_view_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Return, per uint8 image (n, height, width), its distance to the nearest training image (m, height, width).
+def relative_view_distances(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per uint8 image (n, height, width), its distance to the nearest training image, and which that is.
 
-    Over the views of that image, and relative to the mean distance to the nearest 50 (all, if m < 50): (n,) in [0, 1].
-    Constant images are equally far from all: 1. UndefinedError if m < 2.
+    Over the views of the training images (m, height, width), and relative to the mean distance to the nearest 50 (all,
+    if m < 50): (n,) in [0, 1], and indices (n,). Constant images are equally far from all: 1. UndefinedError if m < 2.
     """
     if len(training) < 2:
         raise UndefinedError(f"needs at least 2 training images, found {len(training)}")
@@ -82,7 +82,7 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> np.ndar
     candidates /= np.where(norms < 1e-3, np.inf, norms)
     spaces = np.concatenate([_spaces(view) for view in _views(training)], axis=1)  # (1 + TANGENTS, views * m, SIZE^2)
     count = min(NEIGHBOURS, len(training))
-    relative = np.empty(len(images))
+    relative, nearest = np.empty(len(images)), np.empty(len(images), int)
     for start in range(0, len(images), BLOCK):
         block = candidates[start : start + BLOCK]
         explained = block @ spaces[0].T
@@ -93,7 +93,8 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> np.ndar
             explained += np.multiply(along, along, out=along)
         nearest_view = explained.reshape(len(block), -1, len(training)).max(axis=1)
         distances = np.sqrt(np.clip(1 - nearest_view, 0, None))
+        nearest[start : start + BLOCK] = distances.argmin(axis=1)
         distances.partition(count - 1, axis=1)
-        nearest = distances.min(axis=1)
-        relative[start : start + BLOCK] = nearest / np.maximum(distances[:, :count].mean(axis=1), 1e-12)
-    return relative
+        neighbours = distances[:, :count]
+        relative[start : start + BLOCK] = neighbours.min(axis=1) / np.maximum(neighbours.mean(axis=1), 1e-12)
+    return relative, nearest
