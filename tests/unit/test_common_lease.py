@@ -1,5 +1,6 @@
 """Leases on local GPUs between processes: pretended devices, listed by a pretended nvidia-smi."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -146,8 +147,10 @@ def test_a_rule_that_asks_for_two_devices_gets_two(machine, tmp_path, monkeypatc
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     rule = SimpleNamespace(log=[tmp_path / "job.log"], rule="train_generator", resources={"gpu": 2}, config={})
+    level = logging.root.level
     with job(rule):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    logging.root.setLevel(level)
     assert "running on GPU 0,1" in (tmp_path / "job.log").read_text()
 
 
