@@ -11,6 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+# Tests run side by side: more threads than cores make each of them several times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
