@@ -166,6 +166,7 @@ def study(root, tmp_path):
             "patient_id": [f"p{i}" for i in rng.integers(60, size=n)],
             "sha256": [f"hash{i}" for i in range(n)],
             "near_duplicate_group": "",
+            "split": rng.choice(["train", "test"], n),
         }
     )
     manifest.to_csv(tmp_path / "manifest.csv", index=False)
@@ -178,7 +179,7 @@ def study(root, tmp_path):
         snakemake = SimpleNamespace(
             input=SimpleNamespace(manifest=tmp_path / "manifest.csv", **inputs),
             output=SimpleNamespace(**outputs),
-            params=SimpleNamespace(gates=GATES, seed=7, **params),
+            params=SimpleNamespace(gates=GATES, test_split=space.test_split, seed=7, **params),
             wildcards=SimpleNamespace(dataset="d", **wildcards),
             log=[tmp_path / "log"],
             rule=script,
@@ -196,15 +197,17 @@ def study(root, tmp_path):
 
     logger = logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
-    yield SimpleNamespace(run=run, order=order, path=tmp_path)
+    space = SimpleNamespace(run=run, order=order, path=tmp_path, test_split=None)
+    yield space
     # The scripts log to a file of this test.
     logger.handlers[:] = handlers
     logger.setLevel(level)
 
 
+@pytest.mark.parametrize("test_split", [None, "test"])
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
-def test_scripts_make_a_scenario_that_passes_its_gates(study, method):
-    path = study.path
+def test_scripts_make_a_scenario_that_passes_its_gates(study, method, test_split):
+    path, study.test_split = study.path, test_split
     orders = [path / "order_A.csv", path / "order_B.csv"]
     for label, order in zip("AB", orders, strict=True):
         study.order(order, label, method=method)
@@ -235,6 +238,10 @@ def test_scripts_make_a_scenario_that_passes_its_gates(study, method):
     distances = np.linalg.norm(chosen[:, None] - chosen[None], axis=2)
     figure = summary["subsets"]["train"]["B"]["mean_pairwise_distance"]
     assert figure == pytest.approx(distances.sum() / (6 * 5))
+    if test_split:
+        assert set(train["split"]) == {"train"} and all(set(read_table(test)["split"]) == {"test"} for test in tests)
+        longer = pd.concat([read_table(order) for order in orders])
+        assert set(longer["split"]) == {"train"} and len(longer) < 60
 
 
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
@@ -247,6 +254,29 @@ def test_orders_are_deterministic_and_replicates_differ(study, method):
     assert study.order(study.path / "b.csv", "A", method=method).equals(first)
     other = study.order(study.path / "c.csv", "A", "greedy_2", 2, method=method)
     assert other["image_id"].tolist() != first["image_id"].tolist()
+
+
+def test_a_published_split_that_is_not_there_ends_the_job(study, capsys):
+    study.test_split = "validation"
+    with pytest.raises(SystemExit):
+        study.order(study.path / "a.csv", "A")
+    expected = "test_split: no image of the split 'validation', the manifest tells test, train"
+    assert expected in capsys.readouterr().err
+
+
+def test_gates_refuse_images_on_the_wrong_side_of_the_published_split(study, capsys):
+    path, study.test_split = study.path, "test"
+    manifest = read_table(path / "manifest.csv")
+    for split in ("train", "test"):
+        images = manifest[manifest["split"] == split]
+        images.head(3).to_csv(path / f"{split}.csv", index=False)
+        images.tail(3).to_csv(path / f"other_{split}.csv", index=False)
+    for train, test, wrong in (("test", "other_test", "test"), ("train", "other_train", "other_train")):
+        inputs = {"train": path / f"{train}.csv", "tests": [path / f"{test}.csv"], "generator_trains": []}
+        with pytest.raises(SystemExit):
+            study.run("gates", inputs, {"gates": path / "gates.json"}, {"scenario_name": "small"})
+        error = capsys.readouterr().err
+        assert f"/{wrong}.csv: i" in error and "on the wrong side of the published split test" in error
 
 
 def test_an_unknown_class_ends_the_job_in_one_line(study, capsys):

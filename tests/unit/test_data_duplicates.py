@@ -5,6 +5,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from radsynth.data.breast_crop import breast_box
+from radsynth.data.convert import Geometry
 from radsynth.data.duplicates import THUMBNAIL, duplicate_groups, near_duplicate_pairs
 from radsynth.data.phantom import render
 
@@ -48,6 +50,19 @@ def test_groups_are_connected_components():
     assert groups[0] == groups[1] == groups[2] != -1
     assert groups[3] == groups[5] != groups[0]
     assert groups[4] == groups[6] == -1
+
+
+def test_real_mammograms_turned_to_one_side_have_no_false_pairs(shared_data):
+    files = sorted((shared_data / "cdd_cesm_dm_512" / "images").glob("*.jpg"))
+    if not files:
+        pytest.skip("needs the shared development images (cdd_cesm_dm_512)")
+    thumbnails = []
+    for file in files:
+        with Image.open(file) as opened:
+            image = opened.convert("L")
+        geometry = Geometry(*image.size, 256, "pad", breast_box(image), "_R_" in file.name)
+        thumbnails.append(thumbnail(geometry.of_image(image, Image.Resampling.LANCZOS)))
+    assert len(near_duplicate_pairs(np.stack(thumbnails))) == 0
 
 
 def test_real_radiographs_have_no_false_pairs(shared_data):

@@ -8,7 +8,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.images import read_gray
-from radsynth.data.convert import fit_square, to_gray
+from radsynth.data.convert import Geometry, to_gray
 from radsynth.data.manifest import image_ids, write_manifest
 from radsynth.data.prepare import prepare
 
@@ -239,7 +239,7 @@ def test_fit_pad_crop_squash():
     wide = Image.fromarray(np.full((20, 40), 200, dtype=np.uint8))
     wide.paste(100, (0, 0, 10, 20))
     padded, cropped, squashed = (
-        np.asarray(fit_square(wide, 20, fit, Image.Resampling.BOX)) for fit in ("pad", "crop", "squash")
+        np.asarray(Geometry(40, 20, 20, fit).of_image(wide, Image.Resampling.BOX)) for fit in ("pad", "crop", "squash")
     )
     assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 5:] == 200).all()
     assert (cropped == 200).all()

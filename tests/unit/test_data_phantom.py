@@ -21,7 +21,7 @@ def phantom(**options):
 
 
 def pixels(record):
-    return np.asarray(record.load()[0])
+    return np.asarray(record.load().image)
 
 
 def test_same_seed_same_image_and_other_seeds_differ():

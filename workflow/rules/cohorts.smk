@@ -19,6 +19,7 @@ rule cohort_order:
         sampling=lambda wildcards: SAMPLINGS[wildcards.sampling],
         sampling_name=lambda wildcards: wildcards.sampling,
         gates=STUDY["gates"],
+        test_split=test_split,
         limit=lambda wildcards: STUDY.longest_prefix(wildcards.label),
         seed=STUDY["seed"],
         code=code("cohort_order"),
@@ -58,6 +59,7 @@ for scenario in SCENARIOS:
             scenario_name=scenario,
             labels=LABELS,
             gates=STUDY["gates"],
+            test_split=test_split,
             spent=STUDY.spent(),
             seed=STUDY["seed"],
             code=code("cohort"),
@@ -116,6 +118,7 @@ rule gates:
         runtime=10,
     params:
         gates=STUDY["gates"],
+        test_split=test_split,
         scenario_name=lambda wildcards: wildcards.scenario,
         code=code("gates"),
     message:

@@ -19,6 +19,7 @@ rule download:
         runtime=240,
     params:
         dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        code=lambda wildcards: code("download", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Fetching the raw images of {wildcards.dataset}"
     script:
@@ -41,10 +42,11 @@ rule prepare_data:
         f"{COSTS}/prepare_data/{{dataset}}.tsv"
     conda:
         "../envs/data.yaml"
-    threads: 4
+    threads: 32
     resources:
-        mem_mb=memory(4000),
-        runtime=60,
+        # A worker holds one raw image and what becomes of it.
+        mem_mb=lambda wildcards, threads, attempt: (2000 + 500 * threads) * (1 + attempt) // 2,
+        runtime=240,
     params:
         dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
         labels=LABELS,
@@ -55,6 +57,37 @@ rule prepare_data:
         "Preparing the images of {wildcards.dataset}"
     script:
         "../scripts/prepare_data.py"
+
+
+rule describe_data:
+    """Count the images by what is known of them, and show some before and after preparation."""
+    input:
+        raw=raw_inputs,
+        manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
+    output:
+        counts=report(f"{DATA}/counts.md", caption="../report/counts.rst", category="1 Data"),
+        samples=report(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
+    log:
+        f"{LOGS}/describe_data/{{dataset}}.log",
+    benchmark:
+        f"{COSTS}/describe_data/{{dataset}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        labels=LABELS,
+        image_size=STUDY["image_size"],
+        seed=STUDY["seed"],
+        code=lambda wildcards: code("describe_data", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
+    message:
+        "Describing the images of {wildcards.dataset}"
+    script:
+        "../scripts/describe_data.py"
 
 
 rule weights:

@@ -70,7 +70,7 @@ def per_classifier(pattern):
 
 
 def data_targets():
-    return expand(f"{DATA}/integrity.md", dataset=STUDY["datasets"])
+    return expand(f"{DATA}/{{file}}", dataset=STUDY["datasets"], file=["integrity.md", "samples.png"])
 
 
 def cohort_targets():

@@ -18,6 +18,7 @@ with job(snakemake):
         name=params.scenario_name,
         gates=params.gates,
         spent=params.spent,
+        test_split=params.test_split,
         seed=derive_seed(params.seed, "test", wildcards.dataset, wildcards.sampling, params.scenario_name),
     )
     features = read_features(snakemake.input.features, np.float32)

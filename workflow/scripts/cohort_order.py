@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     import numpy as np
-    from radsynth.cohorts.groups import image_groups
+    from radsynth.cohorts.groups import image_groups, kept_for_testing
     from radsynth.cohorts.orders import farthest_first, random_order
     from radsynth.common.errors import UserError
     from radsynth.common.features import read_features
@@ -14,7 +14,8 @@ with job(snakemake):
     wildcards, params = snakemake.wildcards, snakemake.params
     manifest = read_table(snakemake.input.manifest)
     # Sorted, so that the order does not depend on the manifest's row order.
-    images = manifest[manifest["label"] == wildcards.label].sort_values("image_id", ignore_index=True)
+    of_class = (manifest["label"] == wildcards.label) & ~kept_for_testing(manifest, params.test_split)
+    images = manifest[of_class].sort_values("image_id", ignore_index=True)
     if images.empty:
         found = ", ".join(f"{label} ({n})" for label, n in manifest["label"].value_counts().items())
         raise UserError(f"labels: no image of class {wildcards.label} in {snakemake.input.manifest}, found {found}")

@@ -12,5 +12,6 @@ with job(snakemake):
         snakemake.input.generator_trains,
         snakemake.input.manifest,
         snakemake.params.gates,
+        snakemake.params.test_split,
     )
     write_json(snakemake.output.gates, {"scenario": snakemake.params.scenario_name, **found})

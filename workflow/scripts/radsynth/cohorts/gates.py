@@ -27,16 +27,23 @@ def check_gates(
     generator_trains: Iterable[str | Path],
     manifest: str | Path,
     gates: dict[str, bool],
+    test_split: str | None = None,
 ) -> dict[str, Any]:
     """Check the cohort files of a scenario against each other and against the manifest, and return what was found.
 
     UserError, naming two files or images, if a set holds an image twice or one that differs from the manifest, or if
     a test image is also in a training set (of the classifier or of a generator) or shares with one of its images what
-    a gate forbids to share. What a gate that is off would have refused is counted in ``overlaps``.
+    a gate forbids to share, or, with ``test_split``, if an image is on the wrong side of the published split. What a
+    gate that is off would have refused is counted in ``overlaps``.
     """
     known = read_table(manifest).set_index("image_id")
     trains = {str(path): _read_set(path, known, manifest) for path in dict.fromkeys([train, *generator_trains])}
     test_sets = {str(path): _read_set(path, known, manifest) for path in tests}
+    if test_split is not None:
+        for path, table in (trains | test_sets).items():
+            wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
+            if len(wrong):
+                raise UserError(f"{path}: {wrong.iloc[0]} is on the wrong side of the published split {test_split}")
     forbidden = ["image_id", *(column for gate, column in GATED_COLUMNS.items() if gates[gate])]
     for test, tested in test_sets.items():
         for training, trained in trains.items():

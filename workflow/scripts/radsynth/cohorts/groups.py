@@ -5,8 +5,25 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from radsynth.common.errors import UserError
+
 # Which manifest column each gate guards.
 GATED_COLUMNS = {"patient": "patient_id", "pixels": "sha256", "near_duplicates": "near_duplicate_group"}
+
+
+def kept_for_testing(manifest: pd.DataFrame, test_split: str | None) -> np.ndarray:
+    """Return which images (bool, n) only test sets may hold: those of the published split ``test_split``, if any.
+
+    UserError if the manifest tells no split, or no image is of that one.
+    """
+    if test_split is None:
+        return np.zeros(len(manifest), dtype=bool)
+    splits = manifest.get("split", pd.Series("", index=manifest.index))
+    kept = (splits == test_split).to_numpy()
+    if not kept.any():
+        found = ", ".join(sorted(set(splits) - {""})) or "no split"
+        raise UserError(f"test_split: no image of the split {test_split!r}, the manifest tells {found}")
+    return kept
 
 
 def image_groups(manifest: pd.DataFrame, gates: dict[str, bool]) -> pd.Series:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radsynth.cohorts.diversity import mean_pairwise_distance
-from radsynth.cohorts.groups import image_groups
+from radsynth.cohorts.groups import image_groups, kept_for_testing
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
 
@@ -36,12 +36,14 @@ def build_cohort(
     gates: dict[str, bool],
     spent: dict[str, int],
     seed: int,
+    test_split: str | None = None,
 ) -> Cohort:
     """Draw the training and test sets of the scenario ``name``.
 
     ``orders`` maps every label to its images in order. The training set is the first ``scenario["train"][label]``
     images of each order, so the sets of a sampling are nested. ``spent[label]`` is the length of the order's prefix
     that generators learn from. Images that share a group with it or with the training set are not used for testing.
+    With ``test_split`` the orders hold no image of that published split, and test sets are drawn from it alone.
 
     ``scenario["test"]`` is "rest" (one set of all the images left) or {sets: k, counts: {label: n}}: k sets, each
     drawn without replacement within itself; two sets may share images. Test sets are in the manifest's row order
@@ -54,7 +56,7 @@ def build_cohort(
         if count > len(orders[label]):
             raise UserError(f"{key}.train.{label}: {count} images asked, {len(orders[label])} in the data set")
         patients = set(orders[label]["patient_id"])
-        if gates["patient"] and count and len(patients) == 1 and "" not in patients:
+        if test_split is None and gates["patient"] and count and len(patients) == 1 and "" not in patients:
             raise UserError(
                 f"{key}.train.{label}: all {len(orders[label])} images of the class come from one patient "
                 f"({patients.pop()}), so none is left for testing (gates.patient); expected at least 2 patients"
@@ -63,13 +65,16 @@ def build_cohort(
     prefixes = {label: order.head(max(counts[label], spent.get(label, 0))) for label, order in orders.items()}
     used = pd.concat(prefixes.values())
     groups = image_groups(manifest, gates)
-    free = manifest[~groups.isin(groups[used["image_id"]]).to_numpy()]
+    testable = manifest if test_split is None else manifest[kept_for_testing(manifest, test_split)]
+    free = testable[~groups[testable["image_id"]].isin(groups[used["image_id"]]).to_numpy()]
+    unused = testable["label"][~testable["image_id"].isin(used["image_id"])]
     left = {label: free[free["label"] == label] for label in orders}
-    left_out = {label: len(orders[label]) - len(prefixes[label]) - len(left[label]) for label in orders}
+    left_out = {label: int((unused == label).sum()) - len(left[label]) for label in orders}
 
     def numbers(label: str) -> str:
         return (
-            f"{len(left[label])} left of {len(orders[label])} ({len(prefixes[label])} in training cohorts, "
+            f"{len(left[label])} left of {(testable['label'] == label).sum()} "
+            f"({len(prefixes[label])} in training cohorts, "
             f"{left_out[label]} left out because they share a group with a training image)"
         )
 
@@ -94,7 +99,7 @@ def build_cohort(
     return Cohort(
         train=pd.concat(orders[label].head(counts[label]) for label in orders)[columns],
         tests=tests,
-        available={label: len(order) for label, order in orders.items()},
+        available={label: int((manifest["label"] == label).sum()) for label in orders},
         left_out=left_out,
         patient_safe=not (set(used["patient_id"]) & set(tested["patient_id"]))
         and not (pd.concat([used, tested])["patient_id"] == "").any(),

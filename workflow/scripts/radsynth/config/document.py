@@ -27,6 +27,8 @@ given with `--configfile FILE` and replaces it. Single values can be changed on 
 | `kaggle_imbalanced.yaml` | the same at 32 px, 700 to 100, with other ways to balance, CPU, a quarter of an hour |
 | `kermany_paper.yaml` | the same images at 128 px with the paper's generators, GPU |
 | `nih_folder.yaml` | a folder of NIH chest X-rays with several images per patient, CPU, minutes |
+| `vindr_mammo.yaml` | mammograms (VinDr-Mammo, restricted access) at 256 px, BI-RADS 1-2 against 4-5, GPU |
+| `vindr_demo.yaml` | the same in small at 64 px on procedural mammograms, CPU, minutes |
 
 NAME and LABEL stand for names of your own. This page is written from the schemas in `workflow/schemas` by
 `make docs`.

@@ -81,6 +81,7 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.data.folder import check_patient_pattern
+        from radsynth.data.vindr_tables import check_classes
         from radsynth.generators.limits import check_generator, check_selection
 
         config = self.config
@@ -93,6 +94,8 @@ class Study:
             self._check_image_counts(name, dataset)
             if "patient_pattern" in dataset:
                 check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
+            if dataset["source"] == "vindr_mammo":
+                check_classes(dataset["classes"], self.labels, f"datasets.{name}.classes")
         for name, scenario in config["scenarios"].items():
             where = f"scenarios.{name}"
             self._expect_all_labels(scenario["train"], f"{where}.train")

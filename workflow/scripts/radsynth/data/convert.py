@@ -1,9 +1,12 @@
 """One raw image to 8-bit grayscale of the study's size, with a note of everything that was changed on the way."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageOps
 
 from radsynth.common.errors import UserError
+from radsynth.data.source import Box
 
 FITS = ("pad", "crop", "squash")
 
@@ -67,17 +70,80 @@ def to_gray(image: Image.Image, sixteen_bit: str | list[float] = "refuse") -> tu
     return image, notes
 
 
-def fit_square(image: Image.Image, size: int, fit: str, resample: Image.Resampling) -> Image.Image:
-    """Return ``image`` as ``size`` x ``size`` px.
+@dataclass(frozen=True)
+class Geometry:
+    """The way of an image of ``width`` x ``height`` px to a square of ``size`` px: cut out, mirrored, fitted.
 
-    ``fit``: pad (whole image, black borders), crop (centre square) or squash (aspect ratio given up).
+    ``crop`` is (left, upper, right, lower). ``fit``: pad (all of it, black borders), crop (centre square) or squash
+    (aspect ratio given up).
     """
-    if fit not in FITS:
-        raise UserError(f"datasets: fit is {fit!r}, expected one of {', '.join(FITS)}")
-    if image.size == (size, size):
-        return image
-    if fit == "crop":
-        return ImageOps.fit(image, (size, size), method=resample)
-    if fit == "pad":
-        return ImageOps.pad(image, (size, size), method=resample, color=0)
-    return image.resize((size, size), resample)
+
+    width: int
+    height: int
+    size: int
+    fit: str
+    crop: tuple[int, int, int, int] | None = None
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise UserError(f"datasets: fit is {self.fit!r}, expected one of {', '.join(FITS)}")
+
+    @property
+    def cut(self) -> tuple[int, int, int, int]:
+        """The part that is cut out, or the whole image."""
+        return self.crop or (0, 0, self.width, self.height)
+
+    def _fitted(self) -> tuple[tuple[float, float, float, float], tuple[int, int], tuple[int, int]]:
+        """Return which part of the cut is resized, to which size, and where in the square that is put."""
+        left, upper, right, lower = self.cut
+        width, height, size = right - left, lower - upper, self.size
+        part, resized = (0.0, 0.0, float(width), float(height)), (size, size)
+        if self.fit == "crop":
+            side = min(width, height)
+            part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        elif self.fit == "pad" and width > height:
+            resized = (size, max(1, round(height / width * size)))
+        elif self.fit == "pad" and width < height:
+            resized = (max(1, round(width / height * size)), size)
+        return part, resized, (round((size - resized[0]) / 2), round((size - resized[1]) / 2))
+
+    def of_image(self, image: Image.Image, resample: Image.Resampling) -> Image.Image:
+        """Return an image (or mask) after all steps."""
+        if self.crop:
+            image = image.crop(self.crop)
+        if self.mirror:
+            image = ImageOps.mirror(image)
+        if image.size == (self.size, self.size):
+            return image
+        part, resized, offset = self._fitted()
+        image = image.resize(resized, resample, box=part)
+        if resized == (self.size, self.size):
+            return image
+        square = Image.new(image.mode, (self.size, self.size))
+        square.paste(image, offset)
+        return square
+
+    def of_box(self, box: Box) -> tuple[float, float, float, float]:
+        """Return xmin, ymin, xmax, ymax of a box in the square, which it may leave."""
+        left, upper, right, _ = self.cut
+        xs = (right - box.xmax, right - box.xmin) if self.mirror else (box.xmin - left, box.xmax - left)
+        part, resized, offset = self._fitted()
+        across, down = (resized[0] / (part[2] - part[0]), resized[1] / (part[3] - part[1]))
+        xmin, xmax = ((x - part[0]) * across + offset[0] for x in xs)
+        ymin, ymax = ((y - upper - part[1]) * down + offset[1] for y in (box.ymin, box.ymax))
+        return xmin, ymin, xmax, ymax
+
+    def visible(self, box: Box) -> tuple[list[float] | None, bool]:
+        """Return the part of a box that the square shows, rounded to 0.01 px, and whether it is the whole box.
+
+        None if less than a tenth of its area is left.
+        """
+        corners = self.of_box(box)
+        _, (width, height), (left, upper) = self._fitted()
+        ends = (left + width, upper + height) * 2
+        clipped = [min(max(c, low), high) for c, low, high in zip(corners, (left, upper) * 2, ends, strict=True)]
+        area, kept = ((b[2] - b[0]) * (b[3] - b[1]) for b in (corners, clipped))
+        if kept < 0.1 * area:
+            return None, False
+        return [round(float(corner), 2) for corner in clipped], kept > 0.999 * area

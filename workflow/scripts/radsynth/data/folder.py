@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from radsynth.common.errors import UserError
-from radsynth.data.source import RawRecord, Source
+from radsynth.data.source import RawImage, RawRecord, Source
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 MASK_VALUES = {0: "background", 1: "organ", 2: "lesion"}
@@ -30,9 +30,9 @@ def find_root(path: Path, wanted: list[str]) -> Path:
     return path
 
 
-def load_files(image: Path, mask: Path | None, mask_value: int | None) -> tuple[Image.Image, Image.Image | None]:
+def load_files(image: Path, mask: Path | None, mask_value: int | None) -> RawImage:
     """Open an image and its mask."""
-    return Image.open(image), None if mask is None else load_mask(mask, mask_value)
+    return RawImage(Image.open(image), None if mask is None else load_mask(mask, mask_value))
 
 
 def load_mask(path: Path, value: int | None) -> Image.Image:

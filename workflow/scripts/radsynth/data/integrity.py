@@ -6,7 +6,7 @@ from typing import Any
 
 FILES_SHOWN = 20
 
-#: Every check, in the order of the report, and what is done about what it finds.
+#: Every check that all sources share, in the order of the report, and what is done about what it finds.
 CHECKS = {
     "unreadable": "left out",
     "converted_16_bit": "reduced to 8 bits as sixteen_bit says",
@@ -26,9 +26,10 @@ CHECKS = {
 
 
 class Integrity:
-    """Collects findings by check and label."""
+    """Collects findings by check and label; ``own_checks`` are those of the source, with what is done about them."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_checks: Mapping[str, str]) -> None:
+        self._checks = CHECKS | dict(own_checks)
         self._found: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._counts: dict[tuple[str, str], tuple[int, str]] = {}
 
@@ -43,7 +44,7 @@ class Integrity:
     def report(self, counts: Mapping[str, int], expected: Mapping[str, int] | None) -> dict[str, Any]:
         """Return the content of ``integrity.json``; a check without findings appears once, with the count 0."""
         checks = []
-        for check, done in CHECKS.items():
+        for check, done in self._checks.items():
             rows = [
                 (label, len(files), files, done)
                 for (name, label), files in self._found.items()

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from radsynth.common.errors import UserError
-from radsynth.data.source import RawRecord, Source
+from radsynth.data.source import RawImage, RawRecord, Source
 
 SPLITS = ("train", "val", "test")
 
@@ -33,9 +33,9 @@ COUNTS = {"pneumoniamnist": {0: 1583, 1: 4273}, "breastmnist": {0: 210, 1: 570}}
 CLASSES = {"pneumoniamnist": {"NORMAL": 0, "PNEUMONIA": 1}, "breastmnist": {"MALIGNANT": 0, "BENIGN": 1}}
 
 
-def load(images: np.ndarray, index: int) -> tuple[Image.Image, None]:
+def load(images: np.ndarray, index: int) -> RawImage:
     """Return one image of an array (n, height, width)."""
-    return Image.fromarray(images[index]), None
+    return RawImage(Image.fromarray(images[index]))
 
 
 class MedMnist(Source):

@@ -8,7 +8,7 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
 from radsynth.data import anatomy
-from radsynth.data.source import RawRecord, Source
+from radsynth.data.source import RawImage, RawRecord, Source
 
 LUNG, LESION = 1, 2
 #: Smaller images are drawn at least this large and averaged down, so that ribs do not alias.
@@ -82,10 +82,10 @@ def render(patient_seed: int, image_seed: int, size: int, lesion: bool) -> tuple
     return np.asarray(pixels.reduce(factor)), labels[half_step::factor, half_step::factor]
 
 
-def load(patient_seed: int, image_seed: int, size: int, lesion: bool) -> tuple[Image.Image, Image.Image]:
+def load(patient_seed: int, image_seed: int, size: int, lesion: bool) -> RawImage:
     """Return what ``render`` draws, as images."""
     image, mask = render(patient_seed, image_seed, size, lesion)
-    return Image.fromarray(image), Image.fromarray(mask)
+    return RawImage(Image.fromarray(image), Image.fromarray(mask))
 
 
 class Phantom(Source):

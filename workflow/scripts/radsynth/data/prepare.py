@@ -1,11 +1,11 @@
 """Raw images in; prepared images, masks, manifest and integrity report out."""
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from radsynth.common.files import write_json, write_text
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
-from radsynth.data.convert import fit_square, to_gray
+from radsynth.data.convert import Geometry, to_gray
 from radsynth.data.duplicates import THUMBNAIL, duplicate_groups, near_duplicate_pairs
 from radsynth.data.integrity import Integrity, to_markdown
 from radsynth.data.manifest import image_ids, write_manifest
 from radsynth.data.registry import load_source
-from radsynth.data.source import RawRecord
+from radsynth.data.source import RawRecord, Source
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Prepared:
     sha256: str = ""
     has_mask: bool = False
     thumbnail: np.ndarray | None = None
+    boxes: list[list[Any]] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
@@ -45,27 +46,54 @@ class Prepared:
 def prepare_one(
     record: RawRecord, image_id: str, size: int, fit: str, sixteen_bit: str | list[float], images: Path, masks: Path
 ) -> Prepared:
-    """Read, convert and write one image and its mask."""
+    """Read, convert and write one image and its mask; boxes are [xmin, ymin, xmax, ymax, category, ...] then."""
     try:
-        raw, mask = record.load()
-        gray, notes = to_gray(raw, sixteen_bit)
+        raw = record.load()
+        gray, notes = to_gray(raw.image, sixteen_bit)
     except UserError as error:
         return Prepared(error=str(error))
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
         return Prepared(error=f"not a readable image ({type(error).__name__}: {error})")
-    if mask is not None and mask.size != gray.size:
-        return Prepared(error=f"its mask has {mask.size} pixels, the image {gray.size}")
-    if min(gray.size) < size / 2:
+    notes |= raw.notes
+    if raw.mask is not None and raw.mask.size != gray.size:
+        return Prepared(error=f"its mask has {raw.mask.size} pixels, the image {gray.size}")
+    geometry = Geometry(*gray.size, size, fit, raw.crop, raw.mirror)
+    left, upper, right, lower = geometry.cut
+    if min(right - left, lower - upper) < size / 2:
         notes.add("too_small")
-    low, high = gray.getextrema()
+    low, high = gray.crop(geometry.cut).getextrema()
     if low == high:
         return Prepared(notes | {"constant"})
-    square = fit_square(gray, size, fit, Image.Resampling.LANCZOS)
+    square = geometry.of_image(gray, Image.Resampling.LANCZOS)
     square.save(images / f"{image_id}.png")
-    if mask is not None:
-        fit_square(mask, size, fit, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
+    if raw.mask is not None:
+        geometry.of_image(raw.mask, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
+    boxes = []
+    for box in raw.boxes:
+        corners, whole = geometry.visible(box)
+        if not whole:
+            notes.add("box_cropped")
+        if corners:
+            boxes.append([*corners, *box.categories])
     thumbnail = np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    return Prepared(notes, "", sha256_pixels(np.asarray(square)), mask is not None, thumbnail)
+    return Prepared(notes, "", sha256_pixels(np.asarray(square)), raw.mask is not None, thumbnail, boxes)
+
+
+# What a worker process does: set once when it starts, so that a task is only a number.
+_task: Callable[[int], Prepared] | None = None
+
+
+def _start_worker(records: Sequence[RawRecord], ids: Sequence[str], options: Mapping[str, Any]) -> None:
+    global _task
+
+    def task(index: int) -> Prepared:
+        return prepare_one(records[index], ids[index], **options)
+
+    _task = task
+
+
+def _run_task(index: int) -> Prepared:
+    return _task(index)
 
 
 def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared], root: str) -> None:
@@ -82,11 +110,12 @@ def _check(
     records: Sequence[RawRecord],
     results: Sequence[Prepared],
     groups: np.ndarray,
-    expected: Mapping[str, int] | None,
-    labels: Sequence[str],
+    source: Source,
 ) -> dict[str, Any]:
     """Return the integrity report; ``groups`` holds a duplicate group per kept image."""
-    integrity = Integrity()
+    integrity = Integrity(source.checks)
+    for check, label, files in source.findings():
+        integrity.add(check, label, files)
     kept = []
     any_mask = any(result.has_mask for result in results)
     for record, result in zip(records, results, strict=True):
@@ -124,7 +153,7 @@ def _check(
     if shared:
         integrity.add("patient_in_two_classes", "", [f"patient {patient}" for patient in shared])
 
-    found = Counter(record.label for record in records)
+    found, expected = Counter(record.label for record in records), source.expected_counts()
     for label, count in (expected or {}).items():
         if found[label] != count:
             integrity.set_count(
@@ -134,7 +163,7 @@ def _check(
                 f"used as found: {found[label]:,} images, the complete source holds {count:,}",
             )
     counts = Counter(record.label for record, _ in kept)
-    return integrity.report({label: counts[label] for label in labels}, expected)
+    return integrity.report({label: counts[label] for label in source.labels}, expected)
 
 
 def prepare(
@@ -161,18 +190,18 @@ def prepare(
     source = load_source(dataset, labels)
     records = source.records(image_size, derive_seed(seed, "data", name))
     ids = image_ids([record.source for record in records])
-    work = partial(
-        prepare_one,
-        size=image_size,
-        fit=source.options["fit"],
-        sixteen_bit=source.options.get("sixteen_bit", "refuse"),
-        images=images,
-        masks=masks,
-    )
+    options = {
+        "size": image_size,
+        "fit": source.options["fit"],
+        "sixteen_bit": source.options.get("sixteen_bit", "refuse"),
+        "images": images,
+        "masks": masks,
+    }
     progress = Progress(f"preparing {name}", len(records), unit="image")
     results = []
-    with ThreadPoolExecutor(threads) as pool:
-        for result in pool.map(work, records, ids):
+    # Processes: decoders of DICOM hold Python's lock. A worker holds one raw image at a time.
+    with ProcessPoolExecutor(threads, initializer=_start_worker, initargs=(records, ids, options)) as pool:
+        for result in pool.map(_run_task, range(len(records)), chunksize=4):
             results.append(result)
             progress.update()
 
@@ -199,9 +228,10 @@ def prepare(
                 "sha256": result.sha256,
                 "near_duplicate_group": group_names.setdefault(int(group), f"dup_{image_id}"),
                 **record.extra,
+                **({"boxes": json.dumps(result.boxes)} if "boxes" in source.columns else {}),
             }
         )
-    report = _check(records, results, groups, source.expected_counts(), labels)
+    report = _check(records, results, groups, source)
     write_manifest(manifest, rows, source.columns)
     write_json(integrity, report)
     write_text(table, to_markdown(name, report))

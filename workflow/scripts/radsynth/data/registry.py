@@ -36,6 +36,7 @@ SOURCES = {
     "kaggle_pneumonia": SourceEntry("radsynth.data.kaggle:KagglePneumonia", downloadable=True),
     "medmnist": SourceEntry("radsynth.data.medmnist:MedMnist", downloadable=True),
     "phantom": SourceEntry("radsynth.data.phantom:Phantom"),
+    "vindr_mammo": SourceEntry("radsynth.data.vindr:VindrMammo", downloadable=True),
 }
 
 

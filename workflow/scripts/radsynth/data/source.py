@@ -1,6 +1,6 @@
 """What a data source is: something that lists raw images with their labels, and may know how to fetch them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,48 @@ from radsynth.common.errors import UserError
 
 
 @dataclass(frozen=True)
+class Box:
+    """What an annotator framed, in pixels of the raw image (origin top left, edges of pixels), and its categories."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    categories: tuple[str, ...] = ()
+
+
+#: What preparing checks in the boxes of an image.
+BOX_CHECKS = {"box_cropped": "box clipped to the prepared image, or dropped if less than a tenth of it is left"}
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One opened raw image, and what preparing it must know.
+
+    ``mask`` is a label map (0 background, 1 organ, 2 lesion) of the image's size, or None. ``crop`` (left, upper,
+    right, lower) is the part that is cut out, ``mirror`` whether that is then turned left to right; mask and boxes
+    go the same way. ``notes`` are names of integrity checks that the image failed.
+    """
+
+    image: Image.Image
+    mask: Image.Image | None = None
+    boxes: tuple[Box, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
+    mirror: bool = False
+    notes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class RawRecord:
     """One raw image, not yet read.
 
-    ``source`` is its name relative to the dataset's path, unique within the dataset. ``load`` opens the image and its
-    mask (label map: 0 background, 1 organ, 2 lesion; same size as the image) or None. ``extra`` holds one value for
-    each of the source's own manifest columns.
+    ``source`` is its name relative to the dataset's path, unique within the dataset; ``load`` opens it. ``extra`` holds
+    one value for each of the source's own manifest columns, except ``boxes``, which preparing fills in.
     """
 
     source: str
     label: str
-    load: Callable[[], tuple[Image.Image, Image.Image | None]]
+    load: Callable[[], RawImage]
     patient_id: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -29,8 +60,10 @@ class RawRecord:
 class Source:
     """Base of all sources; ``options`` is the dataset's entry of the configuration with the schema's defaults."""
 
-    #: The source's own columns of the manifest.
+    #: The source's own columns of the manifest. ``boxes`` among them: images come with boxes.
     columns: tuple[str, ...] = ()
+    #: The source's own integrity checks, and what is done about what they find.
+    checks: Mapping[str, str] = {}
 
     def __init__(self, options: Mapping[str, Any], labels: Sequence[str]):
         self.options = options
@@ -49,6 +82,10 @@ class Source:
         ``image_size`` (pixels) and ``seed`` (the dataset's own) matter to sources that make their images.
         """
         raise NotImplementedError
+
+    def findings(self) -> Iterable[tuple[str, str, list[str]]]:
+        """Return check, label and raw names for all that ``records`` has found in the source's own tables."""
+        return ()
 
     def expected_counts(self) -> dict[str, int] | None:
         """Return how many images of each label the complete source holds, or None if that is not known."""

@@ -1,0 +1,104 @@
+"""The whole line on mammograms: DICOM files and tables in, report out, by the rules that chest X-rays go through."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+STUDY = {
+    "study": "mammograms",
+    "seed": 7,
+    "image_size": 64,
+    "labels": ["BENIGN", "SUSPICIOUS"],
+    "datasets": {
+        "breasts": {
+            "source": "vindr_mammo",
+            "standin": {"studies": 30, "height": 160},
+            "classes": {"by": "birads", "groups": {"BENIGN": [1, 2], "SUSPICIOUS": [4, 5]}},
+            "flip_to": "left",
+            "test_split": "test",
+        }
+    },
+    "scenarios": {
+        "small": {"train": {"BENIGN": 16, "SUSPICIOUS": 16}},
+        "imbalanced": {
+            "train": {"BENIGN": 32, "SUSPICIOUS": 12},
+            "test": {"counts": {"BENIGN": 6, "SUSPICIOUS": 3}},
+            "augment_labels": ["SUSPICIOUS"],
+        },
+    },
+    "generators": {
+        "ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 6, "previews": 0}},
+        "pggan": {
+            "family": "pggan",
+            "preset": "cpu",
+            "options": {"start_images": 32, "fade_images": 32, "stabilize_images": 32, "previews": 0},
+        },
+    },
+    "pool_size": 12,
+    "quality": {"baseline_draws": 2},
+    "mixes": {
+        "baseline": {"real": True},
+        "ddpm": {"real": True, "pools": {"ddpm": 12}},
+        "pggan": {"real": True, "pools": {"pggan": 12}},
+    },
+    "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 16}},
+    "runs": 1,
+}
+
+
+def run(checkout, snakemake, config, *targets):
+    path = checkout / "study.yaml"
+    path.write_text(yaml.safe_dump(config))
+    result = snakemake(checkout, "--configfile", str(path), "--cores", "2", "--", *targets)
+    assert result.returncode == 0, result.stdout[-3000:]
+    return checkout / "results" / config["study"]
+
+
+def check(results, size):
+    """Check what a study on mammograms must have done, whatever its size."""
+    data = results / "data/breasts"
+    manifest = pd.read_csv(data / "manifest.csv", dtype=str, keep_default_na=False)
+    assert set(manifest["origin"]) == {"procedural stand-in"} and set(manifest["split"]) == {"training", "test"}
+    with Image.open(data / manifest["file"][0]) as image:
+        assert image.mode == "L" and image.size == (size, size)
+    boxes = [box for text in manifest["boxes"] for box in json.loads(text)]
+    assert boxes and all(0 <= corner <= size for box in boxes for corner in box[:4])
+    with Image.open(data / "samples.png") as samples:
+        assert len(np.unique(np.asarray(samples).reshape(-1, 3), axis=0)) > 100
+    assert "| laterality | BENIGN | SUSPICIOUS | all |" in (data / "counts.md").read_text()
+    assert "| procedural |" in (data / "integrity.md").read_text()
+    for table in results.glob("cohorts/breasts/*/*/*.csv"):
+        splits = set(pd.read_csv(table)["split"])
+        assert splits == ({"test"} if table.name.startswith("test_") else {"training"}), table
+    scores = pd.read_csv(results / "metrics/classification.csv").query("metric == 'accuracy'")
+    assert set(scores["mix"]) == {"baseline", "ddpm", "pggan"} and scores["value"].between(0, 1).all()
+    assert (results / "summary.md").read_text().strip()
+
+
+def test_mammograms_from_dicom_to_words(checkout, snakemake):
+    results = run(checkout, snakemake, STUDY, "all")
+    check(results, 64)
+    gates = json.loads((results / "cohorts/breasts/random/small/gates.json").read_text())
+    assert gates["patient_safe"] is True, "a study stands for the patient"
+    again = snakemake(checkout, "--configfile", str(checkout / "study.yaml"), "--cores", "2")
+    assert "Nothing to be done" in again.stdout, again.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_mammograms_at_256_px(checkout, snakemake):
+    data = {"breasts": STUDY["datasets"]["breasts"] | {"standin": {"studies": 16, "height": 640}}}
+    config = STUDY | {"study": "large", "image_size": 256, "datasets": data}
+    config["scenarios"] = {"small": {"train": {"BENIGN": 12, "SUSPICIOUS": 8}}}
+    growing = STUDY["generators"]["pggan"]["options"] | {"widths": [16, 16, 8, 8, 8, 8]}
+    config["generators"] = {
+        "ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 3, "previews": 0, "batch_size": 4}},
+        "pggan": {"family": "pggan", "preset": "cpu", "options": growing},
+    }
+    config["pool_size"] = 8
+    config["mixes"] = {name: mix | {"pools": {name: 8}} for name, mix in STUDY["mixes"].items() if "pools" in mix}
+    config["mixes"]["baseline"] = {"real": True}
+    check(run(checkout, snakemake, config, "all"), 256)
