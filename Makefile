@@ -1,6 +1,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 CORES ?= all
+WORKERS ?= 2
 DEMO := results/demo
 
 .PHONY: demo test test-all lint format docs
@@ -35,7 +36,7 @@ docs: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m radsynth.config.document > config/README.md
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile

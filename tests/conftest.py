@@ -11,6 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+# Tests run side by side: more threads than cores make each of them several times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -93,7 +96,7 @@ def run_script(root, tmp_path):
 
 
 # Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.
-ALLOWED_SKIPS = ("needs the shared development images", "needs the published weights", "needs a GPU")
+ALLOWED_SKIPS = ("needs the shared development images", "needs the published weights", "needs a GPU", "needs a SLURM")
 unexpected_skips: list[str] = []
 
 

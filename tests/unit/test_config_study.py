@@ -156,7 +156,7 @@ WRONG = {
     ),
     "unknown extractor of a choice": (
         {"generators.ddpm.selection": {"method": "kid", "extractor": "domain"}},
-        "generators.ddpm.selection.extractor: unknown name 'domain'",
+        "generators.ddpm.selection.extractor: domain exists only after the cohort",
     ),
     "too few to withhold": (
         {"generators.ddpm.selection": {"method": "kid", "withhold": 0.03}},

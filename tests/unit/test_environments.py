@@ -44,14 +44,18 @@ LOADED = {
     "write_pool": FAMILY_MODULES,
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }
+# The environments of rules that choose theirs by a configuration key.
+CHOSEN = {"KERAS_ENVIRONMENT": ["tensorflow", "keras_torch"]}
 # Imports that are reached but not used under conda, by environment.
 NOT_NEEDED = {
-    "tensorflow": {"pytorch": "Keras' backend only where there is no TensorFlow"},
+    "tensorflow": {"pytorch": "the other backend of Keras"},
+    "keras_torch": {"tensorflow": "the other backend of Keras"},
     "analysis": {"pytorch": "imported by a generator while it trains; the analysis reads what it has written"},
 }
 # Packages that only other packages import, by environment.
 INDIRECT = {
     "tensorflow": {"h5py": "Keras reads and writes weights with it"},
+    "keras_torch": {"h5py": "Keras reads and writes weights with it"},
     "torch": {"accelerate": "diffusers loads models with it"},
 }
 
@@ -78,7 +82,7 @@ def test_the_lock_holds_what_was_asked_for(root, locked):
 
 def test_conda_environments_pin_the_locked_versions(root, locked):
     environments = list((root / "workflow/envs").glob("*.yaml"))
-    assert len(environments) == 4
+    assert len(environments) == 5
     for path in environments:
         environment = yaml.safe_load(path.read_text())
         assert environment["channels"] == ["conda-forge", "nodefaults"]
@@ -110,8 +114,10 @@ def test_every_rule_finds_its_imports_in_its_environment(root):
         listed[name] = {pin.split("=")[0] for pin in environment["dependencies"]}
     scripts = set()
     for path in (root / "workflow/rules").glob("*.smk"):
-        rules = re.findall(r'\.\./envs/(\w+)\.yaml".*?\.\./scripts/(\w+)\.py"', path.read_text(), re.DOTALL)
+        found = r'conda:\s+(?:"\.\./envs/)?(\w+)(?:\.yaml")?$.*?\.\./scripts/(\w+)\.py"'
+        rules = re.findall(found, path.read_text(), re.DOTALL | re.MULTILINE)
         assert len(rules) == len(re.findall(r"^ +conda:$", path.read_text(), re.MULTILINE)), path.name
+        rules = [(name, script) for choice, script in rules for name in CHOSEN.get(choice, [choice])]
         for environment, script in rules:
             scripts.add(script)
             imported = third_party(root / f"workflow/scripts/{script}.py", LOADED.get(script, []))

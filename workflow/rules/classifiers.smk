@@ -23,7 +23,7 @@ rule train_classifier:
     benchmark:
         f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
     conda:
-        "../envs/tensorflow.yaml"
+        KERAS_ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory(8000),
@@ -38,7 +38,7 @@ rule train_classifier:
         matched_labels=lambda wildcards: matched_mix(wildcards)
         and STUDY.mix_labels(wildcards.scenario, matched_mix(wildcards)),
         labels=LABELS,
-        backend=KERAS_BACKEND,
+        backend=STUDY["keras_backend"],
         validation_fraction=STUDY["validation_fraction"],
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
         seed_split=lambda wildcards: run_seed("validation", wildcards),
@@ -73,7 +73,7 @@ for scenario in SCENARIOS:
         benchmark:
             f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.tsv"
         conda:
-            "../envs/tensorflow.yaml"
+            KERAS_ENVIRONMENT
         threads: 4
         resources:
             mem_mb=memory(8000),
@@ -81,7 +81,7 @@ for scenario in SCENARIOS:
             gpu=1,
         params:
             labels=LABELS,
-            backend=KERAS_BACKEND,
+            backend=STUDY["keras_backend"],
             positive_label=STUDY["positive_label"],
             generator=None,
             # The data folders of the test sets: the cohort's own first, then those of the external datasets.
@@ -111,7 +111,7 @@ rule judge:
     benchmark:
         f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{generator}}.tsv"
     conda:
-        "../envs/tensorflow.yaml"
+        KERAS_ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory(8000),
@@ -119,7 +119,7 @@ rule judge:
         gpu=1,
     params:
         labels=LABELS,
-        backend=KERAS_BACKEND,
+        backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         generator=lambda wildcards: wildcards.generator,
         code=code("evaluate"),
@@ -157,14 +157,14 @@ for scenario in STUDY.generator_scenarios():
         benchmark:
             f"{COSTS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.tsv"
         conda:
-            "../envs/tensorflow.yaml"
+            KERAS_ENVIRONMENT
         threads: 4
         resources:
             mem_mb=memory(8000),
             runtime=60,
             gpu=1,
         params:
-            backend=KERAS_BACKEND,
+            backend=STUDY["keras_backend"],
             code=code("features_domain"),
         message:
             f"Features of the classifier trained on {{wildcards.sampling}}/{scenario}"

@@ -23,6 +23,14 @@ try:
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
+# Snakemake hands on the name of a variable that is not set, and a cluster would refuse job after job.
+for name, resource in (workflow.resource_settings.default_resources or {}).items():
+    variable = re.fullmatch(r"\$\{?(\w+)\}?", str(resource.raw))
+    if variable and not os.environ.get(variable[1]):
+        raise WorkflowError(
+            f"profile: default-resources.{name}: {variable[1]} is not set, expected `export {variable[1]}=...`"
+        )
+
 R = f"results/{STUDY['study']}"
 LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
@@ -31,8 +39,9 @@ SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, MIXES, CLASSIFIERS = STUDY["generators"], STUDY["mixes"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
-# A change of it reruns the classifiers: results of two backends must not be mixed.
-KERAS_BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
+    STUDY["keras_backend"]
+]
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
 # Paths, written once. {{...}} are wildcards.

@@ -121,7 +121,7 @@ def wrap(text: str, width: int) -> str:
 
 def title(axis, names: str, counts: str) -> None:
     """Write what a row of panels shows above its first one, across all of them."""
-    lines = [*wrap(names, 100).splitlines(), counts]
+    lines = [line for text in (names, counts) for line in wrap(text, 100).splitlines()]
     # The blank title reserves the height; the text itself is wider than the panel and must not push the others.
     axis.set_title("\n".join(" " for _ in lines), loc="left")
     text = axis.annotate(

@@ -2,10 +2,10 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from radsynth.common.errors import UserError
 from radsynth.common.gpu import confirm_device
 
 SEED_LIMIT = 2**32  # Keras and NumPy's global generator refuse larger seeds.
@@ -18,13 +18,14 @@ def prepare(threads: int = 1, backend: str = "tensorflow") -> dict[str, str]:
     deterministic: the same seed on the same machine with the same ``threads`` gives the same bits. Other thread
     counts or devices sum in another order, so results then agree only up to rounding, which training amplifies.
     """
-    if backend not in ("tensorflow", "torch"):
-        raise UserError(f"KERAS_BACKEND: {backend}, expected tensorflow or torch")
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails also raises
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses to be deterministic on CUDA without
     os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    if backend == "torch":
+        # Keras would import TensorFlow, where it is installed, only to seed it: half of what starting a job costs.
+        sys.modules.setdefault("tensorflow", None)
     for name in ("absl", "tensorflow", "h5py"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -33,7 +34,7 @@ def prepare(threads: int = 1, backend: str = "tensorflow") -> dict[str, str]:
 
     name = keras.backend.backend()
     version, device = _prepare_tensorflow() if name == "tensorflow" else _prepare_torch(threads)
-    confirm_device(name, device != "cpu")
+    confirm_device(name, device != "cpu", "keras_backend: torch can, or tensorflow under --sdm conda")
     return {"backend": name, "backend_version": version, "keras_version": keras.__version__, "device": device}
 
 

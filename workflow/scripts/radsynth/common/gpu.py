@@ -54,7 +54,9 @@ def lease_gpus(
         return []
     if count > len(gpus):
         raise UserError(f"the job asks for {count} GPUs, but only {len(gpus)} are visible: {', '.join(gpus)}")
-    lock_dir = Path(lock_dir or tempfile.gettempdir()) / f"radsynth-gpu-{os.getuid()}"
+    # Within a SLURM job devices may be counted from 0 again: GPU 0 of two jobs on one node are then different ones.
+    scope = "-".join(["radsynth-gpu", str(os.getuid()), *filter(None, [os.environ.get("SLURM_JOB_ID")])])
+    lock_dir = Path(lock_dir or tempfile.gettempdir()) / scope
     lock_dir.mkdir(parents=True, exist_ok=True)
     while True:
         held, files = [], ExitStack()
@@ -79,12 +81,12 @@ def lease_gpus(
         time.sleep(poll_s)
 
 
-def confirm_device(framework: str, sees_gpu: bool) -> None:
-    """Say so if the job holds a GPU that its framework cannot use; UserError if it must (``require_gpu``)."""
+def confirm_device(framework: str, sees_gpu: bool, advice: str = "is it a build without CUDA?") -> None:
+    """Say so, with ``advice``, if the job holds a GPU that its framework cannot use; UserError if ``require_gpu``."""
     if not _leases or sees_gpu:
         return
     held, required = _leases[-1]
-    message = f"{framework} cannot use the leased GPU {','.join(held)}: is it a build without CUDA?"
+    message = f"{framework} cannot use the leased GPU {','.join(held)}: {advice}"
     if required:
         raise UserError(f"require_gpu: true, but {message}")
-    log.warning("%s Computing on the CPU", message)
+    log.warning("%s; computing on the CPU", message)

@@ -70,7 +70,9 @@ def write_neighbours(
     beside = "undefined" if typical is None else f"{typical:.3g}"
     for part, (_, row), images in zip(parts.flat, chosen.iterrows(), panels, strict=False):
         axes = part.subplots(1, len(images))
-        names = [f"synthetic {Path(row['file']).stem}", *(f"training {row[column]}" for column in MEASURES.values())]
+        # Names differ at their end.
+        real = [f"training …{row[column][-16:]}" for column in MEASURES.values()]
+        names = [f"synthetic {Path(row['file']).stem}", *real]
         below = [
             "",
             f"distance {row['distance']:.3g} (typical {beside})\nrelative {row['relative_distance']:.2f}",
@@ -79,7 +81,7 @@ def write_neighbours(
         for axis, image, name, text in zip(axes, images, names, below, strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set(xticks=[], yticks=[], frame_on=False)
-            axis.set_title(name if len(name) <= 26 else f"{name[:25]}…", fontsize=6.5)
+            axis.set_title(name, fontsize=6.5)
             axis.set_xlabel(text, fontsize=6.5)
     figure.suptitle(title, fontsize=10)
     with atomic_path(path) as temporary:

@@ -1,0 +1,81 @@
+"""The classifiers' backend is a choice of the configuration, and a GPU that it cannot use is not passed over."""
+
+import json
+import os
+
+import pytest
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+
+STUDY = {
+    "study": "tiny",
+    "image_size": 32,
+    "labels": ["NORMAL", "PNEUMONIA"],
+    "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 30, "PNEUMONIA": 30}}},
+    "samplings": {"random": {"method": "random"}},
+    "scenarios": {"small": {"train": {"NORMAL": 12, "PNEUMONIA": 12}}},
+    "generators": {},
+    "mixes": {"baseline": {"real": True}},
+    "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 8}},
+    "keras_backend": "torch",
+    "runs": 1,
+}
+RUN = "results/tiny/classifiers/phantom/random/small/baseline/custom_cnn/run_1"
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path, monkeypatch):
+    """Jobs find no TensorFlow, and the environment asks for it: the configuration decides."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/tensorflow.py").write_text("raise ImportError('there is no TensorFlow here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+
+
+def test_torch_trains_and_evaluates_where_there_is_no_tensorflow(checkout, snakemake, without_tensorflow):
+    (checkout / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    result = snakemake(checkout, "--configfile", "study.yaml", "--cores", "1", "--", f"{RUN}/test_1.json")
+    assert result.returncode == 0, result.stdout[-3000:]
+    training, evaluation = (
+        json.loads((checkout / RUN / f"{name}.json").read_text()) for name in ("training", "test_1")
+    )
+    assert training["backend"] == evaluation["backend"] == "torch"
+
+
+def test_a_gpu_that_the_backend_cannot_use_is_named(checkout, snakemake, tmp_path, monkeypatch):
+    """On a machine with a (pretended) GPU, jobs of both backends lease it, and say that their build cannot use it."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: Pretended GPU (UUID: GPU-00000000)'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for backend in ("torch", "tensorflow"):
+        (checkout / "study.yaml").write_text(yaml.safe_dump(STUDY | {"require_gpu": True, "keras_backend": backend}))
+        command = ["--configfile", "study.yaml", "--cores", "1", "--resources", "gpu=1", "--", f"{RUN}/training.json"]
+        result = snakemake(checkout, *command)
+        assert result.returncode != 0
+        expected = (
+            f"train_classifier: require_gpu: true, but {backend} cannot use the leased GPU 0: keras_backend: torch"
+        )
+        assert expected in result.stdout, result.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("config", "environment"), [("config/config.yaml", "keras_torch"), ("config/demo.yaml", "tensorflow")]
+)
+def test_the_backend_chooses_the_environment_under_conda(root, tmp_path, monkeypatch, config, environment):
+    monkeypatch.chdir(tmp_path)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow_api = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(configfiles=[root / config]),
+            snakefile=root / "Snakefile",
+        )
+        environments = {rule.name: str(rule.conda_env) for rule in workflow_api._workflow.rules}
+    assert environments["train_classifier"].endswith(f"envs/{environment}.yaml")
+    assert environments["evaluate_small"] == environments["judge"] == environments["train_classifier"]
+
+
+def test_another_backend_is_refused_in_one_line(root, snakemake):
+    result = snakemake(root, "-n", "--cores", "1", "--config", "keras_backend=jax")
+    assert result.returncode != 0 and "configuration: keras_backend: 'jax'" in result.stdout
