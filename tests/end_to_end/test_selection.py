@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 from PIL import Image
 from test_tiny_study import TINY, write_config
 
@@ -26,6 +27,7 @@ STUDY = TINY | {
 }
 
 
+@pytest.mark.slow
 def test_pools_come_from_the_selected_model(checkout, snakemake):
     command = ["--configfile", str(write_config(checkout, STUDY)), "--cores", "2"]
     result = snakemake(checkout, *command)

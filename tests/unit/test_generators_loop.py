@@ -78,6 +78,8 @@ def test_paper_run_has_6656_steps():
 @pytest.mark.parametrize("stop_at", [0, 12, 38])
 def test_a_stopped_training_goes_on_exactly(tmp_path, stop_at, number, name):
     reference = run(Chain(), tmp_path / "whole")
+    # A shell that starts a job in the background lets it ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stopped = Chain(stop_at=stop_at, signal_=number)
     with pytest.raises(SystemExit) as end:
         run(stopped, tmp_path / "parts", checkpoint_minutes=60)
