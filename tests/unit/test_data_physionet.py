@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from radsynth.common.errors import UserError
 from radsynth.data.physionet import Site
-from radsynth.data.registry import download
+from radsynth.data.registry import download, load_source
 from radsynth.data.vindr_standin import write_standin
 
 LOGIN, PASSWORD = "reader", "s3cret-pass"
@@ -117,6 +117,29 @@ def test_no_access_is_one_clear_line(site, tmp_path, monkeypatch, name, password
     with pytest.raises(UserError, match=message) as caught:
         Site(url, tmp_path / "raw").fetch(["a.csv"])
     assert "\n" not in str(caught.value) and (not password or password not in str(caught.value))
+
+
+def test_missing_images_are_left_out_only_when_asked_for(site, tmp_path, monkeypatch, caplog):
+    folder, url, asked = site
+    write_standin(folder, studies=2, height=128)
+    gone, *others = sorted(folder.glob("images/*/*.dicom"))
+    gone.unlink()
+    classes = {"by": "birads", "groups": {"A": [1, 2, 3], "B": [4, 5]}, "several": "refuse"}
+    dataset = {"source": "vindr_mammo", "path": str(tmp_path / "raw"), "base_url": url, "classes": classes}
+    with pytest.raises(UserError, match=f"{gone.name}: .* has no such file"):
+        download(dataset)
+    download(dataset | {"skip_missing": True})
+    fetched = sorted((tmp_path / "raw").glob("images/*/*.dicom"))
+    assert [file.name for file in fetched] == [file.name for file in others] and f"{gone.name}: " in caplog.text
+    source = load_source(dataset, ["A", "B"])
+    assert len(source.records(64, 1)) == 7
+    assert sum(len(files) for check, _, files in source.findings() if check == "file_missing") == 1
+
+    monkeypatch.delenv("PHYSIONET_PASSWORD")
+    asked.clear()
+    with pytest.raises(UserError, match=f"1 files are missing, such as .*{gone.name}; place them there"):
+        download(dataset)
+    assert download(dataset | {"skip_missing": True})["downloaded_from"] is None and not asked
 
 
 def test_vindr_fetches_the_tables_and_the_images_in_use(site, tmp_path):

@@ -13,7 +13,6 @@ from radsynth.common.files import read_json
 from radsynth.common.images import read_gray
 from radsynth.common.tables import read_table
 from radsynth.config.study import Study
-from radsynth.data.breast_crop import breast_box
 from radsynth.data.convert import Geometry
 from radsynth.data.describe import FRAME, counts_markdown, write_samples
 from radsynth.data.prepare import prepare
@@ -144,7 +143,8 @@ def test_every_inconsistency_is_counted_and_named(raw, tmp_path):
     a, b, c, d, e, f = free[:6]
     change(raw, BREAST, a, breast_birads="BI-RADS 0")
     change(raw, BREAST, b, breast_density="DENSITY D ")
-    change(raw, FINDINGS, b, breast_density="DENSITY A")
+    boxed = {"xmin": "10", "ymin": "10", "xmax": "20", "ymax": "20"}  # without a finding
+    change(raw, FINDINGS, b, breast_density="DENSITY A", **boxed)
     change(raw, FINDINGS, c, finding_categories="['Cyst']")
     change(raw, FINDINGS, d, finding_categories="__import__('os').abort()")
     metadata = pd.read_csv(raw / METADATA, dtype=str, keep_default_na=False)
@@ -171,7 +171,7 @@ def test_every_inconsistency_is_counted_and_named(raw, tmp_path):
     table, checks = run(tmp_path / "out", dataset(raw))
     assert checks["unknown_value"] == 3 and checks["duplicate_image"] == 2 and checks["annotations_differ"] == 1
     assert checks["metadata_differs"] == 1 and checks["file_missing"] == 1 and checks["row_missing"] == 1
-    assert checks["box_outside"] == checks["box_invalid"] == checks["finding_without_image"] == 1
+    assert checks["box_outside"] == checks["finding_without_image"] == 1 and checks["box_invalid"] == 2
     assert checks["split_disagrees"] == 4
     used = {source.split("/")[-1].removesuffix(".dicom") for source in table["source"]}
     assert not used & {a, c, d, f, gone} and {b, e, outside, invalid} <= used
@@ -193,9 +193,14 @@ def test_views_of_a_breast_may_differ_and_headers_too(raw, tmp_path):
     header.save_as(path)
     for name in (BREAST, FINDINGS):
         change(raw, name, breast["image_id"].iloc[1], height="200")
+    turned = sorted((raw / "images").glob("*/*.dicom"))[-1]
+    header = pydicom.dcmread(turned)
+    header.PixelData = header.pixel_array[:, ::-1].tobytes()
+    header.save_as(turned)
     table, checks = run(tmp_path / "out", dataset(raw))
     assert len(table) == 20 and checks["breast_birads_differs"] == 2
     assert checks["header_differs"] == checks["size_differs"] == checks["metadata_differs"] == 1
+    assert checks["side_unexpected"] == 1
 
 
 def test_tables_that_cannot_be_read_end_in_one_line(raw):
@@ -215,8 +220,9 @@ def test_tables_that_cannot_be_read_end_in_one_line(raw):
 def test_a_broken_file_is_named_or_left_out(raw, tmp_path):
     victim = sorted(raw.glob("images/*/*.dicom"))[0]
     victim.write_bytes(victim.read_bytes()[:400])
-    with pytest.raises(UserError, match=victim.name):
+    with pytest.raises(UserError, match="skip_unreadable leaves such images out$") as caught:
         run(tmp_path / "a", dataset(raw))
+    assert str(caught.value).count(victim.name) == 1 and "\n" not in str(caught.value)
     table, checks = run(tmp_path / "b", dataset(raw, skip_unreadable=True))
     assert len(table) == 19 and checks["unreadable"] == 1
 
@@ -250,18 +256,6 @@ def test_box_in_closed_form():
     squashed = Geometry(200, 400, 100, "squash", (100, 0, 200, 400))
     assert squashed.visible(Box(80, 40, 120, 80)) == ([0, 10, 20, 20], False)
     assert squashed.visible(Box(0, 0, 101, 40)) == (None, False)
-
-
-def test_breast_box_leaves_the_marker_out():
-    pixels = np.zeros((600, 480), dtype=np.uint8)
-    pixels[100:500, :300] = 60
-    pixels[20:60, 400:460] = 255
-    left, upper, right, lower = breast_box(Image.fromarray(pixels))
-    assert (left, upper) == (0, 92) and abs(right - 308) <= 2 and abs(lower - 508) <= 2
-    assert breast_box(Image.fromarray(np.zeros((600, 480), dtype=np.uint8))) is None
-    tiny = np.zeros((600, 480), dtype=np.uint8)
-    tiny[:20, :20] = 200
-    assert breast_box(Image.fromarray(tiny)) is None
 
 
 def test_counts_and_samples(drawn, tmp_path):

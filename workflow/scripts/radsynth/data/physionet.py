@@ -21,6 +21,10 @@ class _NotThere(UserError):
     pass
 
 
+def _login() -> tuple[str, str]:
+    return os.environ.get("PHYSIONET_USERNAME", ""), os.environ.get("PHYSIONET_PASSWORD", "")
+
+
 class Site:
     """A project's files below ``url``, and the folder that mirrors them.
 
@@ -30,26 +34,41 @@ class Site:
     def __init__(self, url: str, folder: Path):
         self.url, self.folder = url.rstrip("/"), folder
 
-    def fetch(self, files: Sequence[str]) -> int:
-        """Fetch the files (relative names) that are not in the folder; return how many those were.
+    def fetch(self, files: Sequence[str], skip_missing: bool = False) -> int:
+        """Fetch the files (relative names) that are not in the folder; return how many were fetched.
 
         Every file is checked against the publisher's SHA256SUMS.txt, where that names it, before it takes its place.
-        UserError for the first file that cannot be fetched; a further call goes on from there.
+        UserError for the first file that cannot be fetched; a further call goes on from there. With ``skip_missing``
+        files that the server does not have are left out, and all are if there is no login.
         """
         missing = [file for file in dict.fromkeys(files) if not (self.folder / file).is_file()]
         if not missing:
+            return 0
+        if not all(_login()):
+            count = f"{self.folder}: {len(missing):,} files are missing, such as {missing[0]}"
+            way_out = "set PHYSIONET_USERNAME and PHYSIONET_PASSWORD to fetch them"
+            if not skip_missing:
+                raise UserError(f"{count}; place them there, or, with access to {self.url}, {way_out}")
+            log.warning("%s; they are left out; %s", count, way_out)
             return 0
         progress = Progress(f"fetching from {self.url}", len(missing), unit="file")
         checksums = self._checksums
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             jobs = [pool.submit(self._fetch_one, file, checksums.get(file)) for file in missing]
+            fetched = 0
             try:
                 for job in jobs:
-                    job.result()
+                    try:
+                        job.result()
+                        fetched += 1
+                    except _NotThere as error:
+                        if not skip_missing:
+                            raise
+                        log.warning("%s; left out", error)
                     progress.update()
             finally:
                 pool.shutdown(cancel_futures=True)
-        return len(missing)
+        return fetched
 
     @cached_property
     def _checksums(self) -> dict[str, str]:
@@ -62,15 +81,6 @@ class Site:
         lines = (self.folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         return {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
 
-    def _login(self) -> tuple[str, str]:
-        login = os.environ.get("PHYSIONET_USERNAME", ""), os.environ.get("PHYSIONET_PASSWORD", "")
-        if not all(login):
-            raise UserError(
-                f"{self.folder}: files are missing; place them there, or set PHYSIONET_USERNAME and PHYSIONET_PASSWORD "
-                f"to fetch them from {self.url}"
-            )
-        return login
-
     def _fetch_one(self, file: str, sha256: str | None) -> None:
         """Fetch a file; UserError if that fails, ``_NotThere`` if the server does not have it."""
         import pooch
@@ -82,10 +92,8 @@ class Site:
                 known_hash=sha256 and f"sha256:{sha256}",
                 fname=target.name,
                 path=target.parent,
-                downloader=pooch.HTTPDownloader(auth=self._login(), timeout=60),
+                downloader=pooch.HTTPDownloader(auth=_login(), timeout=60),
             )
-        except UserError:
-            raise
         except Exception as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             if status == 404:

@@ -96,14 +96,16 @@ def _run_task(index: int) -> Prepared:
     return _task(index)
 
 
-def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared], root: str) -> None:
+def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared], options: Mapping[str, Any]) -> None:
     failed = [(record, result) for record, result in zip(records, results, strict=True) if result.error]
     for record, result in failed:
         log.info("%s: %s", record.source, result.error)
     if failed:
         record, result = failed[0]
         more = f" (and {len(failed) - 1} further images, listed in the log)" if len(failed) > 1 else ""
-        raise UserError(f"{Path(root) / record.source}: {result.error}{more}")
+        file = Path(options.get("path") or "") / record.source
+        way_out = "; skip_unreadable leaves such images out" if "skip_unreadable" in options else ""
+        raise UserError(f"{file}: {result.error.removeprefix(f'{file}: ')}{more}{way_out}")
 
 
 def _check(
@@ -206,7 +208,7 @@ def prepare(
             progress.update()
 
     if not source.options.get("skip_unreadable", False):
-        _refuse_unreadable(records, results, str(dataset.get("path") or ""))
+        _refuse_unreadable(records, results, source.options)
     kept = [row for row in zip(records, ids, results, strict=True) if row[2].kept]
     for label in labels:
         if not any(record.label == label for record, _, _ in kept):

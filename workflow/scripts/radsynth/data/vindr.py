@@ -10,7 +10,7 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.data import physionet, vindr_tables
-from radsynth.data.breast_crop import breast_box
+from radsynth.data.breast_crop import breast_box, chest_wall
 from radsynth.data.dicom import read_dicom
 from radsynth.data.source import BOX_CHECKS, RawImage, RawRecord, Source
 from radsynth.data.vindr_standin import MARKER, standin_record, write_standin
@@ -26,10 +26,13 @@ def load(path: Path, row: Mammogram, flip_to: str | None, crop: str) -> RawImage
         notes.add("header_differs")
     if image.size != (row.width, row.height):
         notes.add("size_differs")
-    cut = breast_box(image) if crop == "breast" else None
-    if crop == "breast" and cut is None:
+    breast = breast_box(image)
+    if breast is None:
         notes.add("breast_not_found")
+    elif chest_wall(image, breast) != row.laterality:
+        notes.add("side_unexpected")
     mirror = flip_to is not None and row.laterality != flip_to[0].upper()
+    cut = breast if crop == "breast" else None
     return RawImage(image, boxes=row.boxes, crop=cut, mirror=mirror, notes=frozenset(notes))
 
 
@@ -46,6 +49,7 @@ class VindrMammo(Source):
         "header_differs": "kept; the annotations are used",
         "size_differs": "kept; boxes are taken for pixels of the file",
         "breast_not_found": "kept, not cropped",
+        "side_unexpected": "kept; the chest wall seems to be on the other side than that of the laterality",
         **BOX_CHECKS,
         "procedural": "drawn by radsynth, no patient's images",
     }
@@ -134,7 +138,8 @@ class VindrMammo(Source):
             return None
         site = physionet.Site(self.options["base_url"], self.path)
         fetched = site.fetch([vindr_tables.BREAST, vindr_tables.FINDINGS, vindr_tables.METADATA])
-        fetched += site.fetch([row.source for _, row in self.selected(read_tables(self.path))])
+        images = [row.source for _, row in self.selected(read_tables(self.path))]
+        fetched += site.fetch(images, skip_missing=self.options["skip_missing"])
         return self.options["base_url"] if fetched else None
 
     def _draw(self, record: dict) -> str | None:

@@ -188,9 +188,9 @@ def _annotated(row: dict[str, str], findings: list[dict[str, str]], found: dict[
             return None
         categories.update(named)
         text = [finding[corner] for corner in CORNERS]
-        if not any(text) or not named:
+        if not any(text):
             continue
-        box = _clipped(text, width, height)
+        box = _clipped(text, width, height) if named else None
         if box is None:
             found["box_invalid"].append(name)
             continue
