@@ -93,7 +93,7 @@ def test_mammograms_at_256_px(checkout, snakemake):
     data = {"breasts": STUDY["datasets"]["breasts"] | {"standin": {"studies": 16, "height": 640}}}
     config = STUDY | {"study": "large", "image_size": 256, "datasets": data}
     config["scenarios"] = {"small": {"train": {"BENIGN": 12, "SUSPICIOUS": 8}}}
-    growing = STUDY["generators"]["pggan"]["options"] | {"widths": [16, 16, 8, 8, 8, 8]}
+    growing = STUDY["generators"]["pggan"]["options"] | {"widths": [16, 16, 8, 8, 8, 8, 8]}
     config["generators"] = {
         "ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 3, "previews": 0, "batch_size": 4}},
         "pggan": {"family": "pggan", "preset": "cpu", "options": growing},
