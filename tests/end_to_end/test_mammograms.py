@@ -94,8 +94,9 @@ def test_mammograms_at_256_px(checkout, snakemake):
     config = STUDY | {"study": "large", "image_size": 256, "datasets": data}
     config["scenarios"] = {"small": {"train": {"BENIGN": 12, "SUSPICIOUS": 8}}}
     growing = STUDY["generators"]["pggan"]["options"] | {"widths": [16, 16, 8, 8, 8, 8, 8]}
+    narrow = {"steps": 3, "previews": 0, "batch_size": 4, "block_out_channels": [8, 16, 16, 16]}
     config["generators"] = {
-        "ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 3, "previews": 0, "batch_size": 4}},
+        "ddpm": {"family": "ddpm", "preset": "cpu", "options": narrow, "sampler": {"steps": 4}},
         "pggan": {"family": "pggan", "preset": "cpu", "options": growing},
     }
     config["pool_size"] = 8
