@@ -140,7 +140,7 @@ def draw_lesion(film: np.ndarray, lesion: Lesion, centre: tuple[float, float], r
         fine = lesion.kind == "calcifications"
         for _ in range(rng.integers(8, 25) if fine else rng.integers(1, 4)):
             angle, away = rng.uniform(0.0, 2 * np.pi), lesion.radius * np.sqrt(rng.random()) * 0.9
-            size = rng.uniform(0.0012, 0.0025) if fine else rng.uniform(0.003, 0.006)
+            size = rng.uniform(0.0012, 0.0025) if fine else rng.uniform(0.004, 0.009)
             spot = ((x - away * np.cos(angle)) ** 2 + (y - away * np.sin(angle)) ** 2) / size**2
             patch += np.float32(lesion.contrast * rng.uniform(0.6, 1.4)) * np.exp(-0.5 * spot)
     else:

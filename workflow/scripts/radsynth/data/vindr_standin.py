@@ -79,18 +79,18 @@ def benign(rng: np.random.Generator) -> Finding:
     place = (u(0.2, 0.85), u(-0.9, 0.9))
     if rng.random() < 0.5:
         return Finding((Lesion("mass", *place, u(0.01, 0.028), u(0.08, 0.22), u(0.0, 0.08)),))
-    return Finding((Lesion("coarse", *place, u(0.02, 0.06), u(0.15, 0.4), 0.0),))
+    return Finding((Lesion("coarse", *place, u(0.02, 0.06), u(0.4, 0.8), 0.0),))
 
 
 def suspicious(rng: np.random.Generator, birads: int) -> Finding:
     """Draw a finding of the BI-RADS category 3, 4 or 5: larger, denser and more spiculated the higher it is."""
     u = rng.uniform
     place, grade = (u(0.15, 0.85), u(-0.9, 0.9)), (birads - 3) / 2
-    radius, contrast, spiculation = u(0.03, 0.055), u(0.15, 0.3), u(0.1, 0.4)
-    mass = Lesion("mass", *place, radius + 0.035 * grade, contrast + 0.3 * grade, spiculation + 0.5 * grade)
-    cluster = Lesion("calcifications", *place, u(0.02, 0.06), u(0.3, 0.5) + 0.3 * grade, 0.0)
+    radius, contrast, spiculation = u(0.05, 0.075), u(0.3, 0.42), u(0.3, 0.6)
+    mass = Lesion("mass", *place, radius + 0.03 * grade, contrast + 0.2 * grade, spiculation + 0.4 * grade)
+    cluster = Lesion("calcifications", *place, u(0.03, 0.06), u(0.3, 0.5) + 0.3 * grade, 0.0)
     # The tissue around suspicious calcifications is often denser, too.
-    density = Lesion("asymmetry", *place, 1.4 * cluster.radius, u(0.05, 0.15) + 0.2 * grade, 0.3)
+    density = Lesion("asymmetry", *place, 1.4 * cluster.radius, u(0.2, 0.35) + 0.2 * grade, 0.3)
     kind = rng.random()
     if kind < 0.5:
         return Finding((mass,), ("Mass",), birads)
@@ -98,7 +98,7 @@ def suspicious(rng: np.random.Generator, birads: int) -> Finding:
         return Finding((density, cluster), ("Suspicious Calcification",), birads)
     if kind < 0.9:
         return Finding((mass, cluster), ("Suspicious Calcification", "Mass"), birads)
-    asymmetry = Lesion("asymmetry", *place, u(0.07, 0.11), u(0.14, 0.25) + 0.2 * grade, 0.2)
+    asymmetry = Lesion("asymmetry", *place, u(0.08, 0.12), u(0.25, 0.4) + 0.2 * grade, 0.2)
     return Finding((asymmetry,), ("Focal Asymmetry",), birads)
 
 
