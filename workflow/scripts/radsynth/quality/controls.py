@@ -131,19 +131,21 @@ def quality_controls(
     data_manifest: str | Path,
     train: str | Path,
     pairs: str | Path | None = None,
+    withheld: str | Path | None = None,
     *,
     label: str,
     pool_size: int,
     baseline_draws: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the controls of all pools of ``pool_size`` images that learned from one cohort, JSON-serialisable.
+    """Return the controls of all pools of ``pool_size`` images whose generators saw the same, JSON-serialisable.
 
     ``controls``: by metric, extractor and reference what a row of the quality JSON says of control and threshold.
     ``typical_distance``: by extractor the median distance of training images to their nearest other training image.
-    ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images.
+    ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images,
+    ``withheld`` a table of those that the generator has not seen.
     """
-    references = read_references(data_manifest, train, label)
+    references = read_references(data_manifest, train, label, withheld)
     entries, typical = [], {}
     for path in real:
         features = read_features(path, np.float64)
