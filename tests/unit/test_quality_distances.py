@@ -196,24 +196,37 @@ def test_what_has_no_distance_is_refused(distance):
     ],
 )
 def test_baseline_parts_have_the_sizes_of_the_comparison_or_keep_their_ratio(real, reference, synthetic, expected):
-    assert part_sizes(real, reference, synthetic) == expected
+    assert part_sizes(np.arange(real), reference, synthetic) == expected
 
 
 def test_baseline_of_too_few_reals_is_undefined():
-    with pytest.raises(UndefinedError, match="10 real images are too few for two parts in the ratio 200:2000"):
-        part_sizes(10, 200, 2000)
+    with pytest.raises(
+        UndefinedError, match="10 real images in 10 groups .* too few for two parts in the ratio 200:2000"
+    ):
+        part_sizes(np.arange(10), 200, 2000)
     with pytest.raises(UndefinedError):
-        part_sizes(0, 0, 0)
+        part_sizes(np.arange(0), 0, 0)
+    with pytest.raises(UndefinedError, match="40 real images in 1 groups"):
+        part_sizes(np.zeros(40, int), 4, 4)
 
 
 def test_baseline_parts_are_disjoint_seeded_and_new_in_each_draw():
-    first, again = (list(draw_parts(30, (5, 20), draws=3, seed=9)) for _ in range(2))
+    first, again = (list(draw_parts(np.arange(30), (5, 20), draws=3, seed=9)) for _ in range(2))
     assert len(first) == 3
     for (a, b), (same_a, same_b) in zip(first, again, strict=True):
         assert (len(a), len(b)) == (5, 20) and len({*a, *b}) == 25
         np.testing.assert_array_equal(a, same_a)
         np.testing.assert_array_equal(b, same_b)
     assert set(first[0][0]) != set(first[1][0])
+
+
+def test_baseline_parts_share_no_patient():
+    groups = np.repeat(np.arange(20), [1, 9, *[3] * 18])
+    sizes = part_sizes(groups, 20, 60)
+    assert sizes == (14, 42), "the largest group may lose 8 of the 64 images"
+    for a, b in draw_parts(groups, sizes, draws=50, seed=1):
+        assert (len(set(a)), len(set(b))) == sizes
+        assert not set(groups[a]) & set(groups[b])
 
 
 def test_kid_estimates_of_too_few_are_undefined():

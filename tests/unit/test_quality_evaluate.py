@@ -209,6 +209,19 @@ def test_values_are_those_of_the_class_alone(study):
     assert find(other, metric="fid", extractor="wide", reference="all")["value"] > 1e4
 
 
+def test_images_of_one_patient_never_stand_on_both_sides_of_the_control(study):
+    """Every patient has two images that are the same but for noise: on both sides they would look like copies."""
+    for values in study.features.values():
+        values[1::2] = values[::2] + study.random.normal(scale=1e-3, size=values[::2].shape)
+    study.manifest["patient_id"] = [f"p{index // 2}" for index in range(2 * N_PER_CLASS)]
+    study.train = study.manifest.groupby("label").head(N_TRAIN)
+    controls = study.measure_controls(pool_size=N_PER_CLASS, draws=10)["controls"]
+    kid = find(controls, metric="kid", extractor="narrow", reference="all")
+    assert (kid["n_control_a"], kid["n_control_b"]) == (109, 109)
+    precision = find(controls, metric="precision", extractor="wide", reference="all")
+    assert precision["control"] < 0.65
+
+
 def test_the_control_does_not_know_the_pool(study):
     study.pool["narrow"] += 3
     row = find(study.rows(), metric="kid", extractor="narrow", reference="all")
@@ -228,7 +241,7 @@ def test_the_planted_copy_is_reported_with_its_control(study):
 
 
 def test_images_withheld_from_the_generator_are_not_its_training_images(study):
-    """The planted copy repeats an image that was withheld: there is nothing the generator could have learnt by heart."""
+    """The planted copy repeats an image that was withheld: the generator cannot have learnt it by heart."""
     study.withheld = study.folder / "withheld.csv"
     study.train[study.train["label"] == "PNEUMONIA"].head(4)[["image_id", "label"]].to_csv(study.withheld, index=False)
     result, nearest = study.evaluate()

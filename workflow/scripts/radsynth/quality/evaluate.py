@@ -146,9 +146,10 @@ def evaluate_pool(
 
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
     generator learned from, ``withheld`` a table of those images of it that it has not seen; ``controls`` is what
-    ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row
-    per image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
-    first extractor, ``view_nearest_image_id`` and ``view_relative_distance``.
+    ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images lie beside their
+    manifests. ``score`` asks for the Inception score. The table has a row per image of the pool: ``file``,
+    ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
+    ``view_nearest_image_id`` and ``view_relative_distance``.
     """
     files = list(read_table(pool_manifest)["file"])
     references = read_references(data_manifest, train, label, withheld)

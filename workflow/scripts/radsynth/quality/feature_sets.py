@@ -40,13 +40,18 @@ def reference_sets(
     return {"all": originals, "train": train[~train["image_id"].isin(withheld)], "held_out": originals[~seen]}
 
 
+def groups_of(images: pd.DataFrame) -> np.ndarray:
+    """Return the group number (n,) of each image: those that share a patient, near-duplicate group or pixels."""
+    return image_groups(images, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
+
+
 def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two halves of held-out images: one sets thresholds and is compared with, the other is the control.
 
     Images that share a patient, a near-duplicate group or pixels stay together; their group goes to the smaller half.
     """
-    groups = image_groups(held_out, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
     counts, sides = [0, 0], {}
+    groups = groups_of(held_out)
     for group in groups:
         side = sides.setdefault(group, int(counts[1] < counts[0]))
         counts[side] += 1
