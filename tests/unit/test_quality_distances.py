@@ -136,6 +136,23 @@ def test_kid_estimates_are_seeded_and_the_value_is_the_full_statistic():
     assert few.low is None and few.value == pytest.approx(kid(x[:9], y))
 
 
+def test_patients_are_drawn_whole_for_the_interval_of_kid():
+    """Sixty patients of one image each, seen five times over, say as much as sixty images, not as three hundred."""
+    random = np.random.default_rng(3)
+    once, pool = random.normal(size=(60, 4)), random.normal(0.5, size=(200, 4))
+    often, patients = np.repeat(once, 5, axis=0) + random.normal(scale=0.01, size=(300, 4)), np.repeat(np.arange(60), 5)
+
+    def width(kid):
+        return kid.high - kid.low
+
+    alone = kernel.estimates(once, pool, seed=1)["kid"]
+    whole = kernel.estimates(often, pool, seed=1, groups=patients)["kid"]
+    apart = kernel.estimates(often, pool, seed=1)["kid"]
+    assert whole.value == apart.value
+    assert width(apart) < 0.75 * width(alone) and 0.85 * width(alone) < width(whole) < 1.15 * width(alone)
+    assert kernel.estimates(often, pool, seed=1, groups=patients // 10)["kid"].low is None, "six patients are too few"
+
+
 def test_kid_subsets_have_the_size_of_the_smaller_set_at_most():
     """With subsets as large as both sets all are equal to the full statistic; smaller ones scatter around it."""
     generator = np.random.default_rng(10)

@@ -17,7 +17,7 @@ from radsynth.common.tables import read_table
 from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.diversity import pair_rows
-from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
+from radsynth.quality.feature_sets import check_comparable, groups_of, halves, read_images, read_references
 from radsynth.quality.inception_score import inception_score
 from radsynth.quality.neighbours import Encounter, Points
 from radsynth.quality.rows import estimated, row
@@ -79,7 +79,7 @@ def _of_features(
             metrics = (*measure.DISTANCE, *measure.MANIFOLD, *(measure.COPIES if copied else ()))
             known = measure.undefined(metrics, error)
         else:
-            known = measure.between(meeting, derive_seed(seed, reference))
+            known = measure.between(meeting, derive_seed(seed, reference), groups=groups_of(table))
             if copied:
                 among_training = meeting
                 held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
