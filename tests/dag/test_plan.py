@@ -71,6 +71,7 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
     assert result.returncode == 0, result.stdout
     plan = job_counts(result.stdout)
     assert plan["select_model"] == 4 and plan["train_generator"] == plan["write_pool"] == 8, "PGGAN's are not chosen"
+    assert plan["quality_controls"] == 8, "those of DDPM stand against what it has seen of the cohort"
     # Nothing exists yet, so that the inputs of a job are what other jobs make.
     inputs = re.findall(r"^Job \d+: (\w+) .*\nReason: .*Input files updated by another job: (.*)$", result.stdout, re.M)
     chosen = [set(files.split(", ")) for first_word, files in inputs if first_word == "Choosing"]
@@ -81,6 +82,9 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
         model = f"{results}/generators/kaggle_cxr/{sampling}/small/ddpm/{label}/model"
         train = f"{results}/cohorts/kaggle_cxr/{sampling}/small/train.csv"
         assert {model, train, f"{results}/data/kaggle_cxr/images", weights} in chosen
+    for word in ("Controls", "Quality"):
+        with_model = [files for first, files in inputs if first == word and "/selected" in files]
+        assert len(with_model) == 4 and all("/ddpm/" in files for files in with_model), "which images were withheld"
     drawn = [
         re.fullmatch(".*/(ddpm|pggan)/\\w+/(model|selected)", files) for word, files in inputs if word == "Drawing"
     ]

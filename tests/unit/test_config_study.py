@@ -122,6 +122,7 @@ WRONG = {
         "scenarios.small.train: unknown name 'COVID'",
     ),
     "unknown augment label": ({"scenarios.small.augment_labels": ["X"]}, "scenarios.small.augment_labels"),
+    "no augment label": ({"scenarios.small.augment_labels": []}, "scenarios.small.augment_labels"),
     "wrong test": ({"scenarios.small.test": "all"}, "scenarios.small.test:"),
     "unknown family": ({"generators.ddpm.family": "gan"}, "generators.ddpm.family: unknown family 'gan'"),
     "unknown preset": ({"generators.ddpm.preset": "huge"}, "generators.ddpm.preset: unknown preset 'huge'"),

@@ -79,7 +79,7 @@ rule neighbours:
     """Show the synthetic images that come nearest to training images beside these: are they copies?"""
     input:
         nearest=QUALITY.replace(".json", "_nearest.csv"),
-        controls=QUALITY_CONTROLS,
+        controls=quality_controls_of,
         train=f"{COHORT}/train.csv",
         images=f"{DATA}/images",
         pool_images=f"{POOL}/images",
