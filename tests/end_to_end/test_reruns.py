@@ -167,6 +167,14 @@ def test_an_edited_analysis_draws_again_what_it_draws(finished, planned):
         assert planned(finished) == {"Drawing the tables"}
 
 
+def test_another_name_for_the_archive_or_a_comparison_measures_nothing_again(finished, planned):
+    write_study(finished, STUDY | {"paper": {"version": "v2"}, "compare": ["two", "three"]})
+    try:
+        assert planned(finished) == set()
+    finally:
+        write_study(finished, STUDY)
+
+
 def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(finished, planned):
     models = list((finished / "results/two/classifiers").rglob("model.keras"))
     assert len(models) == 3

@@ -26,7 +26,8 @@ rule metrics:
     params:
         results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
-        config=STUDY.config,
+        # What is done with the results does not change them.
+        config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
         code=code("metrics"),
     message:
         "Collecting the metrics"
