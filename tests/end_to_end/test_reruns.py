@@ -128,6 +128,14 @@ def test_an_edited_generator_trains_again_with_what_follows_and_nothing_else(fin
     assert planned(finished) == set(), "the edits have been taken back"
 
 
+def test_a_new_family_trains_none_of_the_others_again(finished, planned):
+    registry = finished / LIBRARY / "generators/registry.py"
+    with edited(registry, "FAMILIES = {", 'FAMILIES = {\n    "third": "radsynth.generators.third:Third",'):
+        assert planned(finished) == set()
+    with edited(registry, "module = ", "module = None or "):
+        assert trainings("ddpm") | trainings("pggan") <= planned(finished)
+
+
 def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
     with (
         edited(

@@ -32,7 +32,7 @@ rule train_classifier:
     params:
         classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
         mix=lambda wildcards: MIXES[wildcards.mix],
-        mix_name=lambda wildcards: wildcards.mix,
+        mix_name="{mix}",
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
         matched=lambda wildcards: MIXES.get(matched_mix(wildcards)),
         matched_labels=lambda wildcards: matched_mix(wildcards)
@@ -43,7 +43,7 @@ rule train_classifier:
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
         seed_split=lambda wildcards: run_seed("validation", wildcards),
         seed_train=lambda wildcards: run_seed("training", wildcards),
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        root=DATA,
         code=code("train_classifier"),
     message:
         "Training {wildcards.classifier} on {wildcards.mix}, {wildcards.sampling}/{wildcards.scenario}, run {wildcards.run}"
@@ -121,7 +121,7 @@ rule judge:
         labels=LABELS,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
-        generator=lambda wildcards: wildcards.generator,
+        generator="{generator}",
         code=code("evaluate"),
     message:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.generator}"

@@ -26,7 +26,7 @@ rule write_pool:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),
         code=lambda wildcards: generator_code("write_pool", wildcards.generator),
@@ -66,8 +66,8 @@ rule comparison:
         runtime=10,
     params:
         generators=compared_generators,
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        label=lambda wildcards: wildcards.label,
+        root=DATA,
+        label="{label}",
         code=code("comparison"),
     message:
         "Original and synthetic {wildcards.label} images side by side"
@@ -107,8 +107,8 @@ rule neighbours:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        pool=lambda wildcards: POOL.format(**wildcards),
-        data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        pool=POOL,
+        data=DATA,
         extractor=STUDY["quality"]["extractors"][0],
         title=lambda wildcards: f"{wildcards.generator} {wildcards.label}",
         shown=8,

@@ -19,7 +19,7 @@ rule quality_controls:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         baseline_draws=STUDY["quality"]["baseline_draws"],
         seed=lambda wildcards: STUDY.seed("quality_controls", *wildcards),
@@ -56,7 +56,7 @@ rule pool_quality:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         inception_score=STUDY["quality"]["inception_score"],
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
         code=code("pool_quality"),
