@@ -84,8 +84,8 @@ def test_an_environment_of_the_analysis_alone_draws_every_archive(root, checkout
     installed = subprocess.run(
         [*pip, "--constraint", root / "requirements.lock", *wanted, "snakemake"], capture_output=True, text=True
     )
-    if re.search("No matching distribution|Connection|connection|timed out", installed.stderr):
-        pytest.skip(f"needs a package index: {installed.stderr.strip()[-200:]}")
+    if installed.returncode and re.search("from versions: none|Max retries exceeded|timed out", installed.stderr):
+        pytest.skip("needs a package index, which pip does not reach")
     assert installed.returncode == 0, installed.stderr[-2000:]
     listed = json.loads(
         subprocess.check_output([python, "-m", "pip", "--disable-pip-version-check", "list", "--format", "json"])
