@@ -43,7 +43,7 @@ rule train_classifier:
         # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
         seed_split=lambda wildcards: run_seed("validation", wildcards),
         seed_train=lambda wildcards: run_seed("training", wildcards),
-        root=DATA,
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         code=code("train_classifier"),
     message:
         "Training {wildcards.classifier} on {wildcards.mix}, {wildcards.sampling}/{wildcards.scenario}, run {wildcards.run}"

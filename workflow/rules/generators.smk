@@ -40,7 +40,7 @@ rule train_generator:
         selection=kept_models,
         withholding=withholding,
         seed=lambda wildcards: STUDY.seed("generator", *wildcards),
-        root=DATA,
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         code=lambda wildcards: generator_code("train_generator", wildcards.generator),
     message:
         "Training {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
@@ -80,7 +80,7 @@ rule select_model:
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
         selection=lambda wildcards: GENERATORS[wildcards.generator]["selection"],
         seed=lambda wildcards: STUDY.seed("selection", *wildcards),
-        root=DATA,
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         code=selection_code,
     message:
         "Choosing the model of {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"

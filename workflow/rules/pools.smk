@@ -66,7 +66,7 @@ rule comparison:
         runtime=10,
     params:
         generators=compared_generators,
-        root=DATA,
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         label="{label}",
         code=code("comparison"),
     message:
@@ -107,8 +107,8 @@ rule neighbours:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        pool=POOL,
-        data=DATA,
+        pool=lambda wildcards: POOL.format(**wildcards),
+        data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         extractor=STUDY["quality"]["extractors"][0],
         title=lambda wildcards: f"{wildcards.generator} {wildcards.label}",
         shown=8,
