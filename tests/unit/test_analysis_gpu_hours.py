@@ -1,7 +1,6 @@
 """GPU hours from benchmark files."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from radsynth.analysis.gpu_hours import gpu_hours, gpu_jobs, main
@@ -14,10 +13,16 @@ def core(root):
     return yaml.safe_load((root / "config/config.yaml").read_text())
 
 
-def test_the_core_study_has_as_many_gpu_jobs_as_its_plan(core):
-    counts = pd.Series([stage for stage, _ in gpu_jobs(Study(core)).values()]).value_counts()
-    assert counts.to_dict() == {
-        **{"train_generator": 8, "write_pool": 8, "train_classifier": 240, "evaluate": 240, "judge": 40},
+def test_only_what_a_study_measures_with_networks_holds_a_gpu(core):
+    def stages(**quality):
+        jobs = gpu_jobs(Study(core | {"quality": quality}))
+        return {(stage, name) for stage, name in jobs.values() if stage.startswith(("features", "pairs"))}
+
+    resnet = ("features_real", "resnet18_imagenet")
+    assert stages(extractors=["pixels"], diversity=["ms_ssim"]) == {resnet}, "samplings and diversity need it"
+    assert stages(extractors=["pixels", "domain"], diversity=["lpips"]) == {
+        *(resnet, ("features_domain_real", "domain"), ("features_domain_pool", "domain")),
+        *(("pairs_real", "lpips"), ("pairs_pool", "lpips")),
     }
 
 

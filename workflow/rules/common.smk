@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 from radsynth.classifiers.registry import weights_file
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
@@ -42,6 +43,7 @@ FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
     STUDY["keras_backend"]
 ]
+PUBLISHED = sorted(str(path) for path in Path("resources/published").glob("*.csv"))
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
 # Paths, written once. {{...}} are wildcards.
@@ -140,23 +142,6 @@ def is_selected(generator):
 
 def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
-
-
-def taught_pools(pattern, scenario, **names):
-    """Return the pattern for every pool of the generators that a scenario's cohort taught."""
-    return [
-        path
-        for generator in GENERATORS
-        if trained_scenario(generator) == scenario
-        for path in expand(
-            pattern,
-            scenario=scenario,
-            generator=generator,
-            label=STUDY.pool_labels(generator),
-            allow_missing=True,
-            **names,
-        )
-    ]
 
 
 def compared_generators(wildcards):

@@ -26,7 +26,7 @@ rule write_pool:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),
         code=lambda wildcards: generator_code("write_pool", wildcards.generator),
@@ -67,7 +67,7 @@ rule comparison:
     params:
         generators=compared_generators,
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         code=code("comparison"),
     message:
         "Original and synthetic {wildcards.label} images side by side"

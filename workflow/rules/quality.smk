@@ -20,7 +20,7 @@ rule quality_controls:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         baseline_draws=STUDY["quality"]["baseline_draws"],
         # Generators of one cohort share their random parts of the originals.
@@ -61,7 +61,7 @@ rule pool_quality:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         inception_score=STUDY["quality"]["inception_score"],
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
         code=code("pool_quality"),
