@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radsynth.common.files import write_json
+from radsynth.common.files import sole_writer, write_json
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
@@ -37,27 +37,28 @@ def train_generator(
     If ``selection`` (of the configuration) chooses among the models of the training, these are in ``checkpoints/``.
     The rows of the training images that were ``withheld`` for it stand in withheld.csv. ``state/`` and
     ``candidates/`` (to resume; removed when all is written) and ``progress/`` (previews while it trains) lie
-    beside ``model_dir``.
+    beside ``model_dir``. UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
-    counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
-    log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
-    generator = load_family(family)(options)
-    generator.fit(data, run_dir, seed, selection)
-    generator.save(model_dir)
-    if withheld is not None:
-        write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
-    description = generator.describe()
-    write_json(model_dir / "describe.json", description)
-    log.info("%s: %s parameters", family, f"{description['parameters']:,}")
-    metrics = run_dir / "progress" / "metrics.jsonl"
-    if metrics.is_file():
-        shutil.copyfile(metrics, model_dir / "metrics.jsonl")
-    plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
-    write_preview(generator, data, preview_png, seed)
-    # Copied, not moved: a job that is stopped from here on finds them again together with the state.
-    if (run_dir / "candidates").is_dir():
-        shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
-    for folder in ("state", "candidates"):
-        shutil.rmtree(run_dir / folder, ignore_errors=True)
+    with sole_writer(run_dir / ".training.lock"):
+        counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
+        log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
+        generator = load_family(family)(options)
+        generator.fit(data, run_dir, seed, selection)
+        generator.save(model_dir)
+        if withheld is not None:
+            write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
+        description = generator.describe()
+        write_json(model_dir / "describe.json", description)
+        log.info("%s: %s parameters", family, f"{description['parameters']:,}")
+        metrics = run_dir / "progress" / "metrics.jsonl"
+        if metrics.is_file():
+            shutil.copyfile(metrics, model_dir / "metrics.jsonl")
+        plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
+        write_preview(generator, data, preview_png, seed)
+        # Copied, not moved: a job that is stopped from here on finds them again together with the state.
+        if (run_dir / "candidates").is_dir():
+            shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
+        for folder in ("state", "candidates"):
+            shutil.rmtree(run_dir / folder, ignore_errors=True)
