@@ -2,10 +2,12 @@
 
 import logging
 import os
+import resource
 import runpy
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,9 +34,8 @@ def shared_data() -> Path:
     return path
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the project as a clone would hold it: no results, no raw data."""
+def copy_project(folder: Path) -> Path:
+    """Copy the project into a folder, as a clone would hold it: no results, no raw data."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -42,12 +43,61 @@ def checkout(tmp_path: Path) -> Path:
         text=True,
         check=True,
     )
-    copy = tmp_path / "radsynth copy ü"
+    copy = folder / "radsynth copy ü"
     for file in filter(None, listing.stdout.split("\0")):
         if (ROOT / file).is_file():
             (copy / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, copy / file)
     return copy
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project, in a path with a space and an umlaut."""
+    return copy_project(tmp_path)
+
+
+def mount(*arguments: str | Path) -> None:
+    """Mount; skip the test where that is not allowed."""
+    if subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+
+
+class Disk:
+    """A folder whose disk can be made full for a while."""
+
+    def __init__(self, folder: Path, size: int | None):
+        self.folder, self.size = folder, size
+
+    @contextmanager
+    def full(self, left: int = 8192):
+        """Leave room for ``left`` bytes only: on the whole disk, or in each file if it is not a disk of its own."""
+        if self.size:
+            filler = self.folder / ".filler"
+            filler.write_bytes(bytes(shutil.disk_usage(self.folder).free - left))
+            try:
+                yield
+            finally:
+                filler.unlink()
+        else:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["limit", "disk"])
+def disk(request, tmp_path):
+    """A small disk, or a limit to the size of files, which needs no right to mount."""
+    folder, size = tmp_path / "disk", 4 * 2**20 if request.param == "disk" else None
+    folder.mkdir()
+    if size:
+        mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    yield Disk(folder, size)
+    if size:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +146,13 @@ def run_script(root, tmp_path):
 
 
 # Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.
-ALLOWED_SKIPS = ("needs the shared development images", "needs the published weights", "needs a GPU", "needs a SLURM")
+ALLOWED_SKIPS = (
+    "needs the shared development images",
+    "needs the published weights",
+    "needs a GPU",
+    "needs a SLURM",
+    "needs the right to mount",
+)
 unexpected_skips: list[str] = []
 
 

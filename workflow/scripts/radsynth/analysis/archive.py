@@ -72,6 +72,8 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
         raise UserError(f"{folder / MANIFEST}: not found; paper.version names no archive")
     manifest = read_json(folder / MANIFEST)
     for name, expected in manifest["files"].items():
+        if Path(name).name != name:
+            raise UserError(f"{folder / MANIFEST}: names {name!r}, expected files in its folder")
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: missing from the archive, expected SHA-256 {expected}")
         found = sha256_file(folder / name)
