@@ -1,5 +1,6 @@
 """The common room: seeds, hashes, atomic files, images, code hashes, GPU leases, jobs."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -72,6 +73,34 @@ def test_reading_images(tmp_path):
         read_gray_stack(tmp_path, ["a.png", "small.png"])
     with pytest.raises(UserError, match="without images"):
         read_gray_stack(tmp_path, [])
+
+
+def test_a_damaged_png_is_named_or_has_all_its_pixels(tmp_path):
+    path, rng = tmp_path / "a.png", np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 3):
+        path.write_bytes(whole[:length])
+        try:
+            np.testing.assert_array_equal(read_gray(path), pixels)  # only the end marker is missing
+        except UserError as error:
+            assert str(error).startswith(f"{path}: not a readable image") and "\n" not in str(error)
+        else:
+            assert length > len(whole) - 20
+    for position in rng.integers(0, len(whole), 200):
+        content = bytearray(whole)
+        content[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            read_gray(path)
+
+
+def test_an_image_that_would_fill_the_memory_is_not_unpacked(tmp_path, monkeypatch):
+    Image.new("L", (3000, 3000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000 * 1000)
+    with pytest.raises(UserError, match="bomb.png: not a readable image .*exceeds limit"):
+        read_gray(tmp_path / "bomb.png")
 
 
 @pytest.fixture
