@@ -164,10 +164,12 @@ def test_two_processes_do_not_write_one_pool(tmp_path):
         waiting.die_at, waiting.death = 3, lambda: (os.write(tell, b"x"), time.sleep(600))
         pool(tmp_path, waiting)
     os.read(told, 1)
-    with pytest.raises(UserError, match=rf"\.images\.lock: process {child} on .* still writes here; wait for its end"):
-        pool(tmp_path)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    try:
+        with pytest.raises(UserError, match=rf"\.images\.lock: process {child} on .* still writes here; wait for"):
+            pool(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     assert len(pool(tmp_path)) == 10
     assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}
 
