@@ -56,7 +56,6 @@ NOT_NEEDED = {
 INDIRECT = {
     "tensorflow": {"h5py": "Keras reads and writes weights with it"},
     "keras_torch": {"h5py": "Keras reads and writes weights with it"},
-    "torch": {"accelerate": "diffusers loads models with it"},
 }
 
 

@@ -32,7 +32,7 @@ rule train_generator:
     resources:
         mem_mb=memory(16000),
         runtime=1440,
-        gpu=1,
+        gpu=lambda wildcards: GENERATORS[wildcards.generator]["gpus"],
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         options=lambda wildcards: GENERATORS[wildcards.generator]["options"],

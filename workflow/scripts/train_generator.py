@@ -3,6 +3,7 @@
 from radsynth.common.job import job
 
 with job(snakemake):
+    from radsynth.common.gpu import held_gpus
     from radsynth.common.tables import read_table
     from radsynth.generators.base import TrainingSet
     from radsynth.generators.training import train_generator
@@ -21,4 +22,5 @@ with job(snakemake):
         seed=params.seed,
         selection=params.selection,
         withheld=withheld,
+        processes=max(len(held_gpus()), 1),
     )

@@ -81,6 +81,11 @@ def lease_gpus(
         time.sleep(poll_s)
 
 
+def held_gpus() -> list[str]:
+    """Return the ids of the GPUs that this process has leased, none on a machine without."""
+    return _leases[-1][0] if _leases else []
+
+
 def confirm_device(framework: str, sees_gpu: bool, advice: str = "is it a build without CUDA?") -> None:
     """Say so, with ``advice``, if the job holds a GPU that its framework cannot use; UserError if ``require_gpu``."""
     if not _leases or sees_gpu:

@@ -11,6 +11,7 @@ import torch
 
 from radsynth.common.gpu import confirm_device
 from radsynth.common.torchvision import import_torchvision
+from radsynth.generators.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,15 @@ import_torchvision()
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model runs: ``dtype`` is that of autocast (float32: none); weights and losses stay float32."""
+    """How a model runs: ``dtype`` is that of autocast (float32: none); weights and losses stay float32.
+
+    ``team`` are the processes that train it.
+    """
 
     device: torch.device
     dtype: torch.dtype
     compile: bool
+    team: Team = ALONE
 
     @property
     def fast(self) -> bool:
@@ -49,6 +54,7 @@ class Plan:
 
     def compiled(self, module: torch.nn.Module) -> torch.nn.Module:
         """Return the module to call in training: compiled on a GPU, sharing the weights of the one given."""
+        module = self.team.wrap(module)
         if not self.compile:
             return module
         # A GPU machine without a working compiler trains in eager mode, with a warning from torch.
@@ -84,7 +90,7 @@ def gray_bytes(images: torch.Tensor) -> np.ndarray:
     return ((images.mean(dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
-def choose_plan(precision: str = "auto", compile: bool = True) -> Plan:
+def choose_plan(precision: str = "auto", compile: bool = True, team: Team = ALONE) -> Plan:
     """Return the plan for this machine.
 
     ``precision`` auto is bf16 where the GPU computes in it, fp16 on older ones, fp32 on a CPU; on a CPU fp16
@@ -95,10 +101,10 @@ def choose_plan(precision: str = "auto", compile: bool = True) -> Plan:
     if not torch.cuda.is_available():
         if precision == "fp16":
             log.info("precision fp16 needs a GPU: computing in fp32 on the CPU")
-        return Plan(torch.device("cpu"), _DTYPES["bf16" if precision == "bf16" else "fp32"], compile=False)
+        return Plan(torch.device("cpu"), _DTYPES["bf16" if precision == "bf16" else "fp32"], False, team)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     if precision == "auto":
         precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
     log.info("computing in %s on %s", precision, torch.cuda.get_device_name())
-    return Plan(torch.device("cuda"), _DTYPES[precision], compile)
+    return Plan(torch.device("cuda"), _DTYPES[precision], compile, team)

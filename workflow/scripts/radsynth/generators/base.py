@@ -17,6 +17,7 @@ from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
+from radsynth.generators.team import ALONE
 
 # Columns of a data manifest that say where an image is, not what it shows.
 _BOOKKEEPING = ["image_id", "file", "mask_file", "patient_id", "source", "sha256", "near_duplicate_group", "rank"]
@@ -88,6 +89,8 @@ class Generator:
     libraries = ("numpy",)
     # Where it was computed last; families that use a GPU set its name.
     device = "cpu"
+    # The processes that train it together; see ``parallel``.
+    team = ALONE
 
     def __init__(self, options: Mapping[str, Any]):
         self.options = dict(options)

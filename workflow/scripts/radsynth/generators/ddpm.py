@@ -35,7 +35,7 @@ class DDPM(Generator):
 
     def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
         options = self.options
-        plan = choose_plan(options["precision"], options["compile"])
+        plan = choose_plan(options["precision"], options["compile"], self.team)
         self.device = plan.name
         height, width = data.images.shape[1:]
         torch.manual_seed(derive_seed(seed, "initial weights"))

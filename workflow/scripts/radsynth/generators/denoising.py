@@ -63,6 +63,8 @@ class DenoisingTask:
         clean = augment(clean, options).expand(-1, options["channels"], -1, -1)
         noise = torch.randn(clean.shape, device=device)
         timesteps = torch.randint(len(self.abar), (len(clean),), device=device)
+        # Drawn for the whole batch, however many processes there are: the same training.
+        clean, noise, timesteps = self.plan.team.share(clean, noise, timesteps)
         abar = self.abar[timesteps].view(-1, 1, 1, 1)
         noisy = (abar.sqrt() * clean + (1 - abar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         with self.plan.autocast():

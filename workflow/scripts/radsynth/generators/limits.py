@@ -62,6 +62,8 @@ def pggan_steps(options: Options, size: int, n: int) -> tuple[int, int]:
 
 
 CHECKS: dict[str, Callable[[Options, Options, int], None]] = {"ddpm": _check_ddpm, "pggan": _check_pggan}
+# The families whose steps several processes can take together, each on its part of a batch.
+DATA_PARALLEL = ("ddpm",)
 # The families that are trained step by step.
 STEPS: dict[str, Callable[[Options, int, int], tuple[int, int]]] = {"ddpm": ddpm_steps, "pggan": pggan_steps}
 
@@ -71,8 +73,15 @@ def check_generator(generator: Mapping[str, Any], size: int, where: str) -> None
 
     The UserError begins with ``where``, the generator's configuration key. Families without a check pass.
     """
+    family, gpus = generator["family"], generator["gpus"]
+    if gpus > 1 and family not in DATA_PARALLEL:
+        raise UserError(f"{where}.gpus: {gpus}, but {family} trains on one, expected 1")
+    if gpus > 1 and generator["options"]["batch_size"] % gpus:
+        raise UserError(
+            f"{where}.gpus: {gpus} do not share options.batch_size {generator['options']['batch_size']} evenly"
+        )
     try:
-        if check := CHECKS.get(generator["family"]):
+        if check := CHECKS.get(family):
             check(generator["options"], generator["sampler"], size)
     except UserError as error:
         raise UserError(f"{where}.{error}") from None

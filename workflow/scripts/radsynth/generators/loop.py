@@ -58,7 +58,7 @@ def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT instead of dying of them at once."""
     received: list[int] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -94,8 +94,10 @@ def train(
     ``candidates``, below ``run_dir/candidates``, and changes nothing in the training. After SIGTERM or SIGINT the state
     is saved and SystemExit raised. On a CPU the result is the same, bit for bit, however often training was
     interrupted. Raises UserError if training diverges again and again.
+
+    The processes of ``plan.team`` take the same steps together; its leader alone writes, and listens to signals.
     """
-    batch_size = options["batch_size"]
+    team, batch_size = plan.team, options["batch_size"]
     checkpoints = Checkpoints(run_dir / "state", fingerprint)
     metrics = MetricsLog(run_dir / "progress" / "metrics.jsonl")
     kept = Candidates(run_dir / "candidates", candidates, keep)
@@ -107,29 +109,38 @@ def train(
         state = {"step": step, "attempt": attempt, "streak": streak.item(), "window": window.sums}
         checkpoints.save(step, {**state, "task": task.state_dict()}, keep)
 
+    def forget_after(step: int) -> None:
+        if team.leads:
+            metrics.truncate(step)
+            kept.truncate(step)
+
     def restore(state: dict[str, Any]) -> None:
         nonlocal step, attempt
         task.load_state_dict(state["task"])
         step, attempt = state["step"], state["attempt"]
         streak.fill_(state["streak"])
-        window.sums = {key: (a.to(plan.device), b.to(plan.device)) for key, (a, b) in state["window"].items()}
-        metrics.truncate(step)
-        kept.truncate(step)
+        # Those of the leader, which the others must not count again.
+        sums = state["window"] if team.leads else {}
+        window.sums = {key: (a.to(plan.device), b.to(plan.device)) for key, (a, b) in sums.items()}
+        forget_after(step)
 
-    state = checkpoints.load()
-    if state is None:
-        metrics.truncate(-1)
-        kept.truncate(-1)
-        save()
-    else:
+    def load() -> dict[str, Any] | None:
+        with team.leader_first():
+            return checkpoints.load()
+
+    state = load()
+    if state is not None:
         restore(state)
         log.info("going on from step %d of %d", step, steps)
+    elif team.leads:
+        forget_after(-1)
+        save()
     if step >= steps:
         return
     progress = Progress("training", steps, start=step)
     saved_at = flushed_at = time.monotonic()
     flushed_step = step
-    with _stop_signals() as received:
+    with stop_signals() as received:
         while step < steps:
             torch.manual_seed(derive_seed(seed, "step", attempt, step))
             measured, finite = task.step(step, batch_indices(step, n, batch_size, seed))
@@ -138,6 +149,7 @@ def train(
             step += 1
             note = ""
             if step % options["log_every"] == 0 or step == steps:
+                window.sums = team.total(window.sums)
                 row = window.flush()
                 if streak.item() >= options["max_nonfinite_steps"]:
                     if attempt + 1 >= MAX_ATTEMPTS:
@@ -147,16 +159,19 @@ def train(
                         )
                     again = attempt + 1
                     log.warning("%d non-finite steps in a row at step %d: going back", streak.item(), step)
-                    restore(checkpoints.load())
+                    restore(load())
                     attempt, flushed_step = again, step
                     continue
                 now = time.monotonic()
                 speed = (step - flushed_step) * batch_size / max(now - flushed_at, 1e-9)
                 flushed_at, flushed_step = now, step
                 extra = {"images_per_s": round(speed, 2), "peak_memory_mb": round(plan.peak_memory_mb(), 1)}
-                metrics.append({"step": step, "images": step * batch_size, **notes(), **row, **extra})
+                if team.leads:
+                    metrics.append({"step": step, "images": step * batch_size, **notes(), **row, **extra})
                 note = f"epoch {step * batch_size // n}, loss {row['loss']:.4g}" if row.get("loss") else ""
             progress.update(1, note or f"epoch {step * batch_size // n}")
+            if not team.leads:
+                continue
             if _due(step, steps, options["previews"]):
                 preview(run_dir / "progress" / f"preview_{step:07d}.png")
                 plot_training(metrics.rows(), run_dir / "progress" / "training.png")

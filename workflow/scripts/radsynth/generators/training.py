@@ -31,13 +31,15 @@ def train_generator(
     seed: int,
     selection: Mapping[str, Any] | None = None,
     withheld: "pd.DataFrame | None" = None,
+    processes: int = 1,
 ) -> None:
     """Train one generator and write its directory: what ``save`` writes, metrics.jsonl and describe.json.
 
     If ``selection`` (of the configuration) chooses among the models of the training, these are in ``checkpoints/``.
-    The rows of the training images that were ``withheld`` for it stand in withheld.csv. ``state/`` and
-    ``candidates/`` (to resume; removed when all is written) and ``progress/`` (previews while it trains) lie
-    beside ``model_dir``. UserError if another process trains there.
+    The rows of the training images that were ``withheld`` for it stand in withheld.csv. More than one of ``processes``
+    take every step together, each on a GPU (families in ``limits.DATA_PARALLEL``). ``state/`` and ``candidates/`` (to
+    resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
+    UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
@@ -45,11 +47,16 @@ def train_generator(
         counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
         log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
         generator = load_family(family)(options)
+        if processes > 1:
+            from radsynth.generators.parallel import fit_together
+
+            log.info("%d processes train together", processes)
+            fit_together(family, options, data, run_dir, seed, selection, processes)
         generator.fit(data, run_dir, seed, selection)
         generator.save(model_dir)
         if withheld is not None:
             write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
-        description = generator.describe()
+        description = generator.describe() | {"processes": processes}
         write_json(model_dir / "describe.json", description)
         log.info("%s: %s parameters", family, f"{description['parameters']:,}")
         metrics = run_dir / "progress" / "metrics.jsonl"
