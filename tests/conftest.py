@@ -2,10 +2,12 @@
 
 import logging
 import os
+import resource
 import runpy
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +60,49 @@ def checkout(tmp_path: Path) -> Path:
 def module_checkout(tmp_path_factory) -> Path:
     """The same for all tests of a file."""
     return clone(tmp_path_factory.mktemp("module") / "radsynth")
+
+
+def mount(*arguments: str | Path) -> None:
+    """Mount; skip the test where that is not allowed."""
+    if subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+
+
+class Disk:
+    """A folder whose disk can be made full for a while."""
+
+    def __init__(self, folder: Path, size: int | None):
+        self.folder, self.size = folder, size
+
+    @contextmanager
+    def full(self, left: int = 8192):
+        """Leave room for ``left`` bytes only: on the whole disk, or in each file if it is not a disk of its own."""
+        if self.size:
+            filler = self.folder / ".filler"
+            filler.write_bytes(bytes(shutil.disk_usage(self.folder).free - left))
+            try:
+                yield
+            finally:
+                filler.unlink()
+        else:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["limit", "disk"])
+def disk(request, tmp_path):
+    """A small disk, or a limit to the size of files, which needs no right to mount."""
+    folder, size = tmp_path / "disk", 4 * 2**20 if request.param == "disk" else None
+    folder.mkdir()
+    if size:
+        mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    yield Disk(folder, size)
+    if size:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +166,7 @@ ALLOWED_SKIPS = (
     "needs a GPU",
     "needs a SLURM",
     "needs a package index",
+    "needs the right to mount",
 )
 unexpected_skips: list[str] = []
 

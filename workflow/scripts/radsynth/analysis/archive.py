@@ -104,6 +104,8 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
         if name not in sums:
             raise UserError(f"{folder / MANIFEST}: names no SHA-256 of {name}")
     for name, expected in sums.items():
+        if Path(name).name != name:
+            raise UserError(f"{folder / MANIFEST}: names {name!r}, expected files in its folder")
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: missing from the archive, expected SHA-256 {expected}")
         found = sha256_file(folder / name)
