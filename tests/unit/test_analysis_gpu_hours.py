@@ -39,12 +39,15 @@ def test_one_measured_job_of_each_kind_is_enough(core, tmp_path, monkeypatch, ca
         path.write_text(f"s\th:m:s\n{seconds}\t0\n")
     table = gpu_hours(Study(core), tmp_path / "results/khazrak2025/benchmarks").set_index(["stage", "name"])
     assert table.loc[("train_generator", "ddpm")].tolist() == [4, 2, 90, 6]
+    core["generators"]["ddpm"]["gpus"] = 2
+    twice = gpu_hours(Study(core), tmp_path / "results/khazrak2025/benchmarks").set_index(["stage", "name"])
+    assert twice.loc[("train_generator", "ddpm"), "gpu_hours"] == 12
     assert table.loc[("evaluate", "custom_cnn")].tolist() == [60, 1, 0.6, pytest.approx(0.6)]
     assert np.isnan(table.loc[("judge", "vgg16_pretrained"), "gpu_hours"])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "core.yaml").write_text(yaml.safe_dump(core))
     main(["core.yaml"])
-    assert "at least 6.60 GPU hours" in capsys.readouterr().out
+    assert "at least 12.60 GPU hours" in capsys.readouterr().out
 
 
 def test_the_costs_of_an_archive_serve_as_well(core, tmp_path):

@@ -87,7 +87,8 @@ def gpu_hours(study: Study, source: Path) -> pd.DataFrame:
     table = table.loc[list(dict.fromkeys(jobs.values()))]
     table["measured"] = measured.count().reindex(table.index).fillna(0).astype(int)
     table["minutes"] = measured.mean().reindex(table.index) / 60
-    table["gpu_hours"] = table["jobs"] * table["minutes"] / 60
+    held = [study["generators"][name]["gpus"] if stage == "train_generator" else 1 for stage, name in table.index]
+    table["gpu_hours"] = table["jobs"] * table["minutes"] / 60 * held
     return table.reset_index()
 
 
