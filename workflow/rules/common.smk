@@ -226,7 +226,7 @@ def quality_features_pool(wildcards):
 
 def quality_controls_of(wildcards):
     """Return the controls of a pool: those of all pools of its cohort, or its own if its generator saw less of it."""
-    withholder = f"/{wildcards.generator}" if withholds(wildcards.generator) else ""
+    withholder = os.sep + wildcards.generator if withholds(wildcards.generator) else ""
     return QUALITY_CONTROLS.format(withholder=withholder, **wildcards)
 
 
