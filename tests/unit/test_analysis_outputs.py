@@ -430,7 +430,7 @@ def test_manifest_tells_what_a_reader_needs_and_no_path_of_the_machine(archived)
 def test_an_archive_that_names_files_elsewhere_is_refused(archived):
     manifest = json.loads((archived / "manifest.json").read_text())
     for name in ("../config.yaml", "/etc/passwd"):
-        (archived / "manifest.json").write_text(json.dumps(manifest | {"files": {name: "0"}}))
+        (archived / "manifest.json").write_text(json.dumps(manifest | {"files": manifest["files"] | {name: "0"}}))
         with pytest.raises(UserError, match=f"manifest.json: names '{name}', expected files in its folder"):
             archive.verify_archive(archived)
 
