@@ -2,10 +2,12 @@
 
 import logging
 import os
+import resource
 import runpy
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,9 +34,8 @@ def shared_data() -> Path:
     return path
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the project as a clone would hold it: no results, no raw data."""
+def clone(copy: Path) -> Path:
+    """Copy the project as a clone would hold it: no results, no raw data, every file younger than what was there."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -42,22 +43,85 @@ def checkout(tmp_path: Path) -> Path:
         text=True,
         check=True,
     )
-    copy = tmp_path / "radsynth copy ü"
     for file in filter(None, listing.stdout.split("\0")):
         if (ROOT / file).is_file():
             (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / file, copy / file)
+            shutil.copy(ROOT / file, copy / file)
     return copy
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project as a clone would hold it: no results, no raw data."""
+    return clone(tmp_path / "radsynth copy ü")
+
+
+@pytest.fixture(scope="module")
+def module_checkout(tmp_path_factory) -> Path:
+    """The same for all tests of a file."""
+    return clone(tmp_path_factory.mktemp("module") / "radsynth")
+
+
+def mount(*arguments: str | Path) -> None:
+    """Mount; skip the test where that is not allowed."""
+    if subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+
+
+class Disk:
+    """A folder whose disk can be made full for a while."""
+
+    def __init__(self, folder: Path, size: int | None):
+        self.folder, self.size = folder, size
+
+    @contextmanager
+    def full(self, left: int = 8192):
+        """Leave room for ``left`` bytes only: on the whole disk, or in each file if it is not a disk of its own."""
+        if self.size:
+            filler = self.folder / ".filler"
+            filler.write_bytes(bytes(shutil.disk_usage(self.folder).free - left))
+            try:
+                yield
+            finally:
+                filler.unlink()
+        else:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["limit", "disk"])
+def disk(request, tmp_path):
+    """A small disk, or a limit to the size of files, which needs no right to mount."""
+    folder, size = tmp_path / "disk", 4 * 2**20 if request.param == "disk" else None
+    folder.mkdir()
+    if size:
+        mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    yield Disk(folder, size)
+    if size:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
 def snakemake():
-    """Run Snakemake in a folder; return the finished process with its output as text."""
+    """Run Snakemake in a folder; return the finished process with its output as text.
 
-    def run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    ``pretend``: the jobs write files of their outputs' names and do nothing else. ``without``: packages that cannot be
+    imported (tests/stand_in).
+    """
+
+    def run(
+        folder: Path, *arguments: str, python: str = sys.executable, pretend=False, without=(), **options
+    ) -> subprocess.CompletedProcess:
         # A run of the tests inside a Snakemake job must not inherit its settings.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
-        command = [sys.executable, "-m", "snakemake", *arguments]
+        if pretend or without:
+            environment |= {"PYTHONPATH": str(ROOT / "tests/stand_in"), "RADSYNTH_WITHOUT": ",".join(without)}
+            environment |= {"RADSYNTH_PRETEND": "yes"} if pretend else {}
+        command = [python, "-m", "snakemake", *arguments]
         return subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
         )
@@ -96,7 +160,14 @@ def run_script(root, tmp_path):
 
 
 # Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.
-ALLOWED_SKIPS = ("needs the shared development images", "needs the published weights", "needs a GPU", "needs a SLURM")
+ALLOWED_SKIPS = (
+    "needs the shared development images",
+    "needs the published weights",
+    "needs a GPU",
+    "needs a SLURM",
+    "needs a package index",
+    "needs the right to mount",
+)
 unexpected_skips: list[str] = []
 
 

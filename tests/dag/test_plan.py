@@ -33,7 +33,7 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
-    assert core_plan["features_domain_small"] == 2, "one per sampling, for all pools"
+    assert core_plan["features_domain_real"] == 2 and core_plan["features_domain_pool"] == 8
     assert core_plan["pairs_real"] == 4 and core_plan["pairs_pool"] == core_plan["neighbours"] == 8
     assert core_plan["weights"] == 5, "Inception, AlexNet, ResNet18, VGG16, ResNet50"
 
@@ -56,7 +56,7 @@ def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(ro
     result = snakemake(root, *command, "quality")
     assert result.returncode == 0, result.stdout
     plan = job_counts(result.stdout)
-    assert plan["features_domain_small"] == 2, "one per sampling, for all pools of both generators"
+    assert plan["features_domain_real"] == 2 and plan["features_domain_pool"] == 8
     assert plan["features_pool"] == plan["pool_quality"] == 8, "pixels"
     trained = set(re.findall(r"^Job \d+: Training (\S+ on \S+, \S+, run \d)$", result.stdout, re.M))
     assert trained == {f"resnet50_pretrained on baseline, {sampling}/small, run 1" for sampling in ("random", "greedy")}
@@ -71,6 +71,7 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
     assert result.returncode == 0, result.stdout
     plan = job_counts(result.stdout)
     assert plan["select_model"] == 4 and plan["train_generator"] == plan["write_pool"] == 8, "PGGAN's are not chosen"
+    assert plan["quality_controls"] == 8, "those of DDPM stand against what it has seen of the cohort"
     # Nothing exists yet, so that the inputs of a job are what other jobs make.
     inputs = re.findall(r"^Job \d+: (\w+) .*\nReason: .*Input files updated by another job: (.*)$", result.stdout, re.M)
     chosen = [set(files.split(", ")) for first_word, files in inputs if first_word == "Choosing"]
@@ -81,6 +82,9 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
         model = f"{results}/generators/kaggle_cxr/{sampling}/small/ddpm/{label}/model"
         train = f"{results}/cohorts/kaggle_cxr/{sampling}/small/train.csv"
         assert {model, train, f"{results}/data/kaggle_cxr/images", weights} in chosen
+    for word in ("Controls", "Quality"):
+        with_model = [files for first, files in inputs if first == word and "/selected" in files]
+        assert len(with_model) == 4 and all("/ddpm/" in files for files in with_model), "which images were withheld"
     drawn = [
         re.fullmatch(".*/(ddpm|pggan)/\\w+/(model|selected)", files) for word, files in inputs if word == "Drawing"
     ]
@@ -128,8 +132,8 @@ def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
         text = path.read_text()
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
-    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "features_domain_small", "pairs_real", "pairs_pool"}
-    can_use_gpu |= {"select_model"}
+    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "features_domain_real", "features_domain_pool"}
+    can_use_gpu |= {"select_model", "pairs_real", "pairs_pool"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),

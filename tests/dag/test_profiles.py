@@ -2,21 +2,48 @@
 
 import logging
 import re
+from collections import Counter
+from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from radsynth.analysis.gpu_hours import gpu_jobs
+from radsynth.config.study import Study
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 SITES = ["osc-pitzer", "osc-ascend", "osc-cardinal"]
-PLAN = ["-n", "-q", "rules", "--config", "study=never_run", "--profile", "profiles/slurm"]
+PLAN = ["-n", "-q", "rules", "--profile", "profiles/slurm", "--config", "study=never_run"]
 
 
-def test_a_cluster_profile_plans_the_core_study(root, snakemake, monkeypatch):
+def written_rules(root) -> dict[str, str]:
+    """Return the text of every rule that makes something, by its name; a rule per scenario has `*` for that."""
+    text = "\n".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    rules = {}
+    for block in re.split(r"^ *(?=rule(?: \w+)?:$)", text, flags=re.MULTILINE)[1:]:
+        name = re.match(r"rule (\w+):", block) or re.search(r'name:\s+f"(\w+\{scenario\})"', block)
+        rules[name[1].replace("{scenario}", "*")] = block
+    return rules
+
+
+def test_a_cluster_profile_plans_the_core_study_and_its_gpu_jobs_are_counted(root, snakemake, monkeypatch):
+    """What gpu_hours adds up is what the plan holds of the rules that ask for a GPU, one by one."""
     monkeypatch.setenv("OSC_ACCOUNT", "PAS0000")
-    result = snakemake(root, *PLAN, "--profile", "profiles/osc-pitzer")
+    kid = {"generators": {"ddpm": {"selection": {"method": "kid", "extractor": "resnet18_imagenet"}}}}
+    changed = f"generators={kid['generators']}"
+    result = snakemake(root, *PLAN, changed, "--profile", "profiles/osc-pitzer")
     assert result.returncode == 0, result.stdout
-    assert re.search(r"^train_generator +8$", result.stdout, re.MULTILINE)
+    planned = Counter()
+    with_gpu = {name for name, text in written_rules(root).items() if re.search(r"^ +gpu=", text, re.MULTILINE)}
+    # Snakemake prints its statistics twice.
+    for name, count in dict(re.findall(r"^(\w+) +(\d+)$", result.stdout, re.MULTILINE)).items():
+        found = [rule for rule in with_gpu if fnmatch(name, rule)]
+        planned.update({rule.removesuffix("_*"): int(count) for rule in found})
+    assert planned["train_generator"] == 8 and planned["select_model"] == 4
+    core = yaml.safe_load((root / "config/config.yaml").read_text())
+    core["generators"]["ddpm"] |= kid["generators"]["ddpm"]
+    assert planned == Counter(stage for stage, _ in gpu_jobs(Study(core)).values())
+    assert set(planned) == {rule.removesuffix("_*") for rule in with_gpu}, "no rule is left out"
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -75,10 +102,15 @@ def test_rules_name_no_site_and_ask_for_no_more_memory_than_their_cores_share(ro
         assert all(int(megabytes) <= 4000 * int(threads) for threads, megabytes in blocks), path.name
 
 
-def test_profiles_group_jobs_of_rules_that_exist(root):
+def test_every_small_job_without_a_gpu_is_submitted_together_with_others(root):
     groups = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())["groups"]
-    rules = set(
-        re.findall(r"^rule (\w+):$", "\n".join(p.read_text() for p in (root / "workflow/rules").glob("*.smk")), re.M)
-    )
-    named_after_scenarios = {"cohort_small", "cohort_imbalanced", "evaluate_small", "evaluate_imbalanced", "gates"}
-    assert set(groups) <= rules | named_after_scenarios
+    rules = written_rules(root)
+    assert len(rules) > 25
+    assert all(any(fnmatch(name, rule) for rule in rules) for name in groups), "rules that exist"
+    local = {"download", "weights"}
+    for rule, text in rules.items():
+        grouped = any(fnmatch(name, rule) for name in groups)
+        if rule not in local:
+            has_gpu = re.search(r"^ +gpu=", text, re.MULTILINE)
+            # A classifier's training and its evaluation hold the same GPU one after the other.
+            assert grouped == (not has_gpu or rule in ("train_classifier", "evaluate_*")), rule

@@ -58,6 +58,11 @@ def test_pools_come_from_the_selected_model(checkout, snakemake):
     for folder in (unit, given):
         manifest = pd.read_csv(results / f"pools/phantom/random/small/{folder.parent.name}/PNEUMONIA/manifest.csv")
         assert len(manifest) == 12
+    for name, n in (("chosen", 28), ("given", 40)):
+        report = json.loads((results / f"quality/phantom/random/small/{name}/PNEUMONIA.json").read_text())
+        assert {row["n_reference"] for row in report["metrics"] if row["reference"] == "train"} == {n}, (
+            "what it has seen"
+        )
     costs = pd.read_csv(results / "metrics/costs.csv").query("stage == 'select_model'")
     assert sorted(costs["name"]) == ["chosen", "given"]
     assert set(costs["device"]) == {"cpu"}

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
+# The smallest that trains: most of the time goes into starting jobs.
+SMALL_UNET = {"block_out_channels": [8, 8], "norm_groups": 4}
 TINY = {
     "study": "tiny",
     "seed": 3,
@@ -24,7 +26,14 @@ TINY = {
     "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 60, "PNEUMONIA": 60}}},
     "samplings": {"greedy": {"method": "k_center_greedy", "extractor": "pixels"}},
     "scenarios": {"small": {"train": {"NORMAL": 24, "PNEUMONIA": 24}}},
-    "generators": {"ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 12, "previews": 1}}},
+    "generators": {
+        "ddpm": {
+            "family": "ddpm",
+            "preset": "cpu",
+            "options": {**SMALL_UNET, "steps": 12, "previews": 1},
+            "sampler": {"steps": 4},
+        }
+    },
     "pool_size": 12,
     "quality": {"extractors": ["pixels"], "baseline_draws": 3},
     "mixes": {"baseline": {"real": True}, "ddpm": {"real": True, "pools": {"ddpm": 12}}},
@@ -106,7 +115,6 @@ def without_times(path: Path) -> list[dict]:
 
 def test_the_same_seed_gives_the_same_results_from_scratch(checkout, snakemake):
     config = TINY | {"runs": 1, "samplings": {"random": {"method": "random"}}}
-    config["generators"] = {"ddpm": {"family": "ddpm", "preset": "cpu", "options": {"steps": 6, "previews": 0}}}
     command = ["--configfile", str(write_config(checkout, config)), "--cores", "2", "--"]
     command += ["results/tiny/metrics/classification.csv"]
     results, kept = checkout / "results" / "tiny", checkout / "kept"
@@ -188,6 +196,7 @@ def test_new_families_are_a_file_a_line_and_a_schema(checkout, snakemake):
             "joint": {"family": "joint", "per": "all"},
             "masked": {"family": "masked", "options": {"noise": 5}},
         },
+        "quality": {"extractors": ["pixels"], "baseline_draws": 3, "diversity": []},
         "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"joint": 12, "masked": 6}}},
         "runs": 1,
     }
@@ -268,7 +277,7 @@ def test_too_few_images_name_the_key(checkout, raw_folder, snakemake):
 
 def test_ctrl_c_removes_partial_outputs_and_the_next_run_resumes(checkout, snakemake):
     config = TINY | {"samplings": {"random": {"method": "random"}}}
-    options = {"steps": 150, "previews": 0, "checkpoint_minutes": 0.01}
+    options = {**SMALL_UNET, "steps": 150, "previews": 0, "checkpoint_minutes": 0.01}
     config["generators"] = {"ddpm": {"family": "ddpm", "preset": "cpu", "options": options}}
     model = "results/tiny/generators/phantom/random/small/ddpm/NORMAL/model"
     command = ["--configfile", str(write_config(checkout, config)), "--cores", "2", "--", model]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from radsynth.analysis import comparing
 from radsynth.analysis.archive import write_archive, write_config
+from radsynth.analysis.render import markdown
 from radsynth.analysis.tidy import COLUMNS
 from scipy import stats
 
@@ -110,7 +111,8 @@ def test_a_study_and_an_archive_side_by_side(results, tmp_path, run_script):
 def test_whole_results_compare(results):
     a, b = results
     tables = comparing.compare((a, {"x": 1}), (b, {"x": 1}), ["a", "b"])
-    assert tables["configuration"][2] == [] and tables["configuration"][1].empty
+    title, table, sections = tables["configuration"]
+    assert table.empty and "The resolved configurations of the two are the same." in markdown(title, sections)
     rows = tables["classification"][1]
     assert set(rows[rows["mix"] == "more"]["reason"]) == {"only in b"}
     assert set(tables["images"][1]["metric"]) >= {"fid", "kid", "copy_rate"}

@@ -1,7 +1,6 @@
 """GPU hours from benchmark files."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from radsynth.analysis.gpu_hours import gpu_hours, gpu_jobs, main
@@ -14,10 +13,16 @@ def core(root):
     return yaml.safe_load((root / "config/config.yaml").read_text())
 
 
-def test_the_core_study_has_as_many_gpu_jobs_as_its_plan(core):
-    counts = pd.Series([stage for stage, _ in gpu_jobs(Study(core)).values()]).value_counts()
-    assert counts.to_dict() == {
-        **{"train_generator": 8, "write_pool": 8, "train_classifier": 240, "evaluate": 240, "judge": 40},
+def test_only_what_a_study_measures_with_networks_holds_a_gpu(core):
+    def stages(**quality):
+        jobs = gpu_jobs(Study(core | {"quality": quality}))
+        return {(stage, name) for stage, name in jobs.values() if stage.startswith(("features", "pairs"))}
+
+    resnet = ("features_real", "resnet18_imagenet")
+    assert stages(extractors=["pixels"], diversity=["ms_ssim"]) == {resnet}, "samplings and diversity need it"
+    assert stages(extractors=["pixels", "domain"], diversity=["lpips"]) == {
+        *(resnet, ("features_domain_real", "domain"), ("features_domain_pool", "domain")),
+        *(("pairs_real", "lpips"), ("pairs_pool", "lpips")),
     }
 
 
@@ -34,12 +39,15 @@ def test_one_measured_job_of_each_kind_is_enough(core, tmp_path, monkeypatch, ca
         path.write_text(f"s\th:m:s\n{seconds}\t0\n")
     table = gpu_hours(Study(core), tmp_path / "results/khazrak2025/benchmarks").set_index(["stage", "name"])
     assert table.loc[("train_generator", "ddpm")].tolist() == [4, 2, 90, 6]
+    core["generators"]["ddpm"]["gpus"] = 2
+    twice = gpu_hours(Study(core), tmp_path / "results/khazrak2025/benchmarks").set_index(["stage", "name"])
+    assert twice.loc[("train_generator", "ddpm"), "gpu_hours"] == 12
     assert table.loc[("evaluate", "custom_cnn")].tolist() == [60, 1, 0.6, pytest.approx(0.6)]
     assert np.isnan(table.loc[("judge", "vgg16_pretrained"), "gpu_hours"])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "core.yaml").write_text(yaml.safe_dump(core))
     main(["core.yaml"])
-    assert "at least 6.60 GPU hours" in capsys.readouterr().out
+    assert "at least 12.60 GPU hours" in capsys.readouterr().out
 
 
 def test_the_costs_of_an_archive_serve_as_well(core, tmp_path):

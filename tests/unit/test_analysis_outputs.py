@@ -309,6 +309,25 @@ def test_the_summary_names_other_tests_replicates_and_recognition(tmp_path):
     assert row["difference"] == pytest.approx(rows[rows["sampling"] != "greedy"]["difference"].mean())
 
 
+def test_the_headline_is_about_synthetic_images_and_nothing_reads_nan(tmp_path):
+    plan = planted.SMALL | {
+        "samplings": ["random", "random_2"],
+        "scenarios": {"imbalanced": [60]},
+        "mixes": {"baseline": 0.0, "oversampled": 0.0, "ddpm": 0.05},
+        "runs": 2,
+    }
+    found = planted.metrics(tmp_path, plan)
+    assert " with ddpm; difference " in summary.headline(found)[0]
+    rows, detected = found["replicates"], found["comparisons"]["metric"] == "pr_auc"
+    rows[["sd", "ci_low", "ci_high"]] = np.nan  # as where the other replicate is undefined
+    found["comparisons"].loc[detected, ["baseline_mean", "mix_mean", "difference"]] = np.nan
+    found["comparisons"].loc[detected, "reason"] = "planted"
+    text = summary.summary(found)
+    assert "    - PR-AUC: undefined (planted)" in text and "no interval" in text and "nan" not in text
+    none = found | {"comparisons": found["comparisons"][found["comparisons"]["mix"] == "oversampled"]}
+    assert " with oversampled; difference " in summary.headline(none)[0]
+
+
 def test_unknown_patients_are_called_so(tmp_path):
     metrics = planted.metrics(tmp_path, TINY, patients=False)
     assert "not patient-safe" in summary.summary(metrics)
@@ -406,6 +425,14 @@ def test_manifest_tells_what_a_reader_needs_and_no_path_of_the_machine(archived)
     assert manifest["machine"]["cpu_count"] >= 1
     texts = (archived / "config.yaml").read_text() + (archived / "manifest.json").read_text()
     assert "path: images" in texts and "/home" not in texts
+
+
+def test_an_archive_that_names_files_elsewhere_is_refused(archived):
+    manifest = json.loads((archived / "manifest.json").read_text())
+    for name in ("../config.yaml", "/etc/passwd"):
+        (archived / "manifest.json").write_text(json.dumps(manifest | {"files": manifest["files"] | {name: "0"}}))
+        with pytest.raises(UserError, match=f"manifest.json: names '{name}', expected files in its folder"):
+            archive.verify_archive(archived)
 
 
 def test_a_changed_or_missing_file_of_an_archive_is_refused(archived):

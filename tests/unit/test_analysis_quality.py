@@ -45,6 +45,10 @@ def metrics(study):
     return read_metrics({name: study / f"{name}.csv" for name in COLUMNS})
 
 
+PAIRS = {"control_is": "real_pairs", "n_control_a": 100.0}
+FEWER = {"n_reference": 900.0, "n_control_a": 270.0, "n_control_b": 600.0}
+
+
 def row(metric="copy_rate", **given):
     """Return one row as it is read from quality.csv."""
     texts = ("extractor", "preprocessing", "weights_sha256", "reference", "control_is", "reason", "note")
@@ -123,6 +127,10 @@ def test_features_are_named_with_their_preprocessing(extractor, preprocessing, n
         (row("ms_ssim", value=0.4, low=0.33, high=0.47, control=0.34), False),
         (row("ms_ssim", value=0.2, low=0.15, high=0.25, control=0.34), False),
         (row("lpips", value=0.2, low=0.15, high=0.25, control=0.34), True),
+        # 100 pairs of SD 0.2 on the side of the control: +- 0.039, with +- 0.05 of the value's 0.064 in all.
+        (row("ms_ssim", value=0.4, low=0.35, high=0.45, control=0.34, control_sd=0.2, **PAIRS), False),
+        (row("ms_ssim", value=0.4, low=0.35, high=0.45, control=0.33, control_sd=0.2, **PAIRS), True),
+        (row("lpips", value=0.2, low=0.15, high=0.25, control=0.26, control_sd=0.2, **PAIRS), False),
         (row("fid", value=900.0, control=1.0), False),
     ],
 )
@@ -137,6 +145,10 @@ def test_what_calls_for_a_look(given, found):
         (row("fid", value=60.0, control=20.0, control_sd=1.0, control_is="real_real"), -0.5),
         (row("fid", value=10.0, control=30.0, control_sd=1.0, control_is="real_real"), 0.5),
         (row("fid", value=21.9, control=20.0, control_sd=1.0, control_is="real_real"), 0.0),
+        # Fewer images alone make a FID larger.
+        (row("fid", value=10.0, control=30.0, control_sd=1.0, control_is="real_real", **FEWER), 0.0),
+        (row("fid", value=60.0, control=20.0, control_sd=1.0, control_is="real_real", **FEWER), -0.5),
+        (row("lpips", value=0.2, low=0.15, high=0.25, control=0.26, control_sd=0.2, **PAIRS), 0.0),
         (row("kid", value=0.04, control=-1e-5, control_sd=3e-4, control_is="real_real"), -0.0401 / 0.0401 * 0.9995),
         (row("recall", value=0.25, control=0.75, control_sd=0.01, control_is="real_real"), -0.5),
         (row("ssim", value=0.9, control=0.6), -0.2),
@@ -355,6 +367,38 @@ def test_each_metric_can_speak_against_sharing(metrics, metric, values, words):
     set_rows(metrics, metric, **values)
     text = "\n".join(summary_copying.sharing(metrics))
     assert all(word in text for word in words), text
+
+
+def test_a_model_chosen_although_all_copy_is_told(metrics, tmp_path):
+    metrics = honest(metrics)
+    models = [str(tmp_path / f"generators/chest/random/small/{name}/NORMAL/selected") for name in ("ddpm", "pggan")]
+    for path, warning in zip(models, ["every model copies: step 20 copies least", ""], strict=True):
+        write_json(Path(path) / "selection.json", {"warning": warning})
+    last, given = f"{models[0]}/../../PNEUMONIA/model", tmp_path / "generators/chest/random/small/given/NORMAL/selected"
+    write_json(given / "selection.json", {"method": "iteration", "step": 3})
+    (found,) = collect.warning_rows([*models, last, str(given)], str(tmp_path))
+    assert collect.warning_rows(models[1:], str(tmp_path)) == []
+    assert "Look first" not in summary.summary(metrics)
+    told = metrics | {"study": pd.concat([metrics["study"], pd.DataFrame([found])], ignore_index=True)}
+    text = summary.summary(told)
+    line = (
+        "- **ddpm NORMAL** (chest, random, small), the choice of its model: every model copies: step 20 copies least."
+    )
+    assert line in text and "**Look first.**" in text and "**pggan NORMAL**" not in text
+    assert "1 chosen from models that all copy" in summary.headline(told)[2]
+    set_rows(told, "copy_rate", value=0.061)
+    assert "**Not as they are.**" in summary.summary(told) and line in summary.summary(told)
+
+
+def test_the_summary_says_how_many_copies_it_could_have_missed(metrics):
+    metrics = honest(metrics)
+    # Against 8 of 800 in the control, 39 of 2,000 stand out: see above.
+    beginning = "A copy rate of less than 1.95 % could have gone unnoticed against 800 held-out images, in ddpm "
+    assert beginning in summary.summary(metrics)
+    set_rows(metrics, "copy_rate", control=0.0, n_control_a=4.0, value=0.2)
+    assert "A copy rate of less than 52.8 % could have gone unnoticed against 4 held-out" in summary.summary(metrics)
+    set_rows(metrics, "copy_rate", control=1.0, n_control_a=1.0)
+    assert "**No copy rate at all could have stood out** against 1 held-out images" in summary.summary(metrics)
 
 
 def test_no_word_of_the_summary_is_missing_a_number(metrics):

@@ -1,7 +1,11 @@
 """The common room: seeds, hashes, atomic files, images, code hashes, GPU leases, jobs."""
 
+import contextlib
 import hashlib
+import logging
 import os
+import re
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,7 +17,7 @@ import pytest
 from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_path, read_json, write_json
+from radsynth.common.files import atomic_path, read_json, write_json, write_text
 from radsynth.common.gpu import confirm_device, lease_gpus, visible_gpus
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
@@ -69,6 +73,34 @@ def test_reading_images(tmp_path):
         read_gray_stack(tmp_path, ["a.png", "small.png"])
     with pytest.raises(UserError, match="without images"):
         read_gray_stack(tmp_path, [])
+
+
+def test_a_damaged_png_is_named_or_has_all_its_pixels(tmp_path):
+    path, rng = tmp_path / "a.png", np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 3):
+        path.write_bytes(whole[:length])
+        try:
+            np.testing.assert_array_equal(read_gray(path), pixels)  # only the end marker is missing
+        except UserError as error:
+            assert str(error).startswith(f"{path}: not a readable image") and "\n" not in str(error)
+        else:
+            assert length > len(whole) - 20
+    for position in rng.integers(0, len(whole), 200):
+        content = bytearray(whole)
+        content[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            read_gray(path)
+
+
+def test_an_image_that_would_fill_the_memory_is_not_unpacked(tmp_path, monkeypatch):
+    Image.new("L", (3000, 3000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000 * 1000)
+    with pytest.raises(UserError, match="bomb.png: not a readable image .*exceeds limit"):
+        read_gray(tmp_path / "bomb.png")
 
 
 @pytest.fixture
@@ -190,6 +222,44 @@ def test_an_unforeseen_error_leaves_its_traceback_in_the_log(tmp_path, capsys):
         raise ZeroDivisionError("boom")
     assert "Traceback" in (tmp_path / "job.log").read_text()
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_full_disk_does_not_hide_the_error(disk, capfd):
+    context = _job_context(disk.folder)
+    with disk.full(left=4096), pytest.raises(SystemExit), job(context):
+        for _ in range(20):
+            logging.getLogger().info("x" * 1000)
+        write_text(disk.folder / "table.csv", "x" * 50_000)
+    assert re.fullmatch(
+        r"some_rule: \S+/table.csv: could not be written \((No space left on device|File too large)\)\n",
+        capfd.readouterr().err,
+    )
+    assert [path.name for path in disk.folder.iterdir()] == ["job.log"]
+
+
+@pytest.mark.parametrize("write", [write_text, write_json, lambda path, text: np.savez(path, np.zeros(9999))])
+def test_a_file_that_does_not_fit_leaves_the_old_one(disk, write):
+    path = disk.folder / "x.npz"
+    path.write_text("old")
+    with disk.full(left=8192), pytest.raises(UserError, match="x.npz: could not be written"):
+        if write in (write_text, write_json):
+            write(path, "new" * 10_000)
+        else:
+            with atomic_path(path) as temporary:
+                write(temporary, "")
+    assert path.read_text() == "old" and list(disk.folder.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with atomic_path(tmp_path / "model.keras") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert not (tmp_path / "model.keras").exists()
+    write_text(tmp_path / "model.keras", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
 def test_progress_reports_the_end(caplog):

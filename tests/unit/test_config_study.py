@@ -26,6 +26,15 @@ def test_every_shipped_configuration_is_valid(root: Path):
         Study(yaml.safe_load(path.read_text()))
 
 
+def test_the_configuration_of_an_archive_is_one(root: Path):
+    """So that an archive can be drawn, and its study be run again, from what lies in it."""
+    archived = list((root / "resources/paper_cache").glob("*/config.yaml"))
+    assert archived
+    for path in archived:
+        config = yaml.safe_load(path.read_text())
+        assert Study(config)["study"] == config["study"]
+
+
 def test_a_folder_of_ones_own_needs_four_keys():
     study = Study(OWN_FOLDER)
     assert study["positive_label"] == "ill"
@@ -113,6 +122,7 @@ WRONG = {
         {"datasets.nih": {"source": "folder", "patient_pattern": "("}},
         "datasets.nih.patient_pattern: '(' is no regular expression",
     ),
+    "half a comparison": ({"compare": ["demo"]}, "compare: demo alone, expected two names"),
     "unknown positive label": ({"positive_label": "ILL"}, "positive_label: unknown name 'ILL'"),
     "unknown source": ({"datasets.kaggle_cxr.source": "web"}, "datasets.kaggle_cxr.source: unknown source 'web'"),
     "unknown source option": ({"datasets.kaggle_cxr.sice": 1}, "datasets.kaggle_cxr.sice: unknown key"),
@@ -122,6 +132,7 @@ WRONG = {
         "scenarios.small.train: unknown name 'COVID'",
     ),
     "unknown augment label": ({"scenarios.small.augment_labels": ["X"]}, "scenarios.small.augment_labels"),
+    "no augment label": ({"scenarios.small.augment_labels": []}, "scenarios.small.augment_labels"),
     "wrong test": ({"scenarios.small.test": "all"}, "scenarios.small.test:"),
     "unknown family": ({"generators.ddpm.family": "gan"}, "generators.ddpm.family: unknown family 'gan'"),
     "unknown preset": ({"generators.ddpm.preset": "huge"}, "generators.ddpm.preset: unknown preset 'huge'"),

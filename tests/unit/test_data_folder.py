@@ -148,6 +148,31 @@ def test_unreadable_image_stops_with_its_name(run, raw, content):
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_or_mask_that_would_fill_the_memory_is_named(run, raw, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    for path in sorted(raw.glob("*/*.png")):
+        save(raw / "masks" / path.relative_to(raw), np.zeros((40, 40), dtype=np.uint8))
+    bomb = save(raw / "masks/NORMAL/p0_0.png", np.zeros((200, 200), dtype=np.uint8))
+    with pytest.raises(UserError, match="NORMAL/p0_0.png: its mask .*p0_0.png is not readable .*exceeds limit"):
+        run(masks="masks")
+    bomb.rename(raw / "NORMAL/p0_0.png")
+    with pytest.raises(UserError, match="NORMAL/p0_0.png: not a readable image .*exceeds limit"):
+        run()
+
+
+def test_links_are_read_and_nothing_is_written_through_them(run, raw, tmp_path):
+    outside = save(tmp_path / "elsewhere/x.png", texture(50))
+    before = outside.read_bytes()
+    (raw / "NORMAL/link.png").symlink_to(outside)
+    (raw / "NORMAL/dangling.png").symlink_to(tmp_path / "nothing.png")
+    (raw / "NORMAL/a..b$(touch x);.png").symlink_to(outside)
+    table, _, out = run()
+    assert {"NORMAL/link.png", "NORMAL/a..b$(touch x);.png"} <= set(table.source) and len(table) == 8
+    assert {file.name for file in (out / "images").iterdir()} == {f"{name}.png" for name in table.image_id}
+    assert not any(file.is_symlink() for file in out.rglob("*"))
+    assert outside.read_bytes() == before and [file.name for file in outside.parent.iterdir()] == ["x.png"]
+
+
 def test_unreadable_images_can_be_skipped(run, raw):
     (raw / "NORMAL" / "broken.png").write_bytes(b"no image")
     table, checks, _ = run(skip_unreadable=True)

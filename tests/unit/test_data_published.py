@@ -1,14 +1,18 @@
 """The published sets: Kaggle's folder layouts and MedMNIST files, from disk and from a server of our own."""
 
 import hashlib
+import tarfile
 import threading
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import kagglehub
 import numpy as np
 import pandas as pd
 import pytest
+from kagglehub import http_resolver
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
@@ -82,6 +86,46 @@ def test_kaggle_download_is_whole_or_not_there(tmp_path, monkeypatch):
     record = download(dataset, LABELS)
     assert record["downloaded_from"].endswith("chest-xray-images") and (path / "NORMAL" / "a.png").is_file()
     assert download(dataset, LABELS)["downloaded_from"] is None
+
+
+def write_zip(path, members, link=None):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in members:
+            archive.writestr(name, "outside")
+        if link:
+            entry = zipfile.ZipInfo("NORMAL/link.png")
+            entry.create_system, entry.external_attr = 3, 0o120777 << 16
+            archive.writestr(entry, link)
+
+
+def write_tar(path, members, link=None):
+    with tarfile.open(path, "w:gz") as archive:
+        for name in members:
+            archive.addfile(tarfile.TarInfo(name))
+        if link:
+            entry = tarfile.TarInfo("NORMAL/link.png")
+            entry.type, entry.linkname = tarfile.SYMTYPE, link
+            archive.addfile(entry)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+@pytest.mark.parametrize(
+    ("members", "link"), [(["../../out.png"], None), (["/tmp/radsynth_out.png"], None), ([], "/etc/passwd")]
+)
+def test_a_kaggle_archive_writes_nothing_outside_its_folder(tmp_path, monkeypatch, write, members, link):
+    """kagglehub unpacks: members either stay below the folder or end the download in one line."""
+    archive, path = tmp_path / "in.archive", tmp_path / "a/b/cxr"
+    write(archive, ["NORMAL/a.png", *members], link)
+    unpack = http_resolver._extract_archive
+    monkeypatch.setattr(kagglehub, "dataset_download", lambda slug, output_dir: unpack(str(archive), output_dir))
+    try:
+        download({"source": "kaggle_cxr", "path": str(path)}, LABELS)
+    except UserError as error:
+        assert "\n" not in str(error) and not list(path.parent.iterdir())
+    else:
+        assert (path / "NORMAL/a.png").is_file() and not any(file.is_symlink() for file in path.rglob("*"))
+    below = {file.relative_to(tmp_path).parts[:3] for file in tmp_path.rglob("*.png")}
+    assert below <= {("a", "b", "cxr")} and not Path("/tmp/radsynth_out.png").exists()
 
 
 def test_missing_files_say_how_to_get_them(tmp_path):

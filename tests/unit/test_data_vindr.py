@@ -1,6 +1,7 @@
 """The source `vindr_mammo` on a small stand-in: tables, labels, boxes, and every inconsistency on purpose."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -18,7 +19,7 @@ from radsynth.data.describe import FRAME, counts_markdown, write_samples
 from radsynth.data.prepare import prepare
 from radsynth.data.registry import download, load_source
 from radsynth.data.source import Box
-from radsynth.data.vindr_standin import TABLES, write_standin
+from radsynth.data.vindr_standin import MARKER, TABLES, write_standin
 from radsynth.data.vindr_tables import file_of, read_tables
 
 LABELS = ["BENIGN", "SUSPICIOUS"]
@@ -180,6 +181,26 @@ def test_every_inconsistency_is_counted_and_named(raw, tmp_path):
     assert file_of(first["study_id"], gone) in report and "images/unknown/x.dicom" in report
     clipped = next(row for row in read_tables(raw).mammograms if row.image == outside)
     assert clipped.boxes[0].xmin == 0 and clipped.boxes[0].ymax == STANDIN["height"] and width == clipped.width
+
+
+@pytest.mark.parametrize("column", ["study_id", "image_id"])
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", "a/../../b", "..", "a\\b", "x\0y"])
+def test_ids_that_leave_the_folder_are_never_opened(raw, monkeypatch, column, name):
+    table = pd.read_csv(raw / BREAST, dtype=str)
+    image, findings = table["image_id"].iloc[0], pd.read_csv(raw / FINDINGS, dtype=str)
+    for file, rows in ((BREAST, table), (FINDINGS, findings)):
+        rows.loc[rows["image_id"] == image, column] = name
+        rows.to_csv(raw / file, index=False)
+    asked = []
+    monkeypatch.setattr("radsynth.data.physionet.Site.fetch", lambda self, files: asked.extend(files) or 0)
+    source = load_source(dataset(raw), LABELS)
+    records = source.records(64, 1)
+    assert len(records) == len(table) - 1
+    assert {check: files for check, _, files in source.findings()}["unknown_value"]
+    (raw / MARKER).unlink()
+    download(dataset(raw, standin=None))
+    files = asked + [record.source for record in records]
+    assert len(files) >= 2 * len(records) and all(re.fullmatch(r"images/\w+/\w+\.dicom|[\w-]+\.csv", f) for f in files)
 
 
 def test_views_of_a_breast_may_differ_and_headers_too(raw, tmp_path):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 import yaml
@@ -91,15 +92,20 @@ def test_conda_environments_pin_the_locked_versions(root, locked):
                 assert locked[PYPI_NAMES.get(name, name)] == version, f"{path.name}: {pin}"
 
 
+def imported(file):
+    """Return the top-level names that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
 def third_party(script, modules):
     """Return what conda-forge calls the packages that a script and the library behind it import."""
-    names = set()
-    for file in reached_files(script, *modules):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                names.update(alias.name.split(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                names.add(node.module.split(".")[0])
+    names = set().union(*map(imported, reached_files(script, *modules)))
     names -= {*sys.stdlib_module_names, "radsynth"}
     return {CONDA_NAMES.get(name, name) for name in names}
 
@@ -127,6 +133,36 @@ def test_every_rule_finds_its_imports_in_its_environment(root):
     assert scripts == {path.stem for path in (root / "workflow/scripts").glob("*.py")}
     for name in needed:
         assert listed[name] - needed[name] == {"python", *INDIRECT.get(name, {})}, f"{name}.yaml"
+
+
+@pytest.mark.parametrize(
+    ("script", "late"),
+    [
+        ("pairs", {"lpips", "torchmetrics", "torchvision"}),
+        ("prepare_data", {"pydicom", "gdcm"}),
+        ("download", {"kagglehub", "pooch"}),
+        ("weights", {"pooch"}),
+        ("pool_quality", {"scikit-image"}),
+        ("train_generator", {"diffusers", "safetensors"}),
+    ],
+)
+def test_imports_inside_functions_and_of_modules_found_by_name_count(root, script, late):
+    assert late <= third_party(root / f"workflow/scripts/{script}.py", LOADED.get(script, []))
+
+
+def test_every_import_of_the_project_is_locked(root, locked):
+    """Also those of tests and benchmarks, such as the encoders of DICOM files and the peers."""
+    distributions = packages_distributions()
+    own = {"radsynth", *(path.stem for path in (root / "tests").rglob("*.py"))}
+    own |= {path.stem for path in (root / "benchmarks").rglob("*.py")}
+    for file in [
+        *(root / "workflow").rglob("*.py"),
+        *(root / "tests").rglob("*.py"),
+        *(root / "benchmarks").rglob("*.py"),
+    ]:
+        for name in imported(file) - own - sys.stdlib_module_names:
+            found = {re.sub("[-_.]+", "-", package).lower() for package in distributions.get(name, [])}
+            assert found & locked.keys(), f"{file.name} imports {name}, which requirements.lock does not bring"
 
 
 @pytest.mark.parametrize("name", ["other_python", "no_python"])

@@ -43,3 +43,12 @@ def test_both_containers_hold_the_locked_environment(root):
     assert f"\nFrom: {image}\n" in definition
     commands = [re.findall(r"(?:apt-get|pip) install[^&\n]*", recipe) for recipe in (dockerfile, definition)]
     assert commands[0] == commands[1] and commands[0][-1].endswith("-r /opt/requirements.lock")
+
+
+def test_without_conda_snakemake_says_what_the_documentation_says(root, snakemake, tmp_path, monkeypatch):
+    (tmp_path / "conda").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "conda").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    result = snakemake(root, "-n", "-q", "all", "--cores", "1", "--sdm", "conda", "--config", "study=never_run")
+    message = re.search(r"\*(Error running conda info\. [^*]+)\*", (root / "docs/osc.md").read_text())[1]
+    assert result.returncode != 0 and " ".join(message.split()) in " ".join(result.stdout.split())

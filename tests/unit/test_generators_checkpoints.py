@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from radsynth.common.errors import UserError
 from radsynth.generators.checkpoints import Checkpoints
 
 
@@ -74,6 +75,20 @@ def test_death_around_the_replacement_leaves_a_whole_state(tmp_path, monkeypatch
     checkpoints.save(3, state(3))
     assert checkpoints.load()["step"] == 3
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_leaves_the_state_before_and_names_the_file(disk):
+    checkpoints = Checkpoints(disk.folder / "state", "f")
+    checkpoints.save(1, state(1))
+    large = state(2) | {"tensor": torch.zeros(100_000)}
+    with disk.full(left=100_000), pytest.raises(UserError) as caught:
+        checkpoints.save(2, large)
+    reason = "No space left on device" if disk.size else "File too large"
+    assert str(caught.value) == f"{disk.folder}/state/step_000000002/state.pt: could not be written ({reason})"
+    assert [folder.name for folder in (disk.folder / "state").iterdir()] == ["step_000000001"]
+    assert checkpoints.load()["step"] == 1
+    checkpoints.save(2, large)
+    assert checkpoints.load()["step"] == 2
 
 
 def test_the_manifest_names_size_and_hash(tmp_path):

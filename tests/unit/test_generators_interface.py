@@ -62,6 +62,25 @@ def test_joint_conditional_family_draws_the_label_it_is_asked_for(tmp_path):
         assert [index for batch in batches for index in batch.indices] == [0, 1, 2]
 
 
+def test_a_model_that_is_cut_off_is_named(tmp_path):
+    generator = ClassMean({})
+    generator.fit(training_set({"NORMAL": 5}), tmp_path, seed=1)
+    generator.save(tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(UserError, match="/model: the model cannot be read ") as caught:
+        ClassMean.load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_does_not_fit_on_the_disk_is_named(disk):
+    generator = ClassMean({})
+    generator.fit(training_set({"NORMAL": 5}), disk.folder, seed=1)
+    generator.arrays["large"] = np.zeros(100_000)
+    with disk.full(left=50_000), pytest.raises(UserError, match="/model: could not be written .*os error"):
+        generator.save(disk.folder / "model")
+
+
 def test_images_depend_on_seed_and_index_alone(tmp_path):
     generator = ClassMean({})
     generator.fit(training_set({"NORMAL": 5}), tmp_path, seed=1)

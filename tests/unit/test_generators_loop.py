@@ -2,6 +2,9 @@
 
 import os
 import signal
+import time
+from contextlib import ExitStack
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -89,6 +92,52 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, stop_at, number, name):
     assert [step for step, _ in stopped.seen + rest.seen] == list(range(40))
     assert without_speed(tmp_path / "parts") == without_speed(tmp_path / "whole")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Heavy(Chain):
+    """A chain with a state of 400 kB, that is told when it takes a step."""
+
+    def __init__(self, at=lambda step: None):
+        super().__init__()
+        self.at = at
+
+    def step(self, step, indices):
+        self.at(step)
+        return super().step(step, indices)
+
+    def state_dict(self):
+        return super().state_dict() | {"ballast": torch.zeros(100_000)}
+
+
+def test_a_training_that_ran_out_of_disk_goes_on_exactly(tmp_path, disk):
+    reference = run(Heavy(), tmp_path / "whole")
+    with ExitStack() as stack:
+        stopped = Heavy(lambda step: step == 20 and stack.enter_context(disk.full(left=100_000)))
+        with pytest.raises(UserError, match="step_000000021/state.pt: could not be written"):
+            run(stopped, disk.folder)
+    rest = Heavy()
+    assert run(rest, disk.folder) == reference
+    assert [step for step, _ in rest.seen] == list(range(20, 40)), "from the state before"
+    assert without_speed(disk.folder) == without_speed(tmp_path / "whole")
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    reference = run(Heavy(), tmp_path / "whole", checkpoint_minutes=60)
+    now, clock = time.time(), cycle([0, 5 * 3600, -9 * 3600, 30 * 3600, -2 * 3600])
+    monkeypatch.setattr(time, "time", lambda: now + next(clock))
+    stopped = Chain(stop_at=12)
+    with pytest.raises(SystemExit):
+        run(stopped, tmp_path / "parts", checkpoint_minutes=60)
+    states = sorted((tmp_path / "parts/state").glob("step_*"))
+    assert [state.name for state in states] == ["step_000000000", "step_000000013"], "no state was due"
+    # The newest state is the one with the most steps, whatever its time says.
+    for state, age in zip(states, (-9 * 3600, 9 * 3600), strict=True):
+        for path in (state, *state.iterdir()):
+            os.utime(path, (now - age, now - age))
+    rest = Chain()
+    assert run(rest, tmp_path / "parts", checkpoint_minutes=60) == reference
+    assert rest.seen[0][0] == 13
+    assert without_speed(tmp_path / "parts") == without_speed(tmp_path / "whole")
 
 
 def test_a_finished_training_takes_no_further_step(tmp_path):

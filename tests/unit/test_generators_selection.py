@@ -94,7 +94,8 @@ def features():
 
 def judge(features, *names):
     learnt, withheld, models = features
-    return selection.judge({step: models[name] for step, name in enumerate(names, start=1)}, learnt, withheld)
+    chosen = {step: models[name] for step, name in enumerate(names, start=1)}
+    return selection.judge(chosen, learnt, withheld[::2], withheld[1::2])
 
 
 def test_the_lowest_kid_is_taken(features):
@@ -108,9 +109,10 @@ def test_the_lowest_kid_is_taken(features):
 
 def test_kid_is_that_to_the_withheld_images(features):
     learnt, withheld, models = features
-    result = selection.judge({1: models["truth"], 2: models["truth"] + 1}, learnt, withheld + 1)
-    assert result["step"] == 2 and all(row["passed"] for row in result["candidates"])
     reference = withheld + 1
+    images = {1: models["truth"], 2: models["truth"] + 1}
+    result = selection.judge(images, learnt, reference[::2], reference[1::2])
+    assert result["step"] == 2 and all(row["passed"] for row in result["candidates"])
 
     def kernel(x, y):
         return (x @ y.T / 6 + 1) ** 3
@@ -128,7 +130,8 @@ def test_copies_are_not_taken_however_low_their_kid(features):
     # All that the first model repeats it has learnt, and this lies exactly where the withheld images lie.
     learnt = np.concatenate([learnt, withheld + 1e-3])
     rows = {1: models["best copies"] + 1e-3, 2: models["far"], 3: models["near"]}
-    result = selection.judge(rows, learnt, withheld + np.random.default_rng(1).normal(0, 0.6, withheld.shape))
+    withheld = withheld + np.random.default_rng(1).normal(0, 0.6, withheld.shape)
+    result = selection.judge(rows, learnt, withheld[::2], withheld[1::2])
     first, far, near = result["candidates"]
     assert first["kid"] < near["kid"] < far["kid"]
     assert first["copy_rate"] > 0.9 and first["p_value"] < 0.05 and not first["passed"]
@@ -139,7 +142,7 @@ def test_where_all_copy_the_fewest_copies_are_taken_with_a_warning(features, cap
     learnt, withheld, models = features
     rng = np.random.default_rng(2)
     half = np.concatenate([learnt[rng.integers(0, 120, 120)], models["far"][:80]])
-    result = selection.judge({10: models["copies"], 20: half}, learnt, withheld)
+    result = selection.judge({10: models["copies"], 20: half}, learnt, withheld[::2], withheld[1::2])
     assert not any(row["passed"] for row in result["candidates"])
     assert result["step"] == 20 and result["reason"] == "the lowest copy rate"
     assert result["candidates"][0]["kid"] < result["candidates"][1]["kid"]
@@ -281,6 +284,25 @@ def test_a_model_that_learnt_from_other_images_is_refused(trained):
     read_table(model / "withheld.csv").iloc[1:].to_csv(model / "withheld.csv", index=False)
     with pytest.raises(UserError, match="has learnt from other images than"):
         select(trained)
+
+
+def test_threshold_and_control_have_no_patient_in_common(trained):
+    """Images of one patient are alike: on both sides they would make the control as close as the threshold allows."""
+    model, data, withheld, images = trained
+    rows = read_table(data / "train.csv")
+    taken = rows["image_id"].isin(withheld["image_id"])
+    rows.loc[taken, "patient_id"] = [f"p{k // 4}" for k in range(40)]
+    rows.to_csv(data / "train.csv", index=False)
+    _, *parts = selection.read_images(model, data / "train.csv", data, "A")
+    known = {np.asarray(Image.open(data / row["file"])).tobytes(): row["patient_id"] for _, row in rows.iterrows()}
+    first, second = ({known[image.tobytes()] for image in part} for part in parts)
+    assert [len(part) for part in parts] == [20, 20] and not first & second
+    rows.loc[taken, "patient_id"] = "the only one"
+    rows.to_csv(data / "train.csv", index=False)
+    with pytest.raises(
+        UserError, match=r"40 images were withheld, which fall into 40 and 0 .* raise selection.withhold"
+    ):
+        selection.read_images(model, data / "train.csv", data, "A")
 
 
 def test_without_selection_nothing_more_is_written(tmp_path, monkeypatch):

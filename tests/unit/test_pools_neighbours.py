@@ -103,6 +103,12 @@ def test_images_without_a_nearest_one_are_left_out(run, pool):
     assert (pool / "neighbours.png").is_file()
 
 
+def test_a_training_image_may_be_called_na(pool):
+    table = pd.read_csv(pool / "NORMAL_nearest.csv").assign(nearest_image_id="NA")
+    table.to_csv(pool / "NORMAL_nearest.csv", index=False)
+    assert set(read_nearest(pool / "NORMAL_nearest.csv")["nearest_image_id"]) == {"NA"}
+
+
 def test_an_undefined_typical_distance_is_called_so(run, pool):
     write_json(pool / "controls_NORMAL.json", {"typical_distance": {"pixels": None}})
     run()

@@ -1,11 +1,15 @@
 """Pools: files, manifests, resume after a kill, grids."""
 
 import json
+import os
+import signal
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from radsynth.common.errors import UserError
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools.figures import choose, write_comparison, write_grid
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, read_pool, write_pool
@@ -16,7 +20,10 @@ SAMPLER = {"name": "ddim", "steps": 5}
 class Noise(Generator):
     """Random images; counts what it draws, and may die at an image."""
 
-    masks, die_at = False, None
+    masks, die_at, side = False, None, 8
+
+    def death(self):
+        raise KeyboardInterrupt
 
     def learn(self, data, run_dir, seed):
         self.arrays = {"level": np.array([100.0])}
@@ -24,9 +31,13 @@ class Noise(Generator):
     def draw(self, rng, condition):
         self.drawn = getattr(self, "drawn", 0) + 1
         if self.drawn == self.die_at:
-            raise KeyboardInterrupt
-        image = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            self.death()
+        image = rng.integers(0, 256, (self.side, self.side), dtype=np.uint8)
         return (image, (image > 128).astype(np.uint8)) if self.masks else image
+
+
+class Large(Noise):
+    side = 64
 
 
 def pool(folder, generator=None, size=10, **changes):
@@ -101,14 +112,74 @@ def test_a_smaller_pool_is_a_prefix(tmp_path):
     assert len(list((tmp_path / "a/images").iterdir())) == 4
 
 
-def test_a_failed_write_is_not_swallowed(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError("No space left on device")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_pool_that_was_killed_is_finished_to_the_same_bytes(tmp_path, number):
+    pool(tmp_path / "whole")
+    for die_at in (4, 3):
+        child = os.fork()
+        if child == 0:
+            dying = Noise({})
+            dying.die_at, dying.death = die_at, lambda: os.kill(os.getpid(), number)
+            pool(tmp_path / "parts", dying)
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == number
+        assert not (tmp_path / "parts/images").exists() and not (tmp_path / "parts/manifest.csv").exists()
+    rest = Noise({})
+    pool(tmp_path / "parts", rest)
+    # Each kill lost at most the images that the three workers had not written yet.
+    assert rest.drawn <= 10
+    assert read_files(tmp_path / "parts") == read_files(tmp_path / "whole")
 
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        pool(tmp_path)
-    assert not (tmp_path / "manifest.csv").exists()
+
+def test_an_unfinished_image_that_is_cut_off_is_drawn_again(tmp_path):
+    pool(tmp_path / "whole")
+    dying = Noise({})
+    dying.die_at = 7
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path / "parts", dying)
+    victim = tmp_path / "parts/.images.partial/000002.png"
+    victim.write_bytes(victim.read_bytes()[:60])
+    rest = Noise({})
+    pool(tmp_path / "parts", rest)
+    assert rest.drawn == 5
+    assert read_files(tmp_path / "parts") == read_files(tmp_path / "whole")
+
+
+def test_a_full_disk_ends_the_pool_and_room_finishes_it(tmp_path, disk):
+    pool(tmp_path, Large({}), size=60)
+    drawing = Large({})
+    with disk.full(left=20_000 if disk.size else 1000), pytest.raises(UserError) as caught:
+        pool(disk.folder, drawing, size=60)
+    assert "png: could not be written (" in str(caught.value) and "\n" not in str(caught.value)
+    assert {path.name for path in disk.folder.iterdir()} <= {".images.partial"}
+    pool(disk.folder, Large({}), size=60)
+    assert read_files(disk.folder / "images") == read_files(tmp_path / "images")
+
+
+def test_two_processes_do_not_write_one_pool(tmp_path):
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        waiting = Noise({})
+        waiting.die_at, waiting.death = 3, lambda: (os.write(tell, b"x"), time.sleep(600))
+        pool(tmp_path, waiting)
+    os.read(told, 1)
+    try:
+        with pytest.raises(UserError, match=rf"\.images\.lock: process {child} on .* still writes here; wait for"):
+            pool(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert len(pool(tmp_path)) == 10
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}
+
+
+def test_a_cut_off_image_of_a_pool_is_named(tmp_path):
+    pool(tmp_path)
+    victim = tmp_path / "images/000004.png"
+    victim.write_bytes(victim.read_bytes()[:60])
+    with pytest.raises(UserError, match="images/000004.png: not a readable image"):
+        read_pool(tmp_path / "manifest.csv")
 
 
 def test_duplicates_are_counted(tmp_path, caplog):

@@ -136,6 +136,23 @@ def test_kid_estimates_are_seeded_and_the_value_is_the_full_statistic():
     assert few.low is None and few.value == pytest.approx(kid(x[:9], y))
 
 
+def test_patients_are_drawn_whole_for_the_interval_of_kid():
+    """Sixty patients of one image each, seen five times over, say as much as sixty images, not as three hundred."""
+    random = np.random.default_rng(3)
+    once, pool = random.normal(size=(60, 4)), random.normal(0.5, size=(200, 4))
+    often, patients = np.repeat(once, 5, axis=0) + random.normal(scale=0.01, size=(300, 4)), np.repeat(np.arange(60), 5)
+
+    def width(kid):
+        return kid.high - kid.low
+
+    alone = kernel.estimates(once, pool, seed=1)["kid"]
+    whole = kernel.estimates(often, pool, seed=1, groups=patients)["kid"]
+    apart = kernel.estimates(often, pool, seed=1)["kid"]
+    assert whole.value == apart.value
+    assert width(apart) < 0.75 * width(alone) and 0.85 * width(alone) < width(whole) < 1.15 * width(alone)
+    assert kernel.estimates(often, pool, seed=1, groups=patients // 10)["kid"].low is None, "six patients are too few"
+
+
 def test_kid_subsets_have_the_size_of_the_smaller_set_at_most():
     """With subsets as large as both sets all are equal to the full statistic; smaller ones scatter around it."""
     generator = np.random.default_rng(10)
@@ -196,24 +213,37 @@ def test_what_has_no_distance_is_refused(distance):
     ],
 )
 def test_baseline_parts_have_the_sizes_of_the_comparison_or_keep_their_ratio(real, reference, synthetic, expected):
-    assert part_sizes(real, reference, synthetic) == expected
+    assert part_sizes(np.arange(real), reference, synthetic) == expected
 
 
 def test_baseline_of_too_few_reals_is_undefined():
-    with pytest.raises(UndefinedError, match="10 real images are too few for two parts in the ratio 200:2000"):
-        part_sizes(10, 200, 2000)
+    with pytest.raises(
+        UndefinedError, match="10 real images in 10 groups .* too few for two parts in the ratio 200:2000"
+    ):
+        part_sizes(np.arange(10), 200, 2000)
     with pytest.raises(UndefinedError):
-        part_sizes(0, 0, 0)
+        part_sizes(np.arange(0), 0, 0)
+    with pytest.raises(UndefinedError, match="40 real images in 1 groups"):
+        part_sizes(np.zeros(40, int), 4, 4)
 
 
 def test_baseline_parts_are_disjoint_seeded_and_new_in_each_draw():
-    first, again = (list(draw_parts(30, (5, 20), draws=3, seed=9)) for _ in range(2))
+    first, again = (list(draw_parts(np.arange(30), (5, 20), draws=3, seed=9)) for _ in range(2))
     assert len(first) == 3
     for (a, b), (same_a, same_b) in zip(first, again, strict=True):
         assert (len(a), len(b)) == (5, 20) and len({*a, *b}) == 25
         np.testing.assert_array_equal(a, same_a)
         np.testing.assert_array_equal(b, same_b)
     assert set(first[0][0]) != set(first[1][0])
+
+
+def test_baseline_parts_share_no_patient():
+    groups = np.repeat(np.arange(20), [1, 9, *[3] * 18])
+    sizes = part_sizes(groups, 20, 60)
+    assert sizes == (14, 42), "the largest group may lose 8 of the 64 images"
+    for a, b in draw_parts(groups, sizes, draws=50, seed=1):
+        assert (len(set(a)), len(set(b))) == sizes
+        assert not set(groups[a]) & set(groups[b])
 
 
 def test_kid_estimates_of_too_few_are_undefined():

@@ -70,7 +70,7 @@ class Study:
         for name in self.pool:
             self.pool[name][0] = self.features[name][N_PER_CLASS]
         self.logits = {}
-        self.pairs = self.pool_pairs = None
+        self.pairs = self.pool_pairs = self.withheld = None
         for image_id, image in zip(ids, self.pixels, strict=True):
             self.save(folder / "data/images", image_id, image)
 
@@ -95,6 +95,7 @@ class Study:
             data / "manifest.csv",
             self.folder / "train.csv",
             self.pairs,
+            self.withheld,
             label=label,
             pool_size=len(self.pool_pixels) if pool_size is None else pool_size,
             baseline_draws=draws,
@@ -123,6 +124,7 @@ class Study:
             pool_folder / "manifest.csv",
             self.folder / "controls.json",
             self.pool_pairs,
+            self.withheld,
             label=label,
             seed=5,
             score=score,
@@ -207,6 +209,19 @@ def test_values_are_those_of_the_class_alone(study):
     assert find(other, metric="fid", extractor="wide", reference="all")["value"] > 1e4
 
 
+def test_images_of_one_patient_never_stand_on_both_sides_of_the_control(study):
+    """Every patient has two images that are the same but for noise: on both sides they would look like copies."""
+    for values in study.features.values():
+        values[1::2] = values[::2] + study.random.normal(scale=1e-3, size=values[::2].shape)
+    study.manifest["patient_id"] = [f"p{index // 2}" for index in range(2 * N_PER_CLASS)]
+    study.train = study.manifest.groupby("label").head(N_TRAIN)
+    controls = study.measure_controls(pool_size=N_PER_CLASS, draws=10)["controls"]
+    kid = find(controls, metric="kid", extractor="narrow", reference="all")
+    assert (kid["n_control_a"], kid["n_control_b"]) == (109, 109)
+    precision = find(controls, metric="precision", extractor="wide", reference="all")
+    assert precision["control"] < 0.65
+
+
 def test_the_control_does_not_know_the_pool(study):
     study.pool["narrow"] += 3
     row = find(study.rows(), metric="kid", extractor="narrow", reference="all")
@@ -223,6 +238,23 @@ def test_the_planted_copy_is_reported_with_its_control(study):
     study.pool["wide"][0] += 50  # the planted copy is gone, the rest is as it was
     without = find(study.rows(), metric="copy_rate", extractor="wide")
     assert copy["value"] - without["value"] == pytest.approx(1 / N_POOL)
+
+
+def test_images_withheld_from_the_generator_are_not_its_training_images(study):
+    """The planted copy repeats an image that was withheld: the generator cannot have learnt it by heart."""
+    study.withheld = study.folder / "withheld.csv"
+    study.train[study.train["label"] == "PNEUMONIA"].head(4)[["image_id", "label"]].to_csv(study.withheld, index=False)
+    result, nearest = study.evaluate()
+    rows = result["metrics"]
+    assert find(rows, metric="exact_copy_rate")["value"] == 0
+    assert not set(nearest["nearest_image_id"]) & {f"i{N_PER_CLASS + k:03d}" for k in range(4)}
+    sizes = {"all": N_PER_CLASS, "train": N_TRAIN - 4, "held_out": N_PER_CLASS - N_TRAIN}
+    for reference, n in sizes.items():
+        kid = find(rows, metric="kid", extractor="wide", reference=reference)
+        assert kid["n_reference"] == n
+    assert kid["control"] is not None and find(rows, metric="fid", extractor="wide", reference="train")[
+        "n_control_a"
+    ] == (N_TRAIN - 4)
 
 
 def test_nearest_training_images_are_listed(study):
@@ -365,6 +397,9 @@ def test_held_out_images_share_nothing_known_with_training_images():
     sets = reference_sets(table, table.head(1), "A")
     assert list(sets["held_out"]["image_id"]) == ["stranger", "stranger_too"]
     assert len(sets["all"]) == 6 and len(sets["train"]) == 1
+    withheld = reference_sets(table, table.head(2), "A", withheld=["same_patient"])
+    assert list(withheld["train"]["image_id"]) == ["trained"], "what was withheld was not seen"
+    assert list(withheld["held_out"]["image_id"]) == ["stranger", "stranger_too"], "the model was chosen by it"
     unknown = reference_sets(table.assign(patient_id=""), table.head(1).assign(patient_id=""), "A")
     assert "same_patient" in list(unknown["held_out"]["image_id"])
 

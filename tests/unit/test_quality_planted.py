@@ -142,7 +142,12 @@ def test_the_hash_threshold_lets_at_most_one_in_a_hundred_pass():
     distances = np.array([3] * 30 + [7] * 170)
     assert hashes.hash_threshold(distances) == 2
     assert hashes.hash_threshold(np.r_[3, 3, [7] * 198]) == 6
-    assert hashes.hash_threshold(np.zeros(50)) == -1
+    with pytest.raises(UndefinedError, match="too many held-out images"):
+        hashes.hash_threshold(np.zeros(50))
+    thresholds = measure.near_thresholds({"view_copy_rate": np.full(50, 0.5), "hash_copy_rate": np.zeros(50)})
+    found = measure.near_copies(dict.fromkeys(measure.NEAR_COPIES, np.full(9, 0.1)), thresholds)
+    assert found["view_copy_rate"]["value"] == 1
+    assert "look like copies" in found["hash_copy_rate"]["reason"], "0 would read as a clean bill"
     with pytest.raises(UndefinedError, match="found 1"):
         hashes.hash_threshold(distances[:1])
 

@@ -26,7 +26,8 @@ rule metrics:
     params:
         results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
-        config=STUDY.config,
+        # What is done with the results does not change them.
+        config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
         code=code("metrics"),
     message:
         "Collecting the metrics"
@@ -38,7 +39,8 @@ rule tables:
     """Draw the tables of the paper from the metrics."""
     input:
         **NUMBERS,
-        published=sorted(str(path) for path in Path("resources/published").glob("*.csv")),
+        # Their content counts (params): in a fresh clone every file of the repository is younger than the results.
+        published=ancient(PUBLISHED),
     output:
         [reported(f"{R}/tables/{name}.md", name, "tables") for name in TABLES],
         expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "tex"]),
@@ -54,6 +56,7 @@ rule tables:
         runtime=10,
     params:
         source=STUDY["paper"]["source"],
+        published=[sha256_file(path) for path in PUBLISHED],
         code=code("tables"),
     message:
         "Drawing the tables"
@@ -121,7 +124,8 @@ if not FROM_ARCHIVE:
             metrics=list(NUMBERS.values()),
             config=f"{R}/metrics/config.yaml",
         output:
-            folder=directory(ARCHIVE),
+            # `update`: Snakemake would remove an archive of that name before the script can refuse to overwrite it.
+            folder=update(directory(ARCHIVE)),
         log:
             f"{LOGS}/archive.log",
         benchmark:

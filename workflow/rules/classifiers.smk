@@ -32,7 +32,7 @@ rule train_classifier:
     params:
         classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
         mix=lambda wildcards: MIXES[wildcards.mix],
-        mix_name=lambda wildcards: wildcards.mix,
+        mix_name="{mix}",
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
         matched=lambda wildcards: MIXES.get(matched_mix(wildcards)),
         matched_labels=lambda wildcards: matched_mix(wildcards)
@@ -121,7 +121,7 @@ rule judge:
         labels=LABELS,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
-        generator=lambda wildcards: wildcards.generator,
+        generator="{generator}",
         code=code("evaluate"),
     message:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.generator}"
@@ -134,39 +134,61 @@ DOMAIN_CLASSIFIER = expand(
     CLASSIFIER, mix="baseline", classifier=STUDY["quality"]["domain_classifier"], run=1, allow_missing=True
 )[0]
 
-# One rule per scenario that teaches generators. One job embeds the real images and the pools of all of them: starting
-# the framework takes longer than looking at the images.
-for scenario in STUDY.generator_scenarios():
 
-    rule:
-        """Compute the features of real images and pools by a classifier that learned from the generators' cohort."""
-        name:
-            f"features_domain_{scenario}"
-        input:
-            model=at(f"{DOMAIN_CLASSIFIER}/model.keras", scenario),
-            training=at(f"{DOMAIN_CLASSIFIER}/training.json", scenario),
-            manifests=[f"{DATA}/manifest.csv", *taught_pools(f"{POOL}/manifest.csv", scenario)],
-            images=[f"{DATA}/images", *taught_pools(f"{POOL}/images", scenario)],
-        output:
-            features=[
-                *expand(COHORT_FEATURES, extractor="domain", scenario=scenario, allow_missing=True),
-                *taught_pools(POOL_FEATURES, scenario, extractor="domain"),
-            ],
-        log:
-            f"{LOGS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.log",
-        benchmark:
-            f"{COSTS}/features_domain/{{dataset}}_{{sampling}}_{scenario}.tsv"
-        conda:
-            KERAS_ENVIRONMENT
-        threads: 4
-        resources:
-            mem_mb=memory(8000),
-            runtime=60,
-            gpu=1,
-        params:
-            backend=STUDY["keras_backend"],
-            code=code("features_domain"),
-        message:
-            f"Features of the classifier trained on {{wildcards.sampling}}/{scenario}"
-        script:
-            "../scripts/features_domain.py"
+# A job per pool, not one for all: another generator's changed images must not measure this one's again.
+rule features_domain_real:
+    """Compute the features of the real images by a classifier that learned from the generators' cohort."""
+    input:
+        model=f"{DOMAIN_CLASSIFIER}/model.keras",
+        training=f"{DOMAIN_CLASSIFIER}/training.json",
+        manifest=f"{DATA}/manifest.csv",
+        images=f"{DATA}/images",
+    output:
+        features=COHORT_FEATURES.replace("{extractor}", "domain"),
+    log:
+        f"{LOGS}/features_domain_real/{{dataset}}_{{sampling}}_{{scenario}}.log",
+    benchmark:
+        f"{COSTS}/features_domain_real/{{dataset}}_{{sampling}}_{{scenario}}.tsv"
+    conda:
+        KERAS_ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
+        gpu=1,
+    params:
+        backend=STUDY["keras_backend"],
+        code=code("features_domain"),
+    message:
+        "Features of {wildcards.dataset} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/features_domain.py"
+
+
+rule features_domain_pool:
+    """Compute the features of a pool by a classifier that learned from the generators' cohort."""
+    input:
+        model=f"{DOMAIN_CLASSIFIER}/model.keras",
+        training=f"{DOMAIN_CLASSIFIER}/training.json",
+        manifest=f"{POOL}/manifest.csv",
+        images=f"{POOL}/images",
+    output:
+        features=POOL_FEATURES.replace("{extractor}", "domain"),
+    log:
+        f"{LOGS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+    benchmark:
+        f"{COSTS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+    conda:
+        KERAS_ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
+        gpu=1,
+    params:
+        backend=STUDY["keras_backend"],
+        code=code("features_domain"),
+    message:
+        "Features of the {wildcards.label} pool of {wildcards.generator} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/features_domain.py"

@@ -17,7 +17,7 @@ rule cohort_order:
         runtime=30,
     params:
         sampling=lambda wildcards: SAMPLINGS[wildcards.sampling],
-        sampling_name=lambda wildcards: wildcards.sampling,
+        sampling_name="{sampling}",
         gates=STUDY["gates"],
         test_split=test_split,
         limit=lambda wildcards: STUDY.longest_prefix(wildcards.label),
@@ -119,7 +119,7 @@ rule gates:
     params:
         gates=STUDY["gates"],
         test_split=test_split,
-        scenario_name=lambda wildcards: wildcards.scenario,
+        scenario_name="{scenario}",
         code=code("gates"),
     message:
         "Checking {wildcards.sampling}/{wildcards.scenario} for leaks"

@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 from radsynth.classifiers.registry import weights_file
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
@@ -42,6 +43,7 @@ FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
     STUDY["keras_backend"]
 ]
+PUBLISHED = sorted(str(path) for path in Path("resources/published").glob("*.csv"))
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
 # Paths, written once. {{...}} are wildcards.
@@ -57,7 +59,8 @@ COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
 POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}"
 QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.json"
-QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/controls_{{label}}.json"
+# {withholder} is empty, or /GENERATOR for one that withholds some of the cohort's images from its training.
+QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}{{withholder}}/controls_{{label}}.json"
 PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
 PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
@@ -68,12 +71,18 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "none"
 
 
+def withholds(generator):
+    """Return whether some images of its cohort are withheld from a generator's training."""
+    return GENERATORS[generator]["selection"]["method"] == "kid"
+
+
 wildcard_constraints:
     dataset=one_of([*DATASETS, *EXTERNAL]),
     external=one_of(EXTERNAL),
     sampling=one_of(SAMPLINGS),
     scenario=one_of(SCENARIOS),
     generator=one_of(GENERATORS),
+    withholder=f"(?:/(?:{one_of(filter(withholds, GENERATORS))}))?",
     label=one_of(LABELS),
     unit=one_of([*LABELS, "joint"]),
     mix=one_of(MIXES),
@@ -113,9 +122,9 @@ def withholding(wildcards):
 
     Generators of one cohort with the same share withhold the same images.
     """
-    selection = GENERATORS[wildcards.generator]["selection"]
-    if selection["method"] != "kid":
+    if not withholds(wildcards.generator):
         return {}
+    selection = GENERATORS[wildcards.generator]["selection"]
     names = (wildcards.dataset, wildcards.sampling, wildcards.scenario, wildcards.unit)
     return {"share": selection["withhold"], "gates": STUDY["gates"], "seed": STUDY.seed("withhold", *names)}
 
@@ -133,23 +142,6 @@ def is_selected(generator):
 
 def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
-
-
-def taught_pools(pattern, scenario, **names):
-    """Return the pattern for every pool of the generators that a scenario's cohort taught."""
-    return [
-        path
-        for generator in GENERATORS
-        if trained_scenario(generator) == scenario
-        for path in expand(
-            pattern,
-            scenario=scenario,
-            generator=generator,
-            label=STUDY.pool_labels(generator),
-            allow_missing=True,
-            **names,
-        )
-    ]
 
 
 def compared_generators(wildcards):
@@ -230,6 +222,20 @@ def quality_features_real(wildcards):
 def quality_features_pool(wildcards):
     """Return the features of a pool, a file per extractor of the quality in their order."""
     return [POOL_FEATURES.format(extractor=extractor, **wildcards) for extractor in STUDY["quality"]["extractors"]]
+
+
+def quality_controls_of(wildcards):
+    """Return the controls of a pool: those of all pools of its cohort, or its own if its generator saw less of it."""
+    withholder = os.sep + wildcards.generator if withholds(wildcards.generator) else ""
+    return QUALITY_CONTROLS.format(withholder=withholder, **wildcards)
+
+
+def withholding_model(wildcards):
+    """Return the model, of a label, that tells which images were withheld from it, if any were."""
+    generator = wildcards.get("generator") or wildcards.withholder.removeprefix("/")
+    if not (generator and withholds(generator)):
+        return []
+    return model_folder(generator).format(**{**wildcards, "generator": generator, "unit": wildcards.label})
 
 
 def order_features(wildcards):

@@ -18,7 +18,7 @@ rule features_real:
         runtime=60,
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
-        extractor=lambda wildcards: wildcards.extractor,
+        extractor="{extractor}",
         cache=FEATURE_CACHE,
         code=extractor_code,
     message:
@@ -48,7 +48,7 @@ rule features_pool:
         runtime=60,
         gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
     params:
-        extractor=lambda wildcards: wildcards.extractor,
+        extractor="{extractor}",
         cache=FEATURE_CACHE,
         code=extractor_code,
     message:
@@ -78,7 +78,7 @@ rule pairs_real:
         gpu=int("lpips" in STUDY["quality"]["diversity"]),
     params:
         similarities=STUDY["quality"]["diversity"],
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         limit=STUDY["quality"]["diversity_pairs"],
         seed=lambda wildcards: STUDY.seed("pairs", "real", *wildcards),
         code=code("pairs"),
@@ -109,7 +109,7 @@ rule pairs_pool:
         gpu=int("lpips" in STUDY["quality"]["diversity"]),
     params:
         similarities=STUDY["quality"]["diversity"],
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         limit=STUDY["quality"]["diversity_pairs"],
         seed=lambda wildcards: STUDY.seed("pairs", "pool", *wildcards),
         code=code("pairs"),

@@ -26,7 +26,7 @@ rule write_pool:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),
         code=lambda wildcards: generator_code("write_pool", wildcards.generator),
@@ -67,7 +67,7 @@ rule comparison:
     params:
         generators=compared_generators,
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         code=code("comparison"),
     message:
         "Original and synthetic {wildcards.label} images side by side"
@@ -79,7 +79,7 @@ rule neighbours:
     """Show the synthetic images that come nearest to training images beside these: are they copies?"""
     input:
         nearest=QUALITY.replace(".json", "_nearest.csv"),
-        controls=QUALITY_CONTROLS,
+        controls=quality_controls_of,
         train=f"{COHORT}/train.csv",
         images=f"{DATA}/images",
         pool_images=f"{POOL}/images",

@@ -6,12 +6,13 @@ rule quality_controls:
         images=f"{DATA}/images",
         train=f"{COHORT}/train.csv",
         pairs=PAIRS_REAL if STUDY["quality"]["diversity"] else [],
+        model=withholding_model,
     output:
         json=QUALITY_CONTROLS,
     log:
-        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{withholder}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{withholder}}_{{label}}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -19,10 +20,13 @@ rule quality_controls:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         pool_size=STUDY["pool_size"],
         baseline_draws=STUDY["quality"]["baseline_draws"],
-        seed=lambda wildcards: STUDY.seed("quality_controls", *wildcards),
+        # Generators of one cohort share their random parts of the originals.
+        seed=lambda wildcards: STUDY.seed(
+            *("quality_controls", wildcards.dataset, wildcards.sampling, wildcards.scenario, wildcards.label)
+        ),
         code=code("quality_controls"),
     message:
         "Controls of the {wildcards.label} pools of {wildcards.scenario}"
@@ -40,8 +44,9 @@ rule pool_quality:
         train=f"{COHORT}/train.csv",
         pool_manifest=f"{POOL}/manifest.csv",
         pool_images=f"{POOL}/images",
-        controls=QUALITY_CONTROLS,
+        controls=quality_controls_of,
         pairs=PAIRS_POOL if STUDY["quality"]["diversity"] else [],
+        model=withholding_model,
     output:
         json=QUALITY,
         nearest=QUALITY.replace(".json", "_nearest.csv"),
@@ -56,7 +61,7 @@ rule pool_quality:
         mem_mb=memory(8000),
         runtime=60,
     params:
-        label=lambda wildcards: wildcards.label,
+        label="{label}",
         inception_score=STUDY["quality"]["inception_score"],
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
         code=code("pool_quality"),

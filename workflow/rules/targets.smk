@@ -11,6 +11,14 @@ FIGURES = [
     *("recognition", "accuracy_f1", "detection", "differences"),
 ]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
+if FROM_ARCHIVE:
+    from radsynth.analysis.archive import verify_archive
+
+    # Before anything is planned: Snakemake says less clearly what is missing, and not at all what has changed since.
+    try:
+        verify_archive(ARCHIVE)
+    except UserError as error:
+        raise WorkflowError(f"paper: {error}") from None
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
 COMPARED = f"{R}/compare/{'--'.join(STUDY['compare'])}"

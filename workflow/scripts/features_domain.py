@@ -1,4 +1,4 @@
-"""Extract the features of image sets with a classifier that has been trained on a cohort."""
+"""Extract the features of an image set with a classifier that has been trained on a cohort."""
 
 from radsynth.common.job import job
 
@@ -15,7 +15,6 @@ with job(snakemake) as log:
 
     model = last_hidden_layer(keras.saving.load_model(snakemake.input.model))
     extractor = describe(model, snakemake.input.model, read_json(snakemake.input.training))
-    for manifest, output in zip(snakemake.input.manifests, snakemake.output.features, strict=True):
-        image_ids, images = read_image_set(manifest)
-        write_features(output, image_ids, predict(model, images), extractor, {})
-        log.info("%s: %d images, %d features each", output, len(images), extractor["dim"])
+    image_ids, images = read_image_set(snakemake.input.manifest)
+    write_features(snakemake.output.features, image_ids, predict(model, images), extractor, {})
+    log.info("%d images, %d features each", len(images), extractor["dim"])

@@ -13,7 +13,7 @@ with job(snakemake) as log:
     comparisons = statistics.compare(evaluations, study["seed"])
     jobs = collect.job_names(given.models, given.pools, given.trainings, evaluations, results)
     tables = {
-        "study": collect.study_rows(study),
+        "study": collect.study_rows(study) + collect.warning_rows(given.models, results),
         "integrity": collect.integrity_rows(given.integrity, results),
         "cohorts": collect.cohort_rows(given.summaries, results),
         "quality": collect.quality_rows(given.quality, results),

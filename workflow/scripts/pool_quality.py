@@ -5,8 +5,10 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.common.files import write_json
     from radsynth.common.tables import write_table
+    from radsynth.generators.candidates import WITHHELD
     from radsynth.quality.evaluate import evaluate_pool
 
+    model = snakemake.input.get("model")
     report, nearest = evaluate_pool(
         snakemake.input.real,
         snakemake.input.pool,
@@ -15,6 +17,7 @@ with job(snakemake) as log:
         snakemake.input.pool_manifest,
         snakemake.input.controls,
         snakemake.input.get("pairs"),
+        f"{model}/{WITHHELD}" if model else None,
         label=snakemake.params.label,
         seed=snakemake.params.seed,
         score=snakemake.params.inception_score,

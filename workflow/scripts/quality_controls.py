@@ -4,13 +4,16 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.common.files import write_json
+    from radsynth.generators.candidates import WITHHELD
     from radsynth.quality.controls import quality_controls
 
+    model = snakemake.input.get("model")
     controls = quality_controls(
         snakemake.input.real,
         snakemake.input.data_manifest,
         snakemake.input.train,
         snakemake.input.get("pairs"),
+        f"{model}/{WITHHELD}" if model else None,
         label=snakemake.params.label,
         pool_size=snakemake.params.pool_size,
         baseline_draws=snakemake.params.baseline_draws,

@@ -18,6 +18,8 @@ from radsynth.common.files import read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
+FILES = [CONFIG, *(f"{name}.csv" for name in COLUMNS)]
+TIMESTAMP = ".snakemake_timestamp"  # Snakemake keeps the age of a folder in it
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "tensorflow", "tensorflow-cpu", "keras")
 
 
@@ -37,19 +39,27 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
     """Copy the metrics tables and the configuration beside them to ``folder``, with a manifest.
 
     The manifest holds the SHA-256 of every file, the study, ``date``, the versions and the machine in words, with the
-    devices that the jobs recorded. UserError for any other file, so that no image gets in.
+    devices that the jobs recorded. UserError for any other file or content, so that no image gets in, and for an
+    archive of other results that is there already. One of the same results is left as it is.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, files = Path(folder), [Path(file) for file in files]
     for file in files:
-        if Path(file).name not in {CONFIG, *(f"{name}.csv" for name in COLUMNS)}:
-            raise UserError(
-                f"{file}: not {CONFIG} or one of the metrics tables {', '.join(COLUMNS)}; only they are kept"
-            )
-        shutil.copyfile(file, folder / Path(file).name)
-    kept = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+        _check_kept(file)
+    sums = {file.name: sha256_file(file) for file in sorted(files, key=lambda file: file.name)}
+    if folder.is_dir() and any(path.name != TIMESTAMP for path in folder.iterdir()):
+        if verify_archive(folder)["files"] == sums:
+            return
+        raise UserError(
+            f"{folder}: holds an archive of other results, which is not overwritten; name another one with "
+            f"--config 'paper={{version: NAME}}', or remove that folder"
+        )
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for file in files:
+        shutil.copyfile(file, partial / file.name)
     manifest = {
-        "study": read_config(folder / CONFIG)["study"],
+        "study": read_config(partial / CONFIG)["study"],
         "date": date,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
@@ -57,26 +67,53 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
         "machine": {
             "cpu": _cpu_name(),
             "cpu_count": os.cpu_count(),
-            "devices": sorted(set(pd.read_csv(folder / "costs.csv")["device"].dropna())),
+            "devices": sorted(set(pd.read_csv(partial / "costs.csv")["device"].dropna())),
             "platform": f"{platform.system()} {platform.machine()}",
         },
-        "files": {path.name: sha256_file(path) for path in kept},
+        "files": sums,
     }
-    write_json(folder / MANIFEST, manifest)
+    write_json(partial / MANIFEST, manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _check_kept(file: Path) -> None:
+    """Raise UserError unless the file is the configuration or a metrics table, by its name and by its columns."""
+    if file.name not in FILES:
+        raise UserError(f"{file}: not {CONFIG} or one of the metrics tables {', '.join(COLUMNS)}; only they are kept")
+    if file.name == CONFIG:
+        return
+    with open(file, "rb") as stream:
+        header = stream.readline().strip()
+    expected = ",".join(COLUMNS[file.stem])
+    if header != expected.encode():
+        raise UserError(f"{file}: not the metrics table `{file.stem}`, whose first line is {expected}")
 
 
 def verify_archive(folder: str | Path) -> dict[str, Any]:
-    """Return the manifest of an archive, or raise UserError for a file that is missing or has changed."""
+    """Return the manifest of an archive, or raise UserError for a file that is missing, has changed or was added."""
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder / MANIFEST}: not found; paper.version names no archive")
-    manifest = read_json(folder / MANIFEST)
-    for name, expected in manifest["files"].items():
+    try:
+        manifest = read_json(folder / MANIFEST)
+        sums = dict(manifest["files"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / MANIFEST}: not the manifest of an archive") from None
+    for name in FILES:
+        if name not in sums:
+            raise UserError(f"{folder / MANIFEST}: names no SHA-256 of {name}")
+    for name, expected in sums.items():
+        if Path(name).name != name:
+            raise UserError(f"{folder / MANIFEST}: names {name!r}, expected files in its folder")
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: missing from the archive, expected SHA-256 {expected}")
         found = sha256_file(folder / name)
         if found != expected:
             raise UserError(f"{folder / name}: SHA-256 is {found}, the archive's manifest says {expected}")
+    added = sorted({path.name for path in folder.iterdir()} - {MANIFEST, TIMESTAMP, *sums})
+    if added:
+        raise UserError(f"{folder / added[0]}: does not belong to the archive, whose manifest does not name it")
     return manifest
 
 

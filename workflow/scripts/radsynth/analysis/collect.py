@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC
+from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.generators.metrics import read_metrics as read_training
@@ -96,6 +96,18 @@ def study_rows(facts: Mapping[str, Any]) -> list[Row]:
     return [
         {"key": key, "value": value if isinstance(value, str) else json.dumps(value)} for key, value in facts.items()
     ]
+
+
+def warning_rows(models: Iterable[str], results: str) -> list[Row]:
+    """Return the row of study.csv that tells which generators' models were chosen with a warning, if any were.
+
+    ``models`` are the folders of the generators. Its value is JSON: a list of dataset, sampling, scenario, generator,
+    unit and warning.
+    """
+    selected = [path for path in models if Path(path).name == "selected"]
+    found = [(path, read_json(Path(path) / "selection.json").get("warning")) for path in selected]
+    warned = [_model_names(path, results) | {"warning": warning} for path, warning in found if warning]
+    return [{"key": WARNINGS, "value": json.dumps(warned)}] if warned else []
 
 
 def integrity_rows(paths: Iterable[str], results: str) -> list[Row]:

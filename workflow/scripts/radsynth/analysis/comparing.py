@@ -126,7 +126,9 @@ def compare(
     config, arms, pools = config_rows(a[1], b[1]), classification_rows(a[0], b[0]), quality_rows(a[0], b[0])
     sides = f"a is {names[0]}, b is {names[1]}."
     note = f"{sides} Values of the resolved configurations that differ, as JSON; empty where one has no such key."
-    config_sections = [section("Configuration", config, CONFIG, note, 3)] if len(config) else []
+    if config.empty:
+        note = f"{sides} The resolved configurations of the two are the same."
+    config_sections = [section("Configuration", config, CONFIG, note, 3)]
     note = (
         f"{sides} Mean ± SD (runs), each run the mean over its test sets. The interval (Welch) takes the runs of the "
         "two as independent; it does not cover another draw of the cohort or another training of a generator."

@@ -7,6 +7,7 @@ given) or the costs.csv of an archive: one finished job of each kind is enough f
 """
 
 import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -15,13 +16,11 @@ import yaml
 
 from radsynth.common.errors import UserError
 from radsynth.config.study import Study
+from radsynth.features.registry import EXTRACTORS
 
 
 def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
-    """Return stage and name (of the generator or classifier) of the jobs that hold a GPU, by their benchmark file.
-
-    The features of images are left out: they take minutes.
-    """
+    """Return stage and name (generator, classifier or network) of the jobs that hold a GPU, by their benchmark file."""
     jobs = {}
     for dataset, sampling in product(study.datasets("study"), study["samplings"]):
         for name, generator in study["generators"].items():
@@ -38,7 +37,34 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
                     jobs[f"{stage}/{dataset}_{sampling}_{scenario}_{mix}_{name}_{run}"] = (stage, name)
             for generator in study["generators"] if name in study["experts"] else ():
                 jobs[f"judge/{dataset}_{sampling}_{scenario}_baseline_{name}_{run}_{generator}"] = ("judge", name)
-    return jobs
+    return jobs | dict(_measuring_jobs(study))
+
+
+def _measuring_jobs(study: Study) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield the jobs that look at images with a network, in the same way."""
+    quality = study["quality"]["extractors"]
+    sampled = [sampling["extractor"] for sampling in study["samplings"].values() if "extractor" in sampling]
+    networks = [
+        name
+        for name in dict.fromkeys([*quality, study["diversity_extractor"], *sampled])
+        if EXTRACTORS[name].needs_weights
+    ]
+    for dataset, name in product(study.datasets("study"), networks):
+        yield f"features_real/{name}_{dataset}", ("features_real", name)
+    for dataset, sampling, generator in product(study.datasets("study"), study["samplings"], study["generators"]):
+        cohort = f"{dataset}_{sampling}_{study['generators'][generator]['train_on']}"
+        if "domain" in quality:
+            yield f"features_domain_real/{cohort}", ("features_domain_real", "domain")
+        for label in study.pool_labels(generator):
+            pool = f"{cohort}_{generator}_{label}"
+            for name in networks:
+                if name in quality:
+                    yield f"features_pool/{name}_{pool}", ("features_pool", name)
+            if "domain" in quality:
+                yield f"features_domain_pool/{pool}", ("features_domain_pool", "domain")
+            if "lpips" in study["quality"]["diversity"]:
+                yield f"pairs_real/{cohort}_{label}", ("pairs_real", "lpips")
+                yield f"pairs_pool/{pool}", ("pairs_pool", "lpips")
 
 
 def measured_seconds(source: Path, jobs: dict[str, tuple[str, str]]) -> pd.DataFrame:
@@ -61,7 +87,8 @@ def gpu_hours(study: Study, source: Path) -> pd.DataFrame:
     table = table.loc[list(dict.fromkeys(jobs.values()))]
     table["measured"] = measured.count().reindex(table.index).fillna(0).astype(int)
     table["minutes"] = measured.mean().reindex(table.index) / 60
-    table["gpu_hours"] = table["jobs"] * table["minutes"] / 60
+    held = [study["generators"][name]["gpus"] if stage == "train_generator" else 1 for stage, name in table.index]
+    table["gpu_hours"] = table["jobs"] * table["minutes"] / 60 * held
     return table.reset_index()
 
 

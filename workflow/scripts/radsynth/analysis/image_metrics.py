@@ -13,6 +13,7 @@ from radsynth.common.shares import excess_p_value
 LOWER, HIGHER, CONTROL = "lower", "higher", "control"
 # C_T is a z-score: beyond three standard errors it is not chance (Meehan et al. 2020, 2004.05675).
 C_T_LIMIT = -3.0
+Z = 1.959964  # 97.5 % quantile of the normal distribution
 POOL = [*COHORT, "generator", "label"]
 
 
@@ -23,9 +24,9 @@ class Meaning:
     ``better`` is ``lower``, ``higher`` or ``control``, where a difference to the control in either direction is worse.
     ``suspect`` names what makes a value suspicious: ``above`` or ``below``, a share that is so against its control by
     Fisher's exact test (p < 0.05); ``any``, a share above 0; ``c_t``, below C_T_LIMIT; ``less_varied`` and
-    ``less_different``, a 95 % interval above or below the control. ``says`` is what such a value means. ``whole`` makes
-    it a share, shown in per cent: what all images together count in the data. ``decimals`` are those of other values,
-    None for three significant digits.
+    ``less_different``, a mean over pairs above or below that of the control (see ``beyond_control``). ``says`` is what
+    such a value means. ``whole`` makes it a share, shown in per cent: what all images together count in the data.
+    ``decimals`` are those of other values, None for three significant digits.
     """
 
     shown: str
@@ -217,15 +218,29 @@ def suspicious(row: pd.Series) -> bool | None:
         return None
     if suspect in ("above", "below"):
         return share_p_value(row, suspect == "below") < 0.05
-    return bool(row["low"] > control if suspect == "less_varied" else row["high"] < control)
+    return beyond_control(row) and (value > control) == (suspect == "less_varied")
+
+
+def beyond_control(row: pd.Series) -> bool:
+    """Return whether a value with a 95 % interval differs from its control by more than both of them vary.
+
+    A control of ``real_pairs`` is itself a mean over random pairs, with control_sd / sqrt(n_control_a) as its standard
+    error: the interval of the difference adds both in quadrature. Of other controls nothing is known but the value.
+    """
+    value, control = row["value"], row["control"]
+    own = value - row["low"] if value > control else row["high"] - value
+    of_pairs = row["control_is"] == "real_pairs" and not math.isnan(row["control_sd"])
+    error = row["control_sd"] / math.sqrt(row["n_control_a"]) if of_pairs else 0.0
+    return bool(abs(value - control) > math.hypot(own, Z * error))
 
 
 def told_apart(row: pd.Series) -> bool:
     """Return whether value and control, both defined, differ by more than chance, as far as their spread is known.
 
     Shares by Fisher's exact test (p < 0.05, on either side), C_T by three standard errors, distances and the like by
-    two SDs of real against real, others by the 95 % interval of the value; without any of these every difference
-    counts, and so does a single exact copy or the like more than there are in the control.
+    two SDs of real against real, others by ``beyond_control``; without any of these every difference counts, and so
+    does a single exact copy or the like more than there are in the control. A FID below a control of smaller samples is
+    not told apart: fewer images alone make a FID larger.
     """
     meaning, value, control = MEANINGS[row["metric"]], row["value"], row["control"]
     if meaning.suspect == "any" and value > control:
@@ -234,10 +249,13 @@ def told_apart(row: pd.Series) -> bool:
         return abs(value - control) > abs(C_T_LIMIT)
     if meaning.whole and not math.isnan(row["n_control_a"]):
         return min(share_p_value(row, below) for below in (False, True)) < 0.025
+    smaller = row["n_control_a"] < row["n_reference"] or row["n_control_b"] < row["n_synthetic"]
+    if row["metric"] == "fid" and smaller and value < control:
+        return False
     if row["control_is"] == "real_real" and not math.isnan(row["control_sd"]):
         return abs(value - control) > 2 * row["control_sd"]
     if not math.isnan(row["low"]) and not math.isnan(row["high"]):
-        return not row["low"] <= control <= row["high"]
+        return beyond_control(row)
     return value != control
 
 

@@ -26,8 +26,8 @@ def quality(metrics: Metrics) -> Table:
     table = metrics["quality"]
     rates, distances = copy_rates(table), of_family(table, "distance")
     note = (
-        "Lower is closer. Real-real: mean ± SD over random disjoint parts of the real images of the class. KID: the "
-        "full U-statistic with its 95 % interval; it may be negative. FID is biased upwards in small samples: "
+        "Lower is closer. Real-real: mean ± SD over random parts of the real images of the class, patients apart. KID: "
+        "the full U-statistic with its 95 % interval; it may be negative. FID is biased upwards in small samples: "
         "compare values of equal n only. Copy rate, in the same features: share of images that come as near to a "
         "training image as the nearest 1 % of held-out real images do, in brackets that of other held-out images; "
         "a small distance may come from copies."

@@ -26,9 +26,11 @@ def accuracy_rows(metrics: Metrics) -> pd.DataFrame:
 
 
 def headline(metrics: Metrics) -> list[str]:
-    """Return three lines: accuracy of the first comparison, realism and copying of all pools."""
+    """Return three lines: accuracy of the first comparison, with synthetic images if any, realism and copying."""
     lines = ["utility:  no mix besides the baseline was compared"]
-    for _, row in accuracy_rows(metrics).head(1).iterrows():
+    rows = accuracy_rows(metrics)
+    synthetic = rows[rows["mix"].isin(_with_pools(metrics))]
+    for _, row in (rows if synthetic.empty else synthetic).head(1).iterrows():
         lines = [
             f"utility:  accuracy of {row['classifier']} ({place(row[COHORT])}) {percent(row['baseline_mean'])} with "
             f"real images alone, {percent(row['mix_mean'])} with {row['mix']}; difference {_difference(row)}: "
@@ -139,8 +141,7 @@ def _utility(metrics: Metrics) -> list[str]:
             )
             same = detection[(detection["classifier"] == row["classifier"]) & (detection["mix"] == row["mix"])]
             lines += [
-                f"    - {DETECTION[other['metric']]}: {other['baseline_mean']:.3f} to {other['mix_mean']:.3f}, "
-                f"{_difference(other)}: {other['verdict']}."
+                f"    - {DETECTION[other['metric']]}: {_change(other)}: {other['verdict']}."
                 for _, other in same.iterrows()
             ]
         lines.append("")
@@ -156,6 +157,11 @@ def _detection_rows(metrics: Metrics, cohort: tuple[str, str, str]) -> pd.DataFr
     return table[chosen & (train["n_images"].nunique() > 1)]
 
 
+def _change(row: pd.Series) -> str:
+    values = f"{row['baseline_mean']:.3f} to {row['mix_mean']:.3f}, " if not np.isnan(row["difference"]) else ""
+    return values + _difference(row)
+
+
 def _external(metrics: Metrics) -> list[str]:
     table = metrics["comparisons"]
     table = table[(table["metric"] == "accuracy") & (table["tested_on"] != OWN)]
@@ -168,7 +174,8 @@ def _replicates(metrics: Metrics) -> list[str]:
     table = table[table["metric"] == "accuracy"]
     lines = [
         f"- {row['classifier']} with {row['mix']} ({place(row[TESTED])}) over {row['samplings'].replace(';', ',')}: "
-        f"**{row['verdict']}**; {_difference(row)}, SD between replicates {100 * row['sd']:.1f} points."
+        f"**{row['verdict']}**; {_difference(row)}"
+        + ("." if np.isnan(row["sd"]) else f", SD between replicates {100 * row['sd']:.1f} points.")
         for _, row in table.iterrows()
     ]
     return (

@@ -1,10 +1,14 @@
 """What the numbers say, in words, about copies: whether the pools may be shared, and what speaks against it."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from radsynth.analysis.image_metrics import MEANINGS, POOL, distinct, of_family, share_p_value, suspicious
-from radsynth.analysis.tidy import COHORT, Metrics, place
+from radsynth.analysis.tidy import COHORT, WARNINGS, Metrics, place
+from radsynth.common.shares import noticeable_share
 
 # Signs of copies, of pools that only lie near to their training images, and of useless images.
 COPIES = ["copy_rate", "view_copy_rate", "hash_copy_rate", "exact_copy_rate"]
@@ -30,6 +34,13 @@ def copies_text(row: pd.Series | None) -> str:
     return f"copy rate {words(row['value'])} ({control})"
 
 
+def warned(metrics: Metrics) -> list[dict[str, Any]]:
+    """Return the models of which every candidate copied (cohort, generator, label, warning)."""
+    study = metrics["study"]
+    found = study.loc[study["key"] == WARNINGS, "value"]
+    return [model | {"label": model["unit"]} for value in found for model in json.loads(value)]
+
+
 def headline(metrics: Metrics) -> str:
     """Return in how many pools there are signs of copies, by which metrics, and how many could not be checked."""
     rows = checks(metrics, "memorisation", COPIES)
@@ -37,6 +48,7 @@ def headline(metrics: Metrics) -> str:
         return "no copy rate was measured"
     found, pools, missing = rows[rows["state"] == FOUND], _count(metrics["quality"]), len(unchecked(metrics))
     rest = f"; {missing} could not be checked" if missing else ""
+    rest += f"; {len(models)} chosen from models that all copy" if (models := warned(metrics)) else ""
     if len(found):
         names = "; ".join(MEANINGS[metric].shown for metric in distinct(found["metric"]))
         return f"signs of copies in {len(found.drop_duplicates(POOL))} of {pools} ({names}){rest}"
@@ -51,7 +63,7 @@ def sharing(metrics: Metrics) -> list[str]:
     found = checks(metrics, "memorisation", COPIES + NEARNESS + REPEATS)
     found = found[found["state"] == FOUND]
     copies, near = (found["metric"].isin(names).any() for names in (COPIES, NEARNESS))
-    missing = unchecked(metrics)
+    missing, models = unchecked(metrics), warned(metrics)
     if copies:
         answer = (
             "**Not as they are.** More images of a pool come near to training images than of held-out real images: "
@@ -65,16 +77,22 @@ def sharing(metrics: Metrics) -> list[str]:
             "**Look first.** No copy rate is above its control, but a pool lies nearer to its training images than "
             "held-out real images do: look at its nearest training images in the report before you share it."
         )
+    elif models:
+        answer = (
+            "**Look first.** No copy rate of a pool is above its control, but every model of a training that was to "
+            "choose from copied: look at its nearest training images in the report before you share it."
+        )
     else:
         answer = (
             "**Nothing found against it.** No pool comes nearer to its training images than held-out real images do. "
             "This is a necessary check, not a proof of privacy: the features may miss copies of a part of an image or "
             "of a patient's identity. Share with caution and within the terms of the training data."
         )
-    lines = [answer, *([""] if len(found) or len(missing) else [])]
+    lines = [answer, *([""] if len(found) or len(missing) or models else [])]
     for _, rows in found.groupby(POOL, sort=False):
         lines.append(f"- {_pool(rows.iloc[0])}: {'; '.join(_finding(row) for _, row in rows.iterrows())}.")
     lines += [f"- {_pool(row)}: not checked, {row['reason']}." for _, row in missing.iterrows()]
+    lines += [f"- {_pool(pd.Series(model))}, the choice of its model: {model['warning']}." for model in models]
     if len(found):
         lines += ["", "What that means:\n"]
         lines += [f"- {MEANINGS[metric].shown}: {MEANINGS[metric].says}." for metric in distinct(found["metric"])]
@@ -124,6 +142,18 @@ def _count(rows: pd.DataFrame) -> str:
     return f"{n} pool{'s' * (n != 1)}"
 
 
+def _power(rows: pd.DataFrame) -> list[str]:
+    """Return how large a copy rate must be to stand out, for the pool where it must be largest."""
+    least = [noticeable_share(row["n_synthetic"], row["control"], row["n_control_a"]) for _, row in rows.iterrows()]
+    if not least:
+        return []
+    worst = rows.iloc[int(np.argmax(least))]
+    against = f"against {worst['n_control_a']:.0f} held-out images, in {worst['generator']} {worst['label']}"
+    if np.isinf(max(least)):
+        return [f"- **No copy rate at all could have stood out** {against}: they are too few."]
+    return [f"- A copy rate of less than {100 * max(least):.3g} % could have gone unnoticed {against}."]
+
+
 def _rest(metrics: Metrics) -> list[str]:
     """Return what was measured without finding anything, what is undefined, and what chance alone would find."""
     rows = checks(metrics, "memorisation", COPIES + NEARNESS + REPEATS)
@@ -133,6 +163,7 @@ def _rest(metrics: Metrics) -> list[str]:
         if set(part["state"]) == {FINE}
     ]
     lines = [f"- Nothing found in any pool by {', '.join(fine)}."] if fine else []
+    lines += _power(rows[(rows["metric"] == "copy_rate") & (rows["state"] == FINE)])
     undefined = rows[rows["value"].isna() & (rows["metric"] != "copy_rate")]
     for (metric, features, reason), part in undefined.groupby(["metric", "features", "reason"], sort=False):
         lines.append(f"- {named(metric, features)} is undefined ({_count(part)}): {reason}.")

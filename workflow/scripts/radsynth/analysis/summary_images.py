@@ -56,6 +56,8 @@ def realism_lines(metrics: Metrics) -> list[str]:
     rows = rows[rows["features"] == rows["features"].iloc[0]]
     for cohort, part in rows.groupby(COHORT, sort=False):
         counts = f"n = {range_text(part['n_reference'])} real, {range_text(part['n_synthetic'])} synthetic"
+        a, b = part["n_control_a"].dropna(), part["n_control_b"].dropna()
+        counts += f", real against real {range_text(a)} and {range_text(b)}" if len(a) else ""
         lines += ["", f"**{place(cohort)}** ({part['features'].iloc[0]}; {counts})\n"]
         for _, row in part.iterrows():
             verdict = f"**{row['verdict']}**; " if row["verdict"] else ""

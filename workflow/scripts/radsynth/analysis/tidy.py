@@ -20,6 +20,8 @@ COHORT = ["dataset", "sampling", "scenario"]
 # on another dataset (``external_DATASET``). ``synthetic_GENERATOR`` are pools, see ``recognition``.
 TESTED = [*COHORT, "tested_on"]
 OWN, EXTERNAL, SYNTHETIC = "test", "external_", "synthetic_"
+# The key of study.csv that lists the generators whose model was chosen with a warning; there is none without them.
+WARNINGS = "selection_warnings"
 
 COLUMNS = {
     "study": ["key", "value"],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray_stack
@@ -78,11 +79,11 @@ def write_features(
 
 def read_features(path: str | Path, dtype: DTypeLike) -> FeatureSet:
     """Read a features file, its numbers as ``dtype``; UserError naming an image if its features are not finite."""
-    with np.load(path, allow_pickle=False) as arrays:
-        state = {key: arrays[key] for key in arrays.files if key not in NOT_FITTED}
-        features = arrays["features"].astype(dtype, copy=False)
-        logits = arrays["logits"].astype(dtype, copy=False) if "logits" in arrays else None
-        image_ids, extractor = [str(name) for name in arrays["image_id"]], json.loads(str(arrays["extractor"]))
+    arrays = read_arrays(path)
+    state = {key: array for key, array in arrays.items() if key not in NOT_FITTED}
+    features = arrays["features"].astype(dtype, copy=False)
+    logits = arrays["logits"].astype(dtype, copy=False) if "logits" in arrays else None
+    image_ids, extractor = [str(name) for name in arrays["image_id"]], json.loads(str(arrays["extractor"]))
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         raise UserError(f"{path}: the features of {image_ids[finite.argmin()]} are not finite numbers")

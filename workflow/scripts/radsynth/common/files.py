@@ -1,26 +1,84 @@
 """Whole files or none: everything is written under another name first, then moved into place."""
 
+import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from radsynth.common.errors import UserError
+
+
+def _reason(error: Exception) -> str | None:
+    """Return what the operating system said, None if it said nothing."""
+    for cause in (error, error.__context__):  # torch hides it behind an error of its own
+        if isinstance(cause, OSError):
+            return cause.strerror or str(cause)
+    return str(error) if "os error" in str(error) else None  # safetensors
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Make what hinders writing ``path``, such as a full disk, a UserError that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise UserError(f"{path}: could not be written ({reason})") from error
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path``, on error it is removed."""
+    """Yield a temporary path beside ``path``; on success it replaces ``path``, on error it is removed.
+
+    What a killed process left under the temporary path is overwritten by the next one. UserError if the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def sole_writer(path: str | Path) -> Iterator[None]:
+    """Hold the lock file ``path`` as long as the body runs or the process lives; UserError if another process does.
+
+    Snakemake's own lock does not cover jobs that outlive a killed Snakemake.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open(path, "a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise UserError(
+                f"{path}: {stream.read()} still writes here; wait for its end or end it, then start again"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):
+            stream.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def sync(path: str | Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from radsynth.common.errors import UserError
 
@@ -21,7 +21,7 @@ def read_gray(path: str | Path) -> np.ndarray:
         raise UserError(
             f"{path}: the image has vanished since its manifest was written; prepare the data again"
         ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow raises many kinds for damaged files, and for those that would fill the memory
         raise UserError(f"{path}: not a readable image ({error})") from None
     if mode.startswith(("I", "F")):
         raise UserError(

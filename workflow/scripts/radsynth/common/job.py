@@ -11,6 +11,13 @@ from radsynth.common.errors import UserError
 from radsynth.common.gpu import lease_gpus
 
 
+class _LogFile(logging.FileHandler):
+    """A log file whose disk may be full: what does not fit is lost, and does not hide what happened."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 @contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run the body of a rule's script.
@@ -20,7 +27,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     imported inside the body, after the GPU lease.
     """
     log_file = str(snakemake.log[0])
-    handler = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+    handler = _LogFile(log_file, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
@@ -37,7 +44,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
             log.error("%s", error)
             sys.exit(1)
         except Exception as error:
-            handler.stream.write(traceback.format_exc())
+            log.info("%s", traceback.format_exc())
             log.error("%s: %s (the traceback is in %s)", type(error).__name__, error, log_file)
             sys.exit(1)
         log.info("done")

@@ -33,7 +33,6 @@ class Study:
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
         config["paper"].setdefault("version", config["study"])
-        config.setdefault("compare", [])
         config["quality"].setdefault("domain_classifier", next(iter(config["classifiers"])))
         first_scenario = next(iter(config["scenarios"]))
         for name, dataset in config["datasets"].items():
@@ -127,6 +126,8 @@ class Study:
         baseline = config["mixes"]["baseline"]
         if not baseline["real"] or baseline["pools"] or set(baseline) - {"real", "pools"}:
             raise UserError("mixes.baseline: expected {real: true} and nothing else, all mixes are compared with it")
+        if len(config["compare"]) == 1:
+            raise UserError(f"compare: {config['compare'][0]} alone, expected two names")
         for classifier in config["experts"]:
             self._expect(classifier, config["classifiers"], "experts")
         if not self.datasets("study"):

@@ -14,7 +14,10 @@ MASK_VALUES = {0: "background", 1: "organ", 2: "lesion"}
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by name; hidden files are passed over."""
+    """Return the image files below a folder, sorted by name; hidden files are passed over.
+
+    A link to a file elsewhere is an image like others: the folder is the user's own, and is only read.
+    """
     return sorted(
         file
         for file in folder.rglob("*")
@@ -40,7 +43,7 @@ def load_mask(path: Path, value: int | None) -> Image.Image:
     try:
         with Image.open(path) as opened:
             mask = ImageOps.exif_transpose(opened).convert("L")
-    except OSError as error:
+    except Exception as error:  # Pillow's decoders raise many kinds for broken files
         raise UserError(f"its mask {path} is not readable ({error})") from None
     if value is not None:
         return mask.point(lambda pixel: value if pixel else 0)

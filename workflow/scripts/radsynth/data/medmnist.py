@@ -1,13 +1,13 @@
 """PneumoniaMNIST and BreastMNIST (MedMNIST v2, Yang et al. 2023, doi 10.1038/s41597-022-01721-8), CC BY 4.0."""
 
 import hashlib
-import zipfile
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.data.source import RawImage, RawRecord, Source
 
@@ -100,11 +100,7 @@ class MedMnist(Source):
                     f"{self.file}: MD5 is {found}, the published file's is {self.checksum}; "
                     "delete it and fetch it again, or set verify: false"
                 )
-        try:
-            with np.load(self.file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
-            raise UserError(f"{self.file}: not a readable npz file (of plain arrays, without pickles)") from None
+        arrays = read_arrays(self.file)
         for split in SPLITS:
             images, labels = arrays.get(f"{split}_images"), arrays.get(f"{split}_labels")
             if images is None or labels is None or images.shape != (labels.shape[0], size, size):

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import write_json, write_text
+from radsynth.common.files import write_json, write_text, writing
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
@@ -65,9 +65,11 @@ def prepare_one(
     if low == high:
         return Prepared(notes | {"constant"})
     square = geometry.of_image(gray, Image.Resampling.LANCZOS)
-    square.save(images / f"{image_id}.png")
+    with writing(images / f"{image_id}.png"):
+        square.save(images / f"{image_id}.png")
     if raw.mask is not None:
-        geometry.of_image(raw.mask, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
+        with writing(masks / f"{image_id}.png"):
+            geometry.of_image(raw.mask, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
     boxes = []
     for box in raw.boxes:
         corners, whole = geometry.visible(box)

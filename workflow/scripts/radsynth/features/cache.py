@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from radsynth.common.code import code_hash
+from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.features.interface import Extractor, check_images, describe
@@ -57,8 +58,8 @@ def write_known(folder: Path, hashes: list[str], features: np.ndarray) -> None:
     try:
         with atomic_path(folder / f"{uuid.uuid4().hex}.npz") as temporary:
             np.savez(temporary, sha256=np.array(hashes), features=features)
-    except OSError as error:
-        log.warning("%s: features not cached (%s)", folder, error)
+    except UserError as error:
+        log.warning("features not cached: %s", error)
 
 
 def extract_cached(extractor: Extractor, images: np.ndarray, root: str | Path) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set, write_features
 from radsynth.features.cache import extract_cached
@@ -36,8 +37,7 @@ def create_extractor(
     if entry.fitted and reference is None:
         extractor.fit(images)
     elif entry.fitted:
-        with np.load(reference, allow_pickle=False) as arrays:
-            extractor.restore(arrays)
+        extractor.restore(read_arrays(reference))
     return extractor
 
 

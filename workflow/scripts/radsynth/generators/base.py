@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json
+from radsynth.common.files import read_json, write_json, writing
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
@@ -173,8 +173,9 @@ class Generator:
     def save(self, model_dir: str | Path) -> None:
         """Write the model to a directory: what ``write`` writes, and generator.json (options and training facts)."""
         model_dir = Path(model_dir)
-        model_dir.mkdir(parents=True, exist_ok=True)
-        self.write(model_dir)
+        with writing(model_dir):
+            model_dir.mkdir(parents=True, exist_ok=True)
+            self.write(model_dir)
         write_json(model_dir / "generator.json", {"options": self.options, "facts": self.facts})
 
     @classmethod
@@ -186,7 +187,11 @@ class Generator:
         saved = read_json(model_dir / "generator.json")
         generator = cls(saved["options"])
         generator.facts = saved["facts"]
-        generator.read(model_dir)
+        try:
+            generator.read(model_dir)
+        except Exception as error:  # of many kinds, depending on the family and the bytes that are wrong
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{model_dir}: the model cannot be read ({type(error).__name__}: {reason})") from error
         return generator
 
     def describe(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import sync
+from radsynth.common.files import sync, writing
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,10 @@ class Candidates:
             return False
         partial = self.folder / ".partial"
         shutil.rmtree(partial, ignore_errors=True)
-        self.save(partial)
-        for path in [*partial.rglob("*"), partial]:
-            sync(path)
+        with writing(self.folder / _name(step)):
+            self.save(partial)
+            for path in [*partial.rglob("*"), partial]:
+                sync(path)
         partial.replace(self.folder / _name(step))
         sync(self.folder)
         log.info("the model after step %d is kept to choose from", step)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from radsynth.common.files import sync
+from radsynth.common.errors import UserError
+from radsynth.common.files import sync, writing
 from radsynth.common.hashing import sha256_file
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,31 @@ class Checkpoints:
         self.folder, self.fingerprint = Path(folder), fingerprint
 
     def save(self, step: int, state: dict[str, Any], keep: int = 2) -> None:
-        """Write the state after ``step`` steps and remove all but the ``keep`` newest."""
+        """Write the state after ``step`` steps and remove all but the ``keep`` newest.
+
+        UserError if it cannot be written, as on a full disk; the states before it stay.
+        """
         final = self.folder / f"step_{step:09d}"
         partial = self.folder / ".partial"
+        try:
+            with writing(final / "state.pt"):
+                self._write(partial, step, state)
+        except UserError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if final.exists():
+            # Only after going back to an older state: this one is then not the newest good state.
+            shutil.rmtree(final)
+        partial.replace(final)
+        sync(self.folder)
+        for old in self._newest_first()[keep:]:
+            shutil.rmtree(old)
+
+    def _write(self, partial: Path, step: int, state: dict[str, Any]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        torch.save(state, partial / "state.pt")
+        with open(partial / "state.pt", "wb") as stream:  # given a path, torch does not tell why it failed
+            torch.save(state, stream)
         sync(partial / "state.pt")
         manifest = {
             "step": step,
@@ -43,13 +63,6 @@ class Checkpoints:
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         sync(partial / "manifest.json")
         sync(partial)
-        if final.exists():
-            # Only after going back to an older state: this one is then not the newest good state.
-            shutil.rmtree(final)
-        partial.replace(final)
-        sync(self.folder)
-        for old in self._newest_first()[keep:]:
-            shutil.rmtree(old)
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest whole state, or None. Damaged ones are skipped with a warning."""

@@ -99,7 +99,9 @@ class DDPM(Generator):
         pipeline.save_pretrained(model_dir)
 
     def read(self, model_dir: Path) -> None:
-        self.unet = diffusers.UNet2DModel.from_pretrained(model_dir / "unet", low_cpu_mem_usage=False)
+        self.unet = diffusers.UNet2DModel.from_pretrained(
+            model_dir / "unet", low_cpu_mem_usage=False, use_safetensors=True
+        )
         self.scheduler = diffusers.DDPMScheduler.from_pretrained(model_dir / "scheduler")
 
     def measures(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radsynth.common.files import atomic_path, write_text
+from radsynth.common.files import atomic_path, write_text, writing
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ class MetricsLog:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one row."""
-        with open(self.path, "a", encoding="utf-8") as stream:
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Which of the models of one training is taken: the one with the lowest KID among those that do not copy.
 
 A model's images are compared with training images that were withheld from it (KID) and with those it has learnt from
-(copy rate). One half of the withheld images sets the threshold of a copy, the other half is the control.
+(copy rate). One half of the withheld images sets the threshold of a copy, the other half, of other patients, is the
+control.
 """
 
 import logging
@@ -24,6 +25,7 @@ from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.generators.registry import load_family
 from radsynth.quality import kernel
+from radsynth.quality.feature_sets import halves
 from radsynth.quality.memorisation import copy_rate, copy_threshold
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def select_by_kid(
     ``settings`` (of the configuration) has ``images`` and ``extractor``, ``weights`` is the file that this needs. An
     extractor that is fitted is fitted to the training images of the label; no other image is read.
     """
-    learnt, withheld = read_images(model_dir, train_csv, root, label)
+    learnt, calibration, control = read_images(model_dir, train_csv, root, label)
     images, drawn_on = draw(family, model_dir, label, settings["images"], seed, sampler)
     device = "cpu"
     if extractor_entry(settings["extractor"]).needs_weights:
@@ -58,27 +60,34 @@ def select_by_kid(
 
         # After drawing, since it takes TF32 away.
         device = choose_device(gpu, threads)
-    fitted_to = np.concatenate([learnt, withheld])
+    fitted_to = np.concatenate([learnt, calibration, control])
     extractor = create_extractor(settings["extractor"], fitted_to, weights=weights, device=device)
     features = {step: extractor.extract(drawn) for step, drawn in images.items()}
-    result = judge(features, extractor.extract(learnt), extractor.extract(withheld))
+    result = judge(features, *(extractor.extract(images) for images in (learnt, calibration, control)))
     facts = {"extractor": describe(extractor), "images": settings["images"], "device": drawn_on}
     return {"method": "kid", **result, **facts}
 
 
 def read_images(
     model_dir: str | Path, train_csv: str | Path, root: str | Path, label: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images that a model learnt from and those withheld from it, both uint8 (n, height, width).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the images that a model learnt from and two halves of those withheld from it, uint8 (n, height, width).
 
-    UserError if the former are not what the model says it learnt from.
+    The halves have no patient, near duplicates or pixels in common. UserError if the images are not what the model says
+    it learnt from, or if those withheld cannot be halved so.
     """
     rows = read_table(train_csv)
     withheld = rows[rows["image_id"].isin(read_table(Path(model_dir) / WITHHELD)["image_id"])]
     learnt = TrainingSet.from_manifest(train_csv, root, [label], withheld["image_id"])
     if read_json(Path(model_dir) / "generator.json")["facts"]["data"]["sha256"] != learnt.sha256:
         raise UserError(f"{model_dir}: has learnt from other images than {train_csv} says; train it again")
-    return learnt.images, read_gray_stack(root, withheld["file"])
+    parts = halves(withheld)
+    if min(map(len, parts)) < 2:
+        raise UserError(
+            f"{model_dir}: {len(withheld)} images were withheld, which fall into {len(parts[0])} and {len(parts[1])} "
+            "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
+        )
+    return learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
 
 
 def draw(
@@ -97,16 +106,18 @@ def draw(
     return images, generator.device
 
 
-def judge(candidates: Mapping[int, np.ndarray], learnt: np.ndarray, withheld: np.ndarray) -> dict[str, Any]:
+def judge(
+    candidates: Mapping[int, np.ndarray], learnt: np.ndarray, calibration: np.ndarray, control: np.ndarray
+) -> dict[str, Any]:
     """Return KID and copy rate of every model, and which one is taken; all arguments are features (n, d).
 
-    The lowest KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided,
-    5 %) above that of the control. If there is none, it is the lowest copy rate, and ``warning`` says so.
+    ``calibration`` and ``control`` are the two halves of the withheld images: KID is that to both of them. The lowest
+    KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided, 5 %) above that
+    of the control. If there is none, it is the lowest copy rate, and ``warning`` says so.
     """
-    calibration, control = withheld[::2], withheld[1::2]
     threshold = copy_threshold(calibration, learnt)
     control_rate = copy_rate(control, learnt, threshold)
-    reference = kernel.statistics(withheld)
+    reference = kernel.statistics(np.concatenate([calibration, control]))
     rows = []
     for step, features in candidates.items():
         rate = copy_rate(features, learnt, threshold)
@@ -136,7 +147,7 @@ def judge(candidates: Mapping[int, np.ndarray], learnt: np.ndarray, withheld: np
         "threshold": threshold,
         "control": control_rate,
         "n_control": len(control),
-        "n_withheld": len(withheld),
+        "n_withheld": len(calibration) + len(control),
         "n_trained": len(learnt),
         "kid_of_training_images": kernel.value(kernel.statistics(learnt), reference),
     }

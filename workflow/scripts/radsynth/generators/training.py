@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radsynth.common.files import write_json
+from radsynth.common.files import sole_writer, write_json
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
@@ -39,31 +39,33 @@ def train_generator(
     The rows of the training images that were ``withheld`` for it stand in withheld.csv. More than one of ``processes``
     take every step together, each on a GPU (families in ``limits.DATA_PARALLEL``). ``state/`` and ``candidates/`` (to
     resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
+    UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
-    counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
-    log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
-    generator = load_family(family)(options)
-    if processes > 1:
-        from radsynth.generators.parallel import fit_together
+    with sole_writer(run_dir / ".training.lock"):
+        counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
+        log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
+        generator = load_family(family)(options)
+        if processes > 1:
+            from radsynth.generators.parallel import fit_together
 
-        log.info("%d processes train together", processes)
-        fit_together(family, options, data, run_dir, seed, selection, processes)
-    generator.fit(data, run_dir, seed, selection)
-    generator.save(model_dir)
-    if withheld is not None:
-        write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
-    description = generator.describe() | {"processes": processes}
-    write_json(model_dir / "describe.json", description)
-    log.info("%s: %s parameters", family, f"{description['parameters']:,}")
-    metrics = run_dir / "progress" / "metrics.jsonl"
-    if metrics.is_file():
-        shutil.copyfile(metrics, model_dir / "metrics.jsonl")
-    plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
-    write_preview(generator, data, preview_png, seed)
-    # Copied, not moved: a job that is stopped from here on finds them again together with the state.
-    if (run_dir / "candidates").is_dir():
-        shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
-    for folder in ("state", "candidates"):
-        shutil.rmtree(run_dir / folder, ignore_errors=True)
+            log.info("%d processes train together", processes)
+            fit_together(family, options, data, run_dir, seed, selection, processes)
+        generator.fit(data, run_dir, seed, selection)
+        generator.save(model_dir)
+        if withheld is not None:
+            write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
+        description = generator.describe() | {"processes": processes}
+        write_json(model_dir / "describe.json", description)
+        log.info("%s: %s parameters", family, f"{description['parameters']:,}")
+        metrics = run_dir / "progress" / "metrics.jsonl"
+        if metrics.is_file():
+            shutil.copyfile(metrics, model_dir / "metrics.jsonl")
+        plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
+        write_preview(generator, data, preview_png, seed)
+        # Copied, not moved: a job that is stopped from here on finds them again together with the state.
+        if (run_dir / "candidates").is_dir():
+            shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
+        for folder in ("state", "candidates"):
+            shutil.rmtree(run_dir / folder, ignore_errors=True)

@@ -17,7 +17,8 @@ MEASURES = {"relative_distance": "nearest_image_id", "view_relative_distance": "
 
 def read_nearest(path: str | Path) -> pd.DataFrame:
     """Return the nearest training images of all synthetic images that have one; UserError if a column is missing."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(["file", *MEASURES.values()], str))
+    texts = dict.fromkeys(["file", *MEASURES.values()], str)
+    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])  # an image may be called NA
     missing = [name for name in ("file", "distance", *MEASURES, *MEASURES.values()) if name not in table.columns]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; measure the quality of the pool again")

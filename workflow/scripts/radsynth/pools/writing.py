@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from radsynth.common.files import read_json, write_json, write_text
+from radsynth.common.errors import UserError
+from radsynth.common.files import read_json, sole_writer, write_json, write_text, writing
 from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.progress import Progress
@@ -50,30 +51,34 @@ def write_pool(
 
     Masks, from families that make them, go to ``masks/`` below. Images are collected in an undeclared folder beside
     ``images_dir`` and moved there when complete: a job that was killed finds those it had finished. ``threads``
-    workers encode PNGs while the model goes on.
+    workers encode PNGs while the model goes on. UserError if a file cannot be written, or another process writes there.
     """
     images_dir = Path(images_dir)
     condition = {"label": label}
     partial = images_dir.with_name(f".{images_dir.name}.partial")
-    _claim(partial, sha256_json([model_hash, label, seed, dict(sampler)]))
-    done = {int(file.stem) for file in partial.glob("*.png")}
-    todo = [index for index in range(size) if index not in done]
-    if len(todo) < size:
-        log.info("%d of %d images were finished before", size - len(todo), size)
-    if todo:
-        progress = Progress(f"pool of {label}", size, start=size - len(todo), unit="image")
-        with ThreadPoolExecutor(max(threads, 1)) as workers:
-            pending: list[Future[None]] = []
-            for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
-                masks = [None] * len(batch.images) if batch.masks is None else batch.masks
-                pending += map(
-                    lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks
-                )
-                progress.update(len(batch.images))
-            for future in pending:
-                future.result()
-    facts = _row_facts(label, seed, condition, model_hash, sampler) | {"device": generator.device}
-    return _publish(partial, images_dir, manifest_csv, size, facts)
+    with sole_writer(images_dir.with_name(f".{images_dir.name}.lock")):
+        _claim(partial, sha256_json([model_hash, label, seed, dict(sampler)]))
+        done = {int(file.stem) for file in partial.glob("*.png") if _is_whole(file)}
+        todo = [index for index in range(size) if index not in done]
+        if len(todo) < size:
+            log.info("%d of %d images were finished before", size - len(todo), size)
+        if todo:
+            progress = Progress(f"pool of {label}", size, start=size - len(todo), unit="image")
+            with ThreadPoolExecutor(max(threads, 1)) as workers:
+                pending: list[Future[None]] = []
+                for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
+                    masks = [None] * len(batch.images) if batch.masks is None else batch.masks
+                    pending += map(
+                        lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks
+                    )
+                    progress.update(len(batch.images))
+                    for future in [future for future in pending if future.done()]:
+                        pending.remove(future)
+                        future.result()  # a full disk ends the job now, not after the last image
+                for future in pending:
+                    future.result()
+        facts = _row_facts(label, seed, condition, model_hash, sampler) | {"device": generator.device}
+        return _publish(partial, images_dir, manifest_csv, size, facts)
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
@@ -86,6 +91,18 @@ def _claim(partial: Path, fingerprint: str) -> None:
     write_json(owner, fingerprint)
 
 
+def _is_whole(file: Path) -> bool:
+    """Return whether an image, and its mask if it has one, can be read: a power loss can cut off finished files."""
+    mask = file.parent / "masks" / file.name
+    try:
+        read_gray(file)
+        if mask.exists():
+            read_gray(mask)
+    except UserError:
+        return False
+    return True
+
+
 def _write_png(folder: Path, index: int, image: np.ndarray, mask: np.ndarray | None) -> None:
     """Write the mask, then the image, each whole or not at all: an image that is there has its mask."""
     parts = (
@@ -95,8 +112,9 @@ def _write_png(folder: Path, index: int, image: np.ndarray, mask: np.ndarray | N
     )
     for name, pixels in parts:
         unfinished = folder / f"{name}.tmp"
-        Image.fromarray(pixels).save(unfinished, format="png")
-        unfinished.replace(folder / name)
+        with writing(folder / name):
+            Image.fromarray(pixels).save(unfinished, format="png")
+            unfinished.replace(folder / name)
 
 
 def _row_facts(
@@ -119,7 +137,8 @@ def _publish(
     for file in [*partial.glob("*.png"), *partial.glob("masks/*.png")]:
         if int(file.stem) >= size:
             file.unlink()
-    (partial / "fingerprint.json").unlink()
+    for file in [partial / "fingerprint.json", *partial.rglob("*.tmp")]:
+        file.unlink()
     with_masks = any(partial.glob("masks/*.png"))
     if not with_masks:
         (partial / "masks").rmdir()

@@ -1,8 +1,8 @@
 """What every metric reads where there is nothing to find: once per cohort and label, for all of its pools.
 
-Distances and manifolds: random disjoint parts of the originals, of the comparison's sizes. Memorisation and
-similarity: one half of the held-out originals in place of the pool, while the other half sets the thresholds.
-Diversity: pairs of training images.
+Distances and manifolds: random parts of the originals without a patient in common, of the comparison's sizes.
+Memorisation and similarity: one half of the held-out originals in place of the pool, while the other half sets the
+thresholds. Diversity: pairs of training images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.baseline import draw_parts, part_sizes
 from radsynth.quality.diversity import pair_rows
-from radsynth.quality.feature_sets import halves, read_images, read_references
+from radsynth.quality.feature_sets import groups_of, halves, read_images, read_references
 from radsynth.quality.neighbours import Points
 
 Entry = dict[str, Any]
@@ -55,14 +55,14 @@ def _held_out(
 def real_real(
     real: FeatureSet, references: dict[str, pd.DataFrame], n_synthetic: int, draws: int, seed: int
 ) -> Iterator[Entry]:
-    """Yield mean and SD of distances and manifold metrics between random disjoint parts of the originals."""
-    originals = real.of(references["all"]["image_id"])
+    """Yield mean and SD of distances and manifold metrics between random parts of the originals, patients apart."""
+    originals, groups = real.of(references["all"]["image_id"]), groups_of(references["all"])
     for reference, table in references.items():
         values: dict[str, list[float]] = {metric: [] for metric in (*measure.DISTANCE, *measure.MANIFOLD)}
         sizes, reasons = (None, None), {}
         try:
-            sizes = part_sizes(len(originals), len(table), n_synthetic)
-            for a, b in draw_parts(len(originals), sizes, draws, derive_seed(seed, "real_real", reference)):
+            sizes = part_sizes(groups, len(table), n_synthetic)
+            for a, b in draw_parts(groups, sizes, draws, derive_seed(seed, "real_real", reference)):
                 meeting = measure.meet(Points(originals[a]), Points(originals[b]))
                 for metric, found in measure.between(meeting, derive_seed(seed, reference), draws=0).items():
                     reasons |= {metric: found["reason"]} if "reason" in found else {}
@@ -131,19 +131,21 @@ def quality_controls(
     data_manifest: str | Path,
     train: str | Path,
     pairs: str | Path | None = None,
+    withheld: str | Path | None = None,
     *,
     label: str,
     pool_size: int,
     baseline_draws: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the controls of all pools of ``pool_size`` images that learned from one cohort, JSON-serialisable.
+    """Return the controls of all pools of ``pool_size`` images whose generators saw the same, JSON-serialisable.
 
     ``controls``: by metric, extractor and reference what a row of the quality JSON says of control and threshold.
     ``typical_distance``: by extractor the median distance of training images to their nearest other training image.
-    ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images.
+    ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images,
+    ``withheld`` a table of those that the generator has not seen.
     """
-    references = read_references(data_manifest, train, label)
+    references = read_references(data_manifest, train, label, withheld)
     entries, typical = [], {}
     for path in real:
         features = read_features(path, np.float64)

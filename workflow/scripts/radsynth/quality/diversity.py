@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from radsynth.common.arrays import read_arrays
 from radsynth.quality.pairs import mean_over_pairs
 from radsynth.quality.rows import estimated
 
@@ -15,9 +14,9 @@ def pair_rows(path: str | Path) -> list[dict[str, Any]]:
 
     ``n_pairs`` is the number of pairs. The file holds ``pairs`` (m, 2), ``about`` (JSON) and an array (m,) per metric.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        about, pairs = json.loads(str(arrays["about"])), arrays["pairs"]
-        values = {metric: arrays[metric] for metric in arrays.files if metric not in ("about", "pairs")}
+    arrays = read_arrays(path)
+    about, pairs = json.loads(str(arrays["about"])), arrays["pairs"]
+    values = {metric: array for metric, array in arrays.items() if metric not in ("about", "pairs")}
     return [
         {"value": None, "sd": None, "reason": ""}
         | estimated(mean_over_pairs, of_pairs, pairs)

@@ -17,7 +17,7 @@ from radsynth.common.tables import read_table
 from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.diversity import pair_rows
-from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
+from radsynth.quality.feature_sets import check_comparable, groups_of, halves, read_images, read_references
 from radsynth.quality.inception_score import inception_score
 from radsynth.quality.neighbours import Encounter, Points
 from radsynth.quality.rows import estimated, row
@@ -79,7 +79,7 @@ def _of_features(
             metrics = (*measure.DISTANCE, *measure.MANIFOLD, *(measure.COPIES if copied else ()))
             known = measure.undefined(metrics, error)
         else:
-            known = measure.between(meeting, derive_seed(seed, reference))
+            known = measure.between(meeting, derive_seed(seed, reference), groups=groups_of(table))
             if copied:
                 among_training = meeting
                 held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
@@ -136,6 +136,7 @@ def evaluate_pool(
     pool_manifest: str | Path,
     controls: str | Path,
     pairs: str | Path | None = None,
+    withheld: str | Path | None = None,
     *,
     label: str,
     seed: int,
@@ -144,13 +145,14 @@ def evaluate_pool(
     """Return all metrics of one pool as in quality.schema.yaml, and a table of the nearest training images.
 
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
-    generator learned from; ``controls`` is what ``quality_controls`` gave for that cohort; ``pairs`` are the pool's
-    pair similarities. Images lie beside their manifests. ``score`` asks for the Inception score. The table has a row
-    per image of the pool: ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the
-    first extractor, ``view_nearest_image_id`` and ``view_relative_distance``.
+    generator learned from, ``withheld`` a table of those images of it that it has not seen; ``controls`` is what
+    ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images lie beside their
+    manifests. ``score`` asks for the Inception score. The table has a row per image of the pool: ``file``,
+    ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
+    ``view_nearest_image_id`` and ``view_relative_distance``.
     """
     files = list(read_table(pool_manifest)["file"])
-    references = read_references(data_manifest, train, label)
+    references = read_references(data_manifest, train, label, withheld)
     beside = Controls(controls, len(files))
     rows, meetings = [], []
     for real_path, pool_path in zip(real, pool, strict=True):

@@ -1,6 +1,6 @@
 """Which images are compared: of the sets that each metric asks for, and features of the same making."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,27 @@ def check_comparable(real: FeatureSet, pool: FeatureSet) -> None:
         raise UserError(f"{pool.path}: not made by the same extractor as {real.path}; extract both again")
 
 
-def reference_sets(manifest: pd.DataFrame, train: pd.DataFrame, label: str) -> dict[str, pd.DataFrame]:
+def reference_sets(
+    manifest: pd.DataFrame, train: pd.DataFrame, label: str, withheld: Collection[str] = ()
+) -> dict[str, pd.DataFrame]:
     """Return the rows of a class that each reference set holds.
 
-    ``all``: every original; ``train``: what the generator learned from; ``held_out``: originals that are no training
-    images and share no patient, near-duplicate group or pixels with one (empty strings are unknown, hence not shared).
+    ``all``: every original; ``train``: what the generator learned from, the cohort ``train`` without the image ids
+    ``withheld`` from it; ``held_out``: originals that are not in the cohort and share no patient, near-duplicate group
+    or pixels with it (empty strings are unknown, hence not shared). Withheld images are in ``all`` alone: the
+    generator's model was chosen by them.
     """
     originals = manifest[manifest["label"] == label]
     train = train[train["label"] == label]
     seen = originals["image_id"].isin(train["image_id"])
     for column in ("patient_id", "near_duplicate_group", "sha256"):
         seen |= originals[column].isin(set(train[column]) - {""})
-    return {"all": originals, "train": train, "held_out": originals[~seen]}
+    return {"all": originals, "train": train[~train["image_id"].isin(withheld)], "held_out": originals[~seen]}
+
+
+def groups_of(images: pd.DataFrame) -> np.ndarray:
+    """Return the group number (n,) of each image: those that share a patient, near-duplicate group or pixels."""
+    return image_groups(images, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
 
 
 def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,8 +50,8 @@ def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Images that share a patient, a near-duplicate group or pixels stay together; their group goes to the smaller half.
     """
-    groups = image_groups(held_out, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
     counts, sides = [0, 0], {}
+    groups = groups_of(held_out)
     for group in groups:
         side = sides.setdefault(group, int(counts[1] < counts[0]))
         counts[side] += 1
@@ -50,9 +59,15 @@ def halves(held_out: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return held_out[~second], held_out[second]
 
 
-def read_references(manifest: str | Path, train: str | Path, label: str) -> dict[str, pd.DataFrame]:
-    """Return ``reference_sets`` of a dataset's manifest and a cohort; UserError if the class has no image."""
-    references = reference_sets(read_table(manifest), read_table(train), label)
+def read_references(
+    manifest: str | Path, train: str | Path, label: str, withheld: str | Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return ``reference_sets`` of a dataset's manifest, a cohort and, if given, a table of the withheld images.
+
+    UserError if the class has no image.
+    """
+    ids = read_table(withheld)["image_id"] if withheld else ()
+    references = reference_sets(read_table(manifest), read_table(train), label, ids)
     if references["all"].empty:
         raise UserError(f"{manifest}: no image of the class {label}")
     return references

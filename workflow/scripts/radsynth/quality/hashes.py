@@ -37,9 +37,12 @@ def hash_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
 def hash_threshold(distances: np.ndarray) -> float:
     """Return the most bits that at most THRESHOLD_QUANTILE of the distances of held-out reals (n,) stay within; n >= 2.
 
-    Bits are whole numbers with many ties, of which a plain quantile would let all pass. -1 means that too many held-out
-    reals have a training image's very hash for it to say anything.
+    Bits are whole numbers with many ties, of which a plain quantile would let all pass. UndefinedError where more
+    held-out reals than that have a training image's very hash: it then tells nothing of copies.
     """
     if len(distances) < 2:
         raise UndefinedError(f"needs at least 2 held-out images for a threshold, found {len(distances)}")
-    return float(np.sort(distances)[int(THRESHOLD_QUANTILE * len(distances))] - 1)
+    bits = np.sort(distances)[int(THRESHOLD_QUANTILE * len(distances))] - 1
+    if bits < 0:
+        raise UndefinedError("too many held-out images have the hash of a training image")
+    return float(bits)

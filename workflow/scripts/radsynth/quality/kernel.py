@@ -12,7 +12,7 @@ from radsynth.quality.arrays import Estimate, check_same_dim, checked
 
 BLOCK = 512  # rows of the kernel matrix held at once
 DRAWS = 1000  # bootstrap draws behind the interval
-MIN_BOOTSTRAP = 10  # images on either side; with fewer, draws of a single repeated image would count
+MIN_BOOTSTRAP = 10  # patients or images on either side; with fewer, draws of a single repeated one would count
 SUBSETS, SUBSET_SIZE = 100, 1000
 
 
@@ -84,31 +84,41 @@ def weighted(a: np.ndarray, b: np.ndarray, a_weights: np.ndarray, b_weights: np.
     return _weighted_within(a, a_weights) + _weighted_within(b, b_weights) - 2 * between
 
 
-def _weights(n: int, draws: int, subsets: int, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Return weights of n images: all once, then multinomial draws, then random subsets of the given size."""
+def _weights(groups: np.ndarray, draws: int, subsets: int, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Return weights of n images: all once, then multinomial draws of groups, then random subsets of the given size."""
+    n, n_groups = len(groups), groups.max() + 1
     weights = np.zeros((1 + draws + subsets, n))
     weights[0] = 1
-    weights[1 : 1 + draws] = generator.multinomial(n, np.full(n, 1 / n), size=draws)
+    weights[1 : 1 + draws] = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)[:, groups]
     for chosen in weights[1 + draws :]:
         chosen[generator.permutation(n)[:size]] = 1
     return weights
 
 
 def estimates(
-    a: np.ndarray, b: np.ndarray, seed: int, draws: int = DRAWS, subsets: int = SUBSETS, size: int = SUBSET_SIZE
+    a: np.ndarray,
+    b: np.ndarray,
+    seed: int,
+    draws: int = DRAWS,
+    subsets: int = SUBSETS,
+    size: int = SUBSET_SIZE,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """Return ``kid`` with its interval and ``kid_subsets`` with its SD, from one pass over the kernel.
 
-    The interval is the percentile bootstrap over images (of both sets), none for fewer than 10 images. Close to 0 it
-    is conservative, since the bootstrap adds to the U-statistic a noise of the same kind as its own; far from 0 it
+    The interval is the percentile bootstrap over both sets, none for fewer than 10 images or groups. ``groups`` are the
+    numbers, from 0 on, of the patients (or the like) of ``a`` (n,), which are drawn whole: several images of a patient
+    tell less than those of as many patients. Without them, and in ``b``, images are drawn. Close to 0 the interval is
+    conservative, since the bootstrap adds to the U-statistic a noise of the same kind as its own; far from 0 it
     covers its 95 %. Subsets have min(size, n, m) images, drawn without replacement.
     """
     a, b = checked(a), checked(b)
     check_same_dim(a, b)
     size = min(size, len(a), len(b))
-    draws = draws if min(len(a), len(b)) >= MIN_BOOTSTRAP else 0
+    owners = np.arange(len(a)) if groups is None else groups, np.arange(len(b))
+    draws = draws if min(len(np.unique(of_set)) for of_set in owners) >= MIN_BOOTSTRAP else 0
     generator = np.random.default_rng(seed)
-    values = weighted(a, b, *(_weights(len(x), draws, subsets, size, generator) for x in (a, b)))
+    values = weighted(a, b, *(_weights(of_set, draws, subsets, size, generator) for of_set in owners))
     low, high = np.quantile(values[1 : 1 + draws], [0.025, 0.975]) if draws else (None, None)
     of_subsets = values[1 + draws :]
     return {

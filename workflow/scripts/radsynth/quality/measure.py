@@ -39,12 +39,15 @@ def meet(reference: Points, candidate: Points) -> Encounter:
     return encounter(reference, candidate, (manifold.K_PRECISION, manifold.K_COVERAGE))
 
 
-def between(meeting: Encounter, seed: int, draws: int = kernel.DRAWS) -> Known:
-    """Return the distances and manifold metrics of an encounter; ``draws`` are those behind the interval of KID."""
+def between(meeting: Encounter, seed: int, draws: int = kernel.DRAWS, groups: np.ndarray | None = None) -> Known:
+    """Return the distances and manifold metrics of an encounter.
+
+    ``draws`` are those behind the interval of KID, ``groups`` the patients (or the like) of the reference images.
+    """
     sets = [points.features for points in (meeting.reference, meeting.candidate)]
     try:
         gaussians = [frechet.statistics(features) for features in sets]
-        kids = kernel.estimates(*sets, seed, draws)
+        kids = kernel.estimates(*sets, seed, draws, groups=groups)
     except UndefinedError as error:
         found = undefined(DISTANCE, error)
     else:

@@ -34,7 +34,7 @@ def quantile_threshold(distances: np.ndarray) -> float:
 def share_below(distances: np.ndarray, threshold: float | None) -> float:
     """Return the share of distances (n,) that are not above ``threshold``; undefined without threshold or images."""
     if threshold is None:
-        raise UndefinedError("no threshold: too few training or held-out images")
+        raise UndefinedError("no threshold: too few training or held-out images, or too many of these look like copies")
     if not len(distances):
         raise UndefinedError("no images")
     return float(np.mean(distances <= threshold))

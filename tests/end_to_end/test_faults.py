@@ -1,0 +1,226 @@
+"""What interrupts or damages a study from outside: killed processes, two Snakemakes, locked folders, wrong clocks."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import clone, mount
+from PIL import Image
+
+LABELS = ["NORMAL", "PNEUMONIA"]
+OPTIONS = {
+    "steps": 40,
+    "previews": 0,
+    "checkpoint_minutes": 0,
+    "block_out_channels": [16, 16],
+    "layers_per_block": 1,
+}
+STUDY = {
+    "study": "own",
+    "image_size": 32,
+    "labels": LABELS,
+    "datasets": {"own": {"source": "folder", "path": "raw/Bilder für mich"}},
+    "samplings": {"random": {"method": "random"}},
+    "scenarios": {"small": {"train": {"NORMAL": 6, "PNEUMONIA": 6}}},
+    "generators": {"ddpm": {"family": "ddpm", "preset": "cpu", "options": OPTIONS}},
+    "pool_size": 12,
+    "quality": {"extractors": ["pixels"], "baseline_draws": 3},
+    "mixes": {"baseline": {"real": True}},
+    "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 8}},
+    "runs": 1,
+}
+COMMAND = ["--configfile", "study.yaml", "--cores", "1"]
+RUN = Path("results/own/generators/own/random/small/ddpm/NORMAL")
+TRAIN = [*COMMAND, "--", str(RUN / "model")]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, snakemake):
+    """A study of images in a folder that has come as far as its cohorts."""
+    folder = clone(tmp_path_factory.mktemp("prepared") / "radsynth copy ü")
+    raw, rng = folder / "raw/Bilder für mich", np.random.default_rng(1)
+    for label in LABELS:
+        (raw / label).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).save(raw / label / f"bild {i}.png")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    result = snakemake(folder, *COMMAND, "--", "cohorts")
+    assert result.returncode == 0, result.stdout[-3000:]
+    return folder
+
+
+@pytest.fixture
+def study(prepared, tmp_path) -> Path:
+    """A copy of the prepared study, with its times."""
+    return Path(shutil.copytree(prepared, tmp_path / "radsynth copy ü", symlinks=True))
+
+
+class Running:
+    """Snakemake that trains a generator in the background."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.log = folder, folder / "output.txt"
+        with open(self.log, "w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *TRAIN], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def job(self) -> int:
+        """Return the process that trains, stopped once it has learnt and saved something."""
+        while self.process.poll() is None:
+            states = (self.folder / RUN).glob("state/step_*")
+            if any(int(state.name.removeprefix("step_")) for state in states):
+                (pid,) = trainers(self.folder)
+                os.kill(pid, signal.SIGSTOP)
+                return pid
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text()[-3000:])
+
+    def end(self) -> str:
+        """Return what Snakemake printed, after its end."""
+        self.process.wait(timeout=120)
+        return self.log.read_text()
+
+
+def trainers(folder: Path) -> list[int]:
+    """Return the processes of a folder that run the training script."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if b"python" in program and any(a.endswith(b"train_generator.py") for a in arguments):
+                found += [int(process.name)] * (process / "cwd").samefile(folder)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def running(study):
+    """Start Snakemake in the study; at the end of the test nothing is left of it."""
+    started = []
+
+    def start():
+        started.append(Running(study))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+    for pid in trainers(study):
+        os.kill(pid, signal.SIGKILL)
+
+
+def single_error(output: str, rule: str) -> str:
+    """Return the one line that a failed rule's job printed."""
+    lines = [line for line in output.splitlines() if line.startswith(f"{rule}: ")]
+    assert len(lines) == 1 and "Traceback" not in output, output[-3000:]
+    return lines[0]
+
+
+def finished(study: Path, snakemake) -> None:
+    """Let Snakemake finish the training that was begun."""
+    result = snakemake(study, *TRAIN)
+    assert result.returncode == 0, result.stdout[-3000:]
+    log = (study / "results/own/logs/train_generator/own_random_small_ddpm_NORMAL.log").read_text()
+    assert re.search(r"going on from step [1-9]\d* of 40", log), log
+    assert (study / RUN / "model/generator.json").is_file()
+    assert {path.name for path in (study / RUN).iterdir()} == {"model", "preview.png", "progress", "training.png"}
+
+
+def test_a_killed_job_is_named_and_a_second_snakemake_refused(study, running, snakemake):
+    first = running()
+    job = first.job()
+    second = snakemake(study, *TRAIN)
+    assert second.returncode != 0 and "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
+    assert "Traceback" not in second.stdout
+    assert first.process.poll() is None and trainers(study) == [job], "the first goes on undisturbed"
+    os.kill(job, signal.SIGKILL)
+    output = first.end()
+    assert first.process.returncode != 0
+    assert len(re.findall(r"^(?:Error|RuleException) in rule train_generator", output, re.M)) == 1, output
+    assert "SIGKILL" in output and "Traceback" not in output, output
+    assert not (study / RUN / "model").exists()
+    finished(study, snakemake)
+
+
+def test_after_the_death_of_snakemake_the_message_says_how_to_go_on(study, running, snakemake):
+    first = running()
+    job = first.job()
+    first.process.kill()
+    first.process.wait()
+    locked = snakemake(study, *TRAIN)
+    assert locked.returncode != 0 and "can be removed with the --unlock argument" in locked.stdout
+    assert snakemake(study, *COMMAND, "--unlock").returncode == 0
+    # The job has outlived Snakemake.
+    line = single_error(snakemake(study, *TRAIN).stdout, "train_generator")
+    assert f".training.lock: process {job} on " in line and "still writes here" in line
+    os.kill(job, signal.SIGKILL)
+    finished(study, snakemake)
+
+
+def test_an_image_that_was_cut_off_between_stages_is_named(study, snakemake):
+    victim = sorted((study / "results/own/data/own/images").glob("*.png"))[3]
+    victim.write_bytes(victim.read_bytes()[:300])
+    (study / "results/own/features/pixels/real/own.npz").unlink()
+    result = snakemake(study, *COMMAND, "--", "results/own/features/pixels/real/own.npz")
+    assert result.returncode != 0
+    line = single_error(result.stdout, "features_real")
+    assert f"images/{victim.name}: not a readable image" in line
+    assert not (study / "results/own/features/pixels/real/own.npz").exists()
+
+
+def test_a_folder_dated_in_the_future_is_named_and_runs_once_its_time_is_set_right(study, snakemake):
+    now, command = time.time(), [*COMMAND, "--", "data"]
+    raw = study / "raw/Bilder für mich/NORMAL"
+    os.utime(raw, (now + 5 * 3600, now + 5 * 3600))
+    result = snakemake(study, *command)
+    assert result.returncode != 0 and "Traceback" not in result.stdout
+    lines = re.findall(r"^Output .* has older modification time .* than input raw/.*$", result.stdout, re.M)
+    assert len(lines) == 1 and "Bilder für mich/NORMAL" in lines[0], result.stdout[-3000:]
+    os.utime(raw, (now - 60, now - 60))
+    assert snakemake(study, *command).returncode == 0
+    assert "Nothing to be done" in snakemake(study, *command).stdout
+
+
+@contextmanager
+def read_only(*folders: Path):
+    """Let nobody write below the folders; root is stopped by a mount only."""
+    for folder in folders:
+        if os.geteuid() == 0:
+            mount("--bind", folder, folder)
+            mount("-o", "remount,ro,bind", folder)
+        else:
+            subprocess.run(["chmod", "-R", "a-w", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            undo = ["umount", "--lazy"] if os.geteuid() == 0 else ["chmod", "-R", "u+w"]
+            subprocess.run([*undo, str(folder)], check=True)
+
+
+def test_weights_that_cannot_be_written_are_one_line(study, snakemake):
+    with read_only(study / "resources"):
+        result = snakemake(study, *COMMAND, "--", "resources/weights/resnet18-f37072fd.pth")
+    assert result.returncode != 0 and "Traceback" not in result.stdout
+    assert "resources/weights" in result.stdout and "Read-only file system" in result.stdout, result.stdout
+
+
+@pytest.mark.slow
+def test_a_study_runs_to_its_end_with_read_only_resources_and_images(study, snakemake):
+    (study / "study.yaml").write_text(yaml.safe_dump(STUDY | {"generators": {}}))
+    shutil.rmtree(study / "results")
+    with read_only(study / "resources", study / "raw"):
+        result = snakemake(study, *COMMAND)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert (study / "results/own/summary.md").is_file()

@@ -1,0 +1,203 @@
+"""What runs again after a change, and what does not. The jobs only pretend to work (tests/stand_in)."""
+
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import clone
+
+STUDY = {
+    "study": "two",
+    "image_size": 32,
+    "labels": ["NORMAL", "PNEUMONIA"],
+    "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 60, "PNEUMONIA": 60}}},
+    "samplings": {"greedy": {"method": "k_center_greedy", "extractor": "pixels"}},
+    "scenarios": {"small": {"train": {"NORMAL": 24, "PNEUMONIA": 24}}},
+    "generators": {
+        "ddpm": {"family": "ddpm", "preset": "cpu"},
+        "pggan": {"family": "pggan", "preset": "cpu", "selection": {"method": "iteration", "step": 1500}},
+    },
+    "pool_size": 12,
+    "quality": {"extractors": ["pixels", "domain"], "baseline_draws": 3},
+    "mixes": {
+        "baseline": {"real": True},
+        "ddpm": {"real": True, "pools": {"ddpm": 12}},
+        "pggan": {"real": True, "pools": {"pggan": 12}},
+    },
+    "classifiers": {"custom_cnn": {"architecture": "custom_cnn"}},
+    "experts": ["custom_cnn"],
+    "keep_classifiers": True,
+    "runs": 1,
+}
+LIBRARY = "workflow/scripts/radsynth"
+ANALYSIS = {"Drawing the tables", "Drawing the figures", "Writing the summary"}
+
+
+@pytest.fixture(scope="module")
+def finished(module_checkout, snakemake) -> Path:
+    """A checkout with the finished study."""
+    write_study(module_checkout, STUDY)
+    result = snakemake(module_checkout, "--configfile", "study.yaml", "--cores", "2", pretend=True)
+    assert result.returncode == 0, result.stdout[-3000:]
+    return module_checkout
+
+
+def write_study(folder: Path, study: dict) -> None:
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+
+
+@pytest.fixture(scope="module")
+def planned(snakemake):
+    """What Snakemake would do now: the messages of its jobs."""
+
+    def plan(folder: Path) -> set[str]:
+        result = snakemake(folder, "--dry-run", "--configfile", "study.yaml", "--cores", "2")
+        assert result.returncode == 0, result.stdout[-3000:]
+        jobs = re.findall(r"^Job \d+: (.*)$", result.stdout, re.MULTILINE)
+        assert bool(jobs) != ("Nothing to be done" in result.stdout)
+        assert len(jobs) == len(set(jobs))
+        return set(jobs)
+
+    return plan
+
+
+@contextmanager
+def edited(file: Path, old: str, new: str):
+    """Replace a text in a file for a while."""
+    before = file.read_text()
+    assert before.count(old) >= 1, f"{file.name} has no {old!r}"
+    file.write_text(before.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+def follows(generator: str) -> set[str]:
+    """Return all that has to do with a generator's images, from the pools on."""
+    jobs = {f"Original and synthetic {label} images side by side" for label in STUDY["labels"]}
+    jobs |= {f"Training custom_cnn on {generator}, greedy/small, run 1"}
+    jobs |= {f"Evaluating custom_cnn on {generator}, small, run 1"}
+    jobs |= {f"custom_cnn, trained on baseline, judges {generator}"}
+    for label in STUDY["labels"]:
+        pool = f"the {label} pool of {generator}"
+        jobs |= {
+            f"Drawing 12 {label} images from {generator}",
+            f"Features of {pool} by pixels",
+            f"Features of {pool} by the classifier trained on greedy/small",
+            f"Pairs of images in {pool}",
+            f"Quality of {pool}",
+            f"Nearest training images of {pool}",
+        }
+    return jobs | {"Collecting the metrics"} | ANALYSIS
+
+
+def trainings(generator: str) -> set[str]:
+    return {f"Training {generator} on {label} of greedy/small" for label in STUDY["labels"]}
+
+
+def selections(generator: str) -> set[str]:
+    return {f"Choosing the model of {generator} on {label} of greedy/small" for label in STUDY["labels"]}
+
+
+def test_finished_results_are_finished(finished, planned):
+    assert planned(finished) == set()
+
+
+@pytest.mark.parametrize("records", [True, False], ids=["with Snakemake's records", "with the results alone"])
+def test_a_fresh_clone_over_finished_results_has_nothing_to_do(finished, planned, tmp_path, records):
+    """Every file of the clone is younger than the results, which keep their times."""
+    fresh = clone(tmp_path / "fresh clone")
+    write_study(fresh, STUDY)
+    for folder in ["results", ".snakemake"] if records else ["results"]:
+        shutil.copytree(finished / folder, fresh / folder)
+    assert (fresh / "resources/published/table4.csv").stat().st_mtime > max(
+        path.stat().st_mtime for path in (fresh / "results").rglob("*")
+    )
+    assert planned(fresh) == set()
+
+
+def test_an_edited_generator_trains_again_with_what_follows_and_nothing_else(finished, planned):
+    with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+        assert planned(finished) == trainings("ddpm") | follows("ddpm")
+    with edited(finished / LIBRARY / "generators/progressive.py", "import ", "import sys\nimport "):
+        assert planned(finished) == trainings("pggan") | selections("pggan") | follows("pggan")
+    assert planned(finished) == set(), "the edits have been taken back"
+
+
+def test_a_new_family_trains_none_of_the_others_again(finished, planned):
+    registry = finished / LIBRARY / "generators/registry.py"
+    with edited(registry, "FAMILIES = {", 'FAMILIES = {\n    "third": "radsynth.generators.third:Third",'):
+        assert planned(finished) == set()
+    with edited(registry, "module = ", "module = None or "):
+        assert trainings("ddpm") | trainings("pggan") <= planned(finished)
+
+
+def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
+    with (
+        edited(
+            finished / "workflow/rules/generators.smk", "rule train_generator:", "# A remark.\nrule train_generator:"
+        ),
+        edited(finished / "workflow/rules/generators.smk", '    """Train one', '    """Teach one'),
+        edited(finished / LIBRARY / "generators/ddpm.py", "\nimport ", "\n# A remark.\n\nimport "),
+        edited(finished / "workflow/scripts/train_generator.py", '"""', '"""Once again: '),
+    ):
+        assert planned(finished) == set()
+
+
+def test_an_edited_classifier_runs_no_generator_again(finished, planned):
+    with edited(finished / LIBRARY / "classifiers/training.py", "import ", "import sys\nimport "):
+        jobs = planned(finished)
+    pools = {f"the {label} pool of {generator}" for label in STUDY["labels"] for generator in STUDY["generators"]}
+    by = "by the classifier trained on greedy/small"
+    assert jobs == ANALYSIS | {
+        "Collecting the metrics",
+        *(f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in STUDY["mixes"]),
+        *(f"Evaluating custom_cnn on {mix}, small, run 1" for mix in STUDY["mixes"]),
+        *(f"custom_cnn, trained on baseline, judges {generator}" for generator in STUDY["generators"]),
+        f"Features of phantom {by}",
+        *(f"Controls of the {label} pools of small" for label in STUDY["labels"]),
+        *(f"Features of {pool} {by}" for pool in pools),
+        *(f"Quality of {pool}" for pool in pools),
+        *(f"Nearest training images of {pool}" for pool in pools),
+    }
+
+
+def test_an_edited_analysis_draws_again_what_it_draws(finished, planned):
+    with edited(finished / LIBRARY / "analysis/figures.py", "import ", "import sys\nimport "):
+        assert planned(finished) == {"Drawing the figures"}
+    with edited(finished / LIBRARY / "analysis/collect.py", "import ", "import sys\nimport "):
+        assert planned(finished) == {"Collecting the metrics"} | ANALYSIS
+    with edited(finished / "resources/published/table4.csv", "0", "1"):
+        assert planned(finished) == {"Drawing the tables"}
+
+
+def test_another_name_for_the_archive_or_a_comparison_measures_nothing_again(finished, planned):
+    write_study(finished, STUDY | {"paper": {"version": "v2"}, "compare": ["two", "three"]})
+    try:
+        assert planned(finished) == set()
+    finally:
+        write_study(finished, STUDY)
+
+
+def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(finished, planned):
+    models = list((finished / "results/two/classifiers").rglob("model.keras"))
+    assert len(models) == 3
+    recorded = {"Collecting the metrics"} | ANALYSIS  # the metrics hold the configuration
+    write_study(finished, STUDY | {"keep_classifiers": False})
+    for model in models:
+        model.rename(model.with_suffix(".away"))
+    try:
+        assert planned(finished) == recorded
+        with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+            jobs = planned(finished)
+        again = jobs - trainings("ddpm") - follows("ddpm")
+        assert "Training custom_cnn on baseline, greedy/small, run 1" in again
+        assert not any("pggan on" in job or "images from pggan" in job for job in again), again
+    finally:
+        write_study(finished, STUDY)
+        for model in models:
+            model.with_suffix(".away").rename(model)
