@@ -192,7 +192,7 @@ def test_ids_that_leave_the_folder_are_never_opened(raw, monkeypatch, column, na
         rows.loc[rows["image_id"] == image, column] = name
         rows.to_csv(raw / file, index=False)
     asked = []
-    monkeypatch.setattr("radsynth.data.physionet.Site.fetch", lambda self, files: asked.extend(files) or 0)
+    monkeypatch.setattr("radsynth.data.physionet.Site.fetch", lambda self, files, **_: asked.extend(files) or 0)
     source = load_source(dataset(raw), LABELS)
     records = source.records(64, 1)
     assert len(records) == len(table) - 1
