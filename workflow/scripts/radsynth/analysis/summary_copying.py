@@ -42,13 +42,16 @@ def warned(metrics: Metrics) -> list[dict[str, Any]]:
 
 
 def headline(metrics: Metrics) -> str:
-    """Return in how many pools there are signs of copies, by which metrics, and how many could not be checked."""
+    """Return in how many pools there are signs of copies, by which metrics, and what else speaks against sharing."""
     rows = checks(metrics, "memorisation", COPIES)
     if rows.empty:
         return "no copy rate was measured"
     found, pools, missing = rows[rows["state"] == FOUND], _count(metrics["quality"]), len(unchecked(metrics))
     rest = f"; {missing} could not be checked" if missing else ""
     rest += f"; {len(models)} chosen from models that all copy" if (models := warned(metrics)) else ""
+    near = checks(metrics, "memorisation", NEARNESS)
+    near = near[near["state"] == FOUND]
+    rest += f"; {len(near.drop_duplicates(POOL))} nearer to training images than held-out ones" if len(near) else ""
     if len(found):
         names = "; ".join(MEANINGS[metric].shown for metric in distinct(found["metric"]))
         return f"signs of copies in {len(found.drop_duplicates(POOL))} of {pools} ({names}){rest}"
