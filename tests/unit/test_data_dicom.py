@@ -11,7 +11,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 from radsynth.common.errors import UserError
-from radsynth.data.dicom import read_dicom, to_left
+from radsynth.data.dicom import read_dicom
 from radsynth.data.dicom_header import pixel_format, read_header
 from radsynth.data.dicom_pixels import read_pixels
 
@@ -345,13 +345,6 @@ def test_an_image_says_what_it_is(read):
     assert read(dataset(ALL, Laterality="L")).laterality == "L"
     bare = read(dataset(ALL, ImageLaterality="B", ViewPosition="LATERAL"))
     assert (bare.laterality, bare.view) == ("", "")
-
-
-def test_a_right_breast_is_mirrored():
-    image = np.arange(6).reshape(2, 3)
-    np.testing.assert_array_equal(to_left(image, "R"), [[2, 1, 0], [5, 4, 3]])
-    for side in ("L", ""):
-        np.testing.assert_array_equal(to_left(image, side), image)
 
 
 def test_a_header_without_its_optional_elements_is_read(read):

@@ -45,11 +45,6 @@ class DicomImage:
         return np.rint(self.pixels * 255).astype(np.uint8)
 
 
-def to_left(pixels: np.ndarray, laterality: str) -> np.ndarray:
-    """Return an image (h, w) with the chest wall on its left: a right breast is mirrored, others stay as they are."""
-    return np.ascontiguousarray(pixels[:, ::-1]) if laterality == "R" else pixels
-
-
 def _look_up(lut: Elements, keyword: str, little: bool, values: np.ndarray) -> tuple[np.ndarray, int]:
     """Map values by an item of a LUT sequence (PS3.3 C.11.1.1); return the output and its number of bits.
 
