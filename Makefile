@@ -4,7 +4,7 @@ CORES ?= all
 WORKERS ?= 2
 DEMO := results/demo
 
-.PHONY: demo test test-all lint format docs
+.PHONY: demo test test-all ci lint format docs
 
 # One environment from the lock file; made again when that changes.
 .venv/installed: requirements.lock
@@ -40,3 +40,7 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+# What CI runs: SLURM too, while the whole takes less than an hour.
+ci: test
+	$(BIN)/python -m pytest tests/slurm

@@ -158,6 +158,6 @@ def test_a_failing_job_surfaces_with_its_line(slurm, checkout, snakemake):
     config = STUDY | {"datasets": {"own": {"source": "folder", "path": "raw"}}}
     result = snakemake(checkout, *write_config(checkout, config), *PROFILE, "--retries", "0", "--", "data")
     assert result.returncode != 0
-    assert "SLURM status is: 'FAILED'" in result.stdout
+    assert "Error in group data" in result.stdout
     assert re.search(r"prepare_data: .*NORMAL/1\.png", result.stdout), result.stdout[-3000:]
     assert "Traceback" not in result.stdout
