@@ -53,7 +53,12 @@ def fit_together(
     """
     confirm_device("torch", torch.cuda.is_available())
     with tempfile.TemporaryDirectory() as folder:
-        _write_call(Path(folder), family, options, data, run_dir, seed, selection)
+        np.save(Path(folder) / "images.npy", data.images)
+        if data.masks is not None:
+            np.save(Path(folder) / "masks.npy", data.masks)
+        call = {"run_dir": str(run_dir.resolve()), "seed": seed, "selection": selection, "parent": os.getpid()}
+        call |= {"family": family, "options": dict(options), "attributes": data.attributes}
+        write_json(Path(folder) / "call.json", call)
         # Held by this process, so that the port cannot be lost to another job between choosing and using it.
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         workers = [_Worker(folder, rank, processes, store.port) for rank in range(processes)]
@@ -63,23 +68,6 @@ def fit_together(
             for worker in workers:
                 worker.process.kill()
                 worker.process.wait()
-
-
-def _write_call(
-    folder: Path,
-    family: str,
-    options: Mapping[str, Any],
-    data: TrainingSet,
-    run_dir: Path,
-    seed: int,
-    selection: Mapping[str, Any] | None,
-) -> None:
-    np.save(folder / "images.npy", data.images)
-    if data.masks is not None:
-        np.save(folder / "masks.npy", data.masks)
-    call = {"run_dir": str(run_dir.resolve()), "seed": seed, "selection": selection}
-    call |= {"family": family, "options": dict(options), "attributes": data.attributes, "parent": os.getpid()}
-    write_json(folder / "call.json", call)
 
 
 class _Worker:
