@@ -19,7 +19,8 @@ COHORT = ["dataset", "sampling", "scenario"]
 # What is compared with each other: the classifiers of one cohort on its own test sets (``tested_on`` is ``test``), or
 # on another dataset (``external_DATASET``). ``synthetic_GENERATOR`` are pools, see ``recognition``.
 TESTED = [*COHORT, "tested_on"]
-OWN, EXTERNAL, SYNTHETIC = "test", "external_", "synthetic_"
+# ``common`` is the test set that all samplings of a scenario share.
+OWN, COMMON, EXTERNAL, SYNTHETIC = "test", "common", "external_", "synthetic_"
 # The key of study.csv that lists the generators whose model was chosen with a warning; there is none without them.
 WARNINGS = "selection_warnings"
 
@@ -49,14 +50,24 @@ COLUMNS = {
     ],
     "comparisons": [
         *TESTED,
-        *("classifier", "mix", "metric", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
-        *("difference", "ci_low", "ci_high", "verdict", "effect_size", "p_value", "p_floor"),
-        *("n_comparisons", "p_holm", "p_holm_floor", "verdict_holm", "reason"),
+        *("question", "classifier", "mix", "reference", "metric", "n_runs", "n_groups"),
+        *("reference_mean", "reference_sd", "mix_mean", "mix_sd", "difference", "standard_error", "df"),
+        *("ci_low", "ci_high", "detectable", "effect_size", "p_value", "n_comparisons", "p_holm", "verdict", "reason"),
+    ],
+    "verdicts": [
+        *TESTED,
+        *("classifier", "mix", "metric", "headline", "control"),
+        *("p_value", "n_comparisons", "p_holm", "verdict", "reason"),
+    ],
+    "mcnemar": [
+        *TESTED,
+        *("question", "classifier", "mix", "reference", "run", "testset"),
+        *("n_images", "n_groups", "only_mix_right", "only_reference_right", "p_value"),
     ],
     "replicates": [
         *TESTED,
-        *("classifier", "mix", "metric", "samplings", "n_replicates", "difference", "sd", "ci_low", "ci_high"),
-        *("verdict", "reason"),
+        *("question", "classifier", "mix", "reference", "metric", "samplings", "n_replicates", "difference", "sd"),
+        *("ci_low", "ci_high", "p_value", "n_comparisons", "p_holm", "verdict", "reason"),
     ],
     "recognition": [
         *COHORT,
@@ -76,14 +87,18 @@ COLUMNS = {
 NUMERIC = {
     *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
     *("low", "high", "n_reference", "n_synthetic", "control", "control_sd", "n_control_a", "n_control_b"),
-    *("threshold", "n_runs", "n_groups", "baseline_mean", "baseline_sd", "mix_mean", "mix_sd"),
-    *("difference", "ci_low", "ci_high", "effect_size", "p_value", "p_floor", "n_comparisons", "p_holm"),
-    *("p_holm_floor", "n_replicates", "sd", "roc_auc", "standard_error", "n_positive", "n_negative"),
+    *("threshold", "n_runs", "n_groups", "reference_mean", "reference_sd", "mix_mean", "mix_sd"),
+    *("difference", "standard_error", "df", "ci_low", "ci_high", "detectable", "effect_size", "p_value"),
+    *("n_comparisons", "p_holm", "n_images", "only_mix_right", "only_reference_right"),
+    *("n_replicates", "sd", "roc_auc", "n_positive", "n_negative"),
     *("n", "recognised", "mean_confidence", "n_real", "recognised_real", "mean_confidence_real"),
     *("step", "images", "resolution", "alpha", "loss", "critic_loss", "generator_loss"),
     *("real_score", "fake_score", "gradient_penalty", "images_per_s", "peak_memory_mb"),
     *("seconds", "max_rss_mb", "cpu_percent", "gpu_hours"),
 }
+
+# A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
+BALANCED = 1.5
 
 Metrics = dict[str, pd.DataFrame]
 
@@ -125,6 +140,19 @@ def _read(name: str, path: Path) -> pd.DataFrame:
     return table
 
 
+def headline_metrics(cohorts: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Return by cohort the metric in which it is asked whether a mix helps; ``cohorts`` are the rows of cohorts.csv.
+
+    None of them moves with a threshold: ROC-AUC with two labels that are about as frequent in training, PR-AUC where one
+    is rarer, the macro average of one-against-the-rest ROC-AUC with more labels.
+    """
+    train = cohorts[cohorts["subset"] == "train"]
+    return {
+        cohort: "pr_auc" if len(n) == 2 and n.max() > BALANCED * n.min() else "roc_auc"
+        for cohort, n in train.groupby(COHORT, sort=False)["n_images"]
+    }
+
+
 def mixes_in_order(names: Iterable[str]) -> list[str]:
     """Return distinct mixes in order of appearance, the baseline first."""
     return sorted(dict.fromkeys(names), key=lambda mix: mix != BASELINE)
@@ -133,8 +161,8 @@ def mixes_in_order(names: Iterable[str]) -> list[str]:
 def place(names: Iterable[str]) -> str:
     """Return dataset, sampling, scenario and, if given, what was tested on, as words."""
     *cohort, tested_on = names if len(names := tuple(names)) > len(COHORT) else (*names, OWN)
-    own = tested_on == OWN
-    return ", ".join([*cohort, *([] if own else [f"tested on {tested_on.removeprefix(EXTERNAL)}"])])
+    where = {OWN: [], COMMON: ["tested on the images that no sampling has drawn"]}
+    return ", ".join([*cohort, *where.get(tested_on, [f"tested on {tested_on.removeprefix(EXTERNAL)}"])])
 
 
 def range_text(numbers: Iterable[float]) -> str:
