@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from radsynth.classifiers.mixes import count_images, matched_steps, mix_images, read_pools, validation_ids
+from radsynth.classifiers.mixes import assemble, count_images, mix_images, read_pools, validation_images
 from radsynth.common.errors import UserError
 
 LABELS = ["NORMAL", "PNEUMONIA"]
@@ -29,7 +29,8 @@ def pools(tmp_path):
 
 
 def images_of(mix, pools, train=None, seed=1, name="some_mix"):
-    return mix_images(name, mix, cohort() if train is None else train, "data/x", pools, LABELS, 0.2, seed)
+    train = cohort() if train is None else train
+    return mix_images(name, mix, train, "data/x", pools, LABELS, validation_images(train, 0.2, seed), seed)
 
 
 def validation_of(images):
@@ -59,9 +60,12 @@ def test_run_r_of_every_mix_has_the_same_validation_images(pools):
 
 def test_another_run_has_other_validation_images_and_the_order_of_the_manifest_does_not_matter(pools):
     train = cohort()
-    assert validation_ids(train, 0.2, 1) == validation_ids(train.sample(frac=1, random_state=0), 0.2, 1)
-    overlap = validation_ids(train, 0.2, 1) & validation_ids(train, 0.2, 2)
-    assert len(overlap) < 40  # 16 expected by chance
+    shuffled = train.sample(frac=1, random_state=0)
+    first, again, second = (
+        set(validation_images(*given)["image_id"]) for given in ((train, 0.2, 1), (shuffled, 0.2, 1), (train, 0.2, 2))
+    )
+    assert first == again
+    assert len(first & second) < 40  # 16 expected by chance
 
 
 def test_validation_is_stratified_and_never_trained_on(pools):
@@ -124,7 +128,55 @@ def test_oversampling_draws_training_images_of_the_rarer_label_again(pools):
     ],
 )
 def test_a_mix_can_take_as_many_steps_as_another(pools, mix, augmented, steps):
-    assert matched_steps(mix, images_of(BASELINE, pools), cohort(), augmented, 32) == steps
+    assert lesson_of(BASELINE, pools, steps_of=[mix, augmented]).steps == steps
+
+
+def lesson_of(mix, pools, train=None, apart=None, fraction=0.2, known=None, augmented=LABELS, steps_of=None):
+    """Assemble a mix, or, with ``known`` (training images by scenario, taken for all labels), its matched control."""
+    train = cohort() if train is None else train
+    known = known or {}
+    arm = {"mix": mix, "augmented": augmented, "steps_of": steps_of}
+    arm["known"] = {label: scenario for scenario in known for label in LABELS} or None
+    apart = train.head(0) if apart is None else apart
+    settings = {"fraction": fraction, "batch_size": 32, "seed": 1}
+    return assemble("some_mix", arm, train, apart, known, pools, "data/x", LABELS, **settings)
+
+
+def test_a_control_has_as_many_images_of_each_label_in_an_epoch_as_its_mix_and_sees_what_the_pool_has_seen(pools):
+    mix, train = {"real": True, "pools": {"ddpm": 2000}}, cohort(1500, 200)
+    ours = lesson_of(mix, pools, train, augmented=LABELS[1:])
+    control = lesson_of(mix, pools, train, augmented=LABELS[1:], known={"imbalanced": train})
+    assert control.epoch_counts == ours.epoch_counts == {"NORMAL": 1200, "PNEUMONIA": 2160}
+    assert control.drawn and not ours.drawn
+    # The generators have learnt from the images that this run validates with, so the control does too.
+    assert count_images(control.images) == {"train": {"real": {"NORMAL": 1500, "PNEUMONIA": 200}}}
+
+
+@pytest.mark.parametrize("fraction", [None, 0.2])
+def test_a_mix_knows_no_real_image_that_its_control_does_not(pools, fraction):
+    """Synthetic images alone, and generators that have learnt from a larger cohort than the mix."""
+    large = cohort(400, 400)
+    for mix in ({"real": False, "pools": {"ddpm": 50}}, {"real": True, "pools": {"ddpm": 50}}):
+        control = lesson_of(mix, pools, cohort(40, 40), fraction=fraction, known={"large": large})
+        assert set(control.images["image_id"]) == set(large["image_id"])
+        real = 0 if not mix["real"] else 40 if fraction is None else 32
+        assert control.epoch_counts == dict.fromkeys(LABELS, 50 + real)
+
+
+def test_patients_that_are_apart_validate_every_mix_and_its_control_and_teach_none(pools):
+    train, apart = cohort(), cohort(20, 20).assign(image_id=lambda table: "apart_" + table["image_id"])
+    mix = {"real": True, "pools": {"ddpm": 100}}
+    for known in (None, {"small": train}):
+        lesson = lesson_of(mix, pools, train, apart, fraction=None, known=known)
+        assert count_images(lesson.images)["validation"] == {"real": dict.fromkeys(LABELS, 20)}
+        assert count_images(lesson.images)["train"]["real"] == dict.fromkeys(LABELS, 200)
+        assert lesson.validation.equals(apart)
+
+
+def test_without_validation_all_real_images_teach(pools):
+    for mix in (BASELINE, {"real": True, "pools": {"ddpm": 100}}):
+        counts = count_images(lesson_of(mix, pools, fraction=None).images)
+        assert list(counts) == ["train"] and counts["train"]["real"] == dict.fromkeys(LABELS, 200)
 
 
 def test_no_pools_at_all():

@@ -149,6 +149,39 @@ def test_an_epoch_of_more_steps_goes_on_with_the_next_passes():
     assert all(np.array_equal(a, b) for a, b in zip(short.get_weights(), longer.get_weights(), strict=True))
 
 
+def test_an_epoch_of_a_control_has_the_asked_counts_and_uses_all_images_of_a_label_before_one_comes_again():
+    from radsynth.classifiers.training import batches
+
+    targets = np.repeat([0, 1], [5, 4])
+    counts = [7, 2]  # more images than there are of the first label, fewer than of the second
+    drawn = batches(np.arange(9)[:, None], targets, 4, seed=1, epoch_counts=counts)
+    epochs = []
+    for _ in range(10):
+        parts = [next(drawn) for _ in range(3)]  # ceil(9 / 4) steps
+        assert [len(labels) for _, labels in parts] == [4, 4, 1]
+        assert np.bincount(np.concatenate([labels for _, labels in parts])).tolist() == counts
+        epochs.append(np.concatenate([images[:, 0] for images, _ in parts]))
+        assert all(targets[images[:, 0]].tolist() == labels.tolist() for images, labels in parts)
+    shown = np.bincount(np.concatenate(epochs), minlength=9)
+    assert shown.tolist() == [14] * 5 + [5] * 4, "every image of a label equally often"
+    assert not np.array_equal(epochs[0], epochs[2])
+
+
+def test_a_control_and_its_mix_take_the_same_number_of_steps_and_need_no_validation_images():
+    images, targets = easy()
+    few, none = slice(8), np.empty((0, 32, 32), np.uint8)
+    from radsynth.classifiers.training import train
+
+    still = {**CLASSIFIER, "epochs": 1}
+    for known, counts in ((images, None), (images[few], [12, 12])):
+        labels = targets[: len(known)]
+        model, history = train(still, known, labels, (none, targets[:0]), 2, 1, epoch_counts=counts)
+        assert history["val_loss"].isna().all() and history["loss"].notna().all()
+        trained = model.get_weights()
+    begun = train(still, images[few], targets[few], (none, targets[:0]), 2, 1, epoch_counts=[4, 4])[0]
+    assert not np.array_equal(begun.get_weights()[0], trained[0])
+
+
 def test_a_mix_starts_from_the_weights_of_the_baseline():
     images, targets = easy()
     still = {**CLASSIFIER, "epochs": 1, "learning_rate": 1e-12}

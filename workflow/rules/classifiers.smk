@@ -3,6 +3,8 @@ rule train_classifier:
     input:
         train=f"{COHORT}/train.csv",
         gates=f"{COHORT}/gates.json",
+        validation=f"{COHORT}/validation.csv",
+        known=lambda wildcards: [f"{SAMPLING}/{scenario}/train.csv" for scenario in known_scenarios(wildcards)],
         images=f"{DATA}/images",
         pools=lambda wildcards: [
             pool_path(wildcards, generator, label, "manifest.csv")
@@ -31,16 +33,16 @@ rule train_classifier:
         gpu=1,
     params:
         classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
-        mix=lambda wildcards: MIXES[wildcards.mix],
-        mix_name="{mix}",
+        name="{mix}",
+        arm=lambda wildcards: STUDY.arm(wildcards.scenario, wildcards.mix),
+        known_scenarios=known_scenarios,
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
-        matched=lambda wildcards: MIXES.get(matched_mix(wildcards)),
-        matched_labels=lambda wildcards: matched_mix(wildcards)
-        and STUDY.mix_labels(wildcards.scenario, matched_mix(wildcards)),
         labels=LABELS,
         backend=STUDY["keras_backend"],
+        positive_label=STUDY["positive_label"],
+        validation=STUDY["validation"],
         validation_fraction=STUDY["validation_fraction"],
-        # The seeds leave the mix out: run r of every mix shares its validation images, its start and its order.
+        # The seeds leave the mix out: run r of every mix shares its validation images and its start.
         seed_split=lambda wildcards: run_seed("validation", wildcards),
         seed_train=lambda wildcards: run_seed("training", wildcards),
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),

@@ -37,7 +37,7 @@ LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
 DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
-GENERATORS, MIXES, CLASSIFIERS = STUDY["generators"], STUDY["mixes"], STUDY["classifiers"]
+GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
@@ -85,7 +85,7 @@ wildcard_constraints:
     withholder=f"(?:/(?:{one_of(filter(withholds, GENERATORS))}))?",
     label=one_of(LABELS),
     unit=one_of([*LABELS, "joint"]),
-    mix=one_of(MIXES),
+    mix=one_of([mix for scenario in SCENARIOS for mix in STUDY.arms(scenario)]),
     classifier=one_of(CLASSIFIERS),
     extractor=one_of([name for name, entry in EXTRACTORS.items() if not entry.per_cohort]),
     run=r"\d+",
@@ -269,9 +269,10 @@ def selection_code(wildcards):
     return code("select_model", family_module(generator["family"]), *modules)
 
 
-def matched_mix(wildcards):
-    """Return the mix whose number of steps the wildcards' mix takes, if any."""
-    return MIXES[wildcards.mix].get("steps", {}).get("match")
+def known_scenarios(wildcards):
+    """Return the scenarios from whose training images a matched control draws; none for other mixes."""
+    known = STUDY.arm(wildcards.scenario, wildcards.mix)["known"]
+    return sorted(set(known.values())) if known else []
 
 
 def pool_files(wildcards, file):

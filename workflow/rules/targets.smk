@@ -1,6 +1,6 @@
 METRICS = [
     *("study", "integrity", "cohorts", "quality", "classification", "confusion", "roc_auc", "comparisons"),
-    *("replicates", "recognition", "training", "costs"),
+    *("verdicts", "mcnemar", "replicates", "recognition", "training", "costs"),
 ]
 TABLES = [
     *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
@@ -62,7 +62,8 @@ def per_classifier(pattern):
     """Return the pattern for every run of every classifier, with the test sets of its scenario if it has any."""
     return [
         path
-        for scenario, mix, classifier in product(SCENARIOS, MIXES, CLASSIFIERS)
+        for scenario, classifier in product(SCENARIOS, CLASSIFIERS)
+        for mix in STUDY.arms(scenario)
         for path in every(
             pattern,
             scenario=scenario,

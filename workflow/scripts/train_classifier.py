@@ -11,34 +11,34 @@ with job(snakemake) as log:
     from pathlib import Path
 
     from radsynth.classifiers.architectures import count_parameters
-    from radsynth.classifiers.mixes import count_images, matched_steps, mix_images, read_pools
-    from radsynth.classifiers.training import train
+    from radsynth.classifiers.mixes import assemble, count_images, read_pools
+    from radsynth.classifiers.thresholds import threshold_of
+    from radsynth.classifiers.training import predict, train
     from radsynth.common.files import atomic_path, write_json, write_text
     from radsynth.common.images import read_gray_stack
     from radsynth.common.tables import read_table
     from radsynth.common.weights import verify_weights, weights_entry
 
-    params = snakemake.params
-    cohort = read_table(snakemake.input.train)
-    images = mix_images(
-        params.mix_name,
-        params.mix,
-        cohort,
+    given, params = snakemake.input, snakemake.params
+    lesson = assemble(
+        params.name,
+        params.arm,
+        read_table(given.train),
+        read_table(given.validation),
+        dict(zip(params.known_scenarios, map(read_table, given.known), strict=True)),
+        read_pools(given.pools, [generator for generator, _ in params.mix_pools]),
         params.root,
-        read_pools(snakemake.input.pools, [generator for generator, _ in params.mix_pools]),
         params.labels,
-        params.validation_fraction,
-        params.seed_split,
+        fraction=params.validation_fraction if params.validation == "images" else None,
+        batch_size=params.classifier["batch_size"],
+        seed=params.seed_split,
     )
-    steps = None
-    if params.matched:
-        steps = matched_steps(params.matched, images, cohort, params.matched_labels, params.classifier["batch_size"])
-    counts = count_images(images)
-    log.info("%s: %s", params.mix_name, counts)
+    images, counts = lesson.images, lesson.epoch_counts
+    log.info("%s: %s; images per epoch: %s", params.name, count_images(images), counts)
     pixels = read_gray_stack(".", images["root"] + "/" + images["file"])
     targets = images["label"].map(params.labels.index).to_numpy()
     training = (images["subset"] == "train").to_numpy()
-    weights = snakemake.input.get("weights")
+    weights = given.get("weights")
     sha256 = verify_weights(weights, weights_entry(Path(weights).name)) if weights else None
     began = time.monotonic()
     model, history = train(
@@ -49,10 +49,13 @@ with job(snakemake) as log:
         len(params.labels),
         params.seed_train,
         weights=weights,
-        augment=params.mix.get("augment"),
-        steps_per_epoch=steps,
+        augment=params.arm["mix"].get("augment"),
+        epoch_counts=[counts[label] for label in params.labels] if lesson.drawn else None,
+        steps_per_epoch=lesson.steps,
     )
     seconds = time.monotonic() - began  # with the features of a frozen base, which no epoch counts
+    positive = params.labels.index(params.positive_label)
+    scores = predict(model, pixels[~training])[:, positive] if params.validation == "patients" else None
     with atomic_path(snakemake.output.model) as path:
         model.save(path)
     write_text(snakemake.output.history, history.to_csv(index=False))
@@ -64,7 +67,10 @@ with job(snakemake) as log:
             "weights_sha256": sha256,
             **count_parameters(model),
             "labels": params.labels,
-            "n": counts,
+            "n": count_images(images),
+            "images_per_epoch": counts,
+            "validation": params.validation,
+            "threshold": threshold_of(lesson.validation, scores, params.positive_label),
             "seed_split": params.seed_split,
             "seed_train": params.seed_train,
             "seconds": round(seconds, 3),

@@ -67,7 +67,5 @@ class Arms:
         found += [(OTHER, control, BASELINE) for control in dict.fromkeys(controls.values())]
         found.append((OTHER, CORRECTED, BASELINE))
         for mixes in self.alike.get(scenario, []):
-            found += [
-                (GENERATORS, *pair) for pair in combinations((mix for mix in mixes if mix in augmented), 2)
-            ]
+            found += [(GENERATORS, *pair) for pair in combinations((mix for mix in mixes if mix in augmented), 2)]
         return found

@@ -53,9 +53,7 @@ def crossed_model(values: np.ndarray, mean: float | None = None) -> Estimate | N
         of_patients: n_patients - 1,
         both: both**2
         / max(
-            of_runs**2 / (n_runs - 1)
-            + of_patients**2 / (n_patients - 1)
-            + rest**2 / ((n_runs - 1) * (n_patients - 1)),
+            of_runs**2 / (n_runs - 1) + of_patients**2 / (n_patients - 1) + rest**2 / ((n_runs - 1) * (n_patients - 1)),
             np.finfo(float).tiny,
         ),
     }

@@ -120,7 +120,7 @@ def _by_test(evaluations: Iterable[Evaluation]) -> dict[tuple[str, ...], list[Ev
 
 
 def _compare_samplings(evaluations: Iterable[Evaluation], seed: int) -> list[Row]:
-    """Return the comparisons of every sampling with those before it: one classifier and mix on their common test set."""
+    """Return the comparisons of every sampling with those before it, arm by arm, on their common test set."""
     common: dict[tuple[str, str], dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
     for evaluation in evaluations:
         if evaluation.tested_on == COMMON:
@@ -204,7 +204,7 @@ def paired_figures(values: np.ndarray, left_out: list[np.ndarray]) -> Row:
 
 
 def _correct(rows: list[Row], family: list[str]) -> None:
-    """Add Holm's correction within the rows that share ``family``: p_holm, their number, what is decided and could be."""
+    """Add Holm's correction within the rows that share ``family``, what it decides and what it could have."""
     families: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if "p_value" in row:

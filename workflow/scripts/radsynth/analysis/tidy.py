@@ -143,8 +143,8 @@ def _read(name: str, path: Path) -> pd.DataFrame:
 def headline_metrics(cohorts: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """Return by cohort the metric in which it is asked whether a mix helps; ``cohorts`` are the rows of cohorts.csv.
 
-    None of them moves with a threshold: ROC-AUC with two labels that are about as frequent in training, PR-AUC where one
-    is rarer, the macro average of one-against-the-rest ROC-AUC with more labels.
+    None of them moves with a threshold: ROC-AUC with two labels that are about as frequent in training, PR-AUC where
+    one is rarer, the macro average of one-against-the-rest ROC-AUC with more labels.
     """
     train = cohorts[cohorts["subset"] == "train"]
     return {

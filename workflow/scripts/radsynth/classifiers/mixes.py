@@ -1,7 +1,8 @@
-"""Which images a classifier trains on: real ones, synthetic ones, or both; and for how many steps."""
+"""Which images a classifier trains on: real ones, synthetic ones, or both; and how many of each label in an epoch."""
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,58 @@ import pandas as pd
 from radsynth.common.errors import UserError
 
 COLUMNS = ["root", "file", "label", "image_id", "origin", "subset"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one run of an arm learns from.
+
+    ``images`` as ``mix_images`` returns them; ``validation``, the cohort's rows of its validation images;
+    ``epoch_counts``, how many images of each label an epoch has; ``drawn``, whether these are drawn from the training
+    images rather than all of them; ``steps``, those of an epoch if they are taken from another mix.
+    """
+
+    images: pd.DataFrame
+    validation: pd.DataFrame
+    epoch_counts: dict[str, int]
+    drawn: bool
+    steps: int | None
+
+
+def assemble(
+    name: str,
+    arm: dict[str, Any],
+    cohort: pd.DataFrame,
+    apart: pd.DataFrame,
+    known: Mapping[str, pd.DataFrame],
+    pools: pd.DataFrame,
+    root: str | Path,
+    labels: list[str],
+    *,
+    fraction: float | None,
+    batch_size: int,
+    seed: int,
+) -> Lesson:
+    """Return what one run of a mix or of a matched control learns from.
+
+    ``arm`` says what it is (``Study.arm``). ``cohort`` and ``apart`` are the training images and the patients kept
+    apart from them for validation, ``fraction`` the share of the former that the run holds back instead, if any;
+    ``known`` maps scenarios to the training images that a control draws from, ``pools`` comes from ``read_pools``. A
+    control has as many images of each label in an epoch as the mix that it matches.
+    """
+    validation = apart if fraction is None else validation_images(cohort, fraction, seed)
+    real = cohort.loc[~cohort["image_id"].isin(validation["image_id"]), "label"].value_counts().to_dict()
+    counts = epoch_counts(arm["mix"], real, arm["augmented"])
+    if arm["known"]:
+        parts = [known[scenario][known[scenario]["label"] == label] for label, scenario in arm["known"].items()]
+        images = control_images(pd.concat(parts), root, apart)
+    else:
+        images = mix_images(name, arm["mix"], cohort, root, pools, labels, validation, seed)
+    steps = None
+    if arm["steps_of"]:
+        mix, augmented = arm["steps_of"]
+        steps = math.ceil(sum(epoch_counts(mix, real, augmented).values()) / batch_size)
+    return Lesson(images, validation, counts, bool(arm["known"]), steps)
 
 
 def read_pools(manifests: Iterable[str | Path], generators: Iterable[str]) -> pd.DataFrame:
@@ -28,8 +81,8 @@ def read_pools(manifests: Iterable[str | Path], generators: Iterable[str]) -> pd
     return pd.concat(pools, ignore_index=True)
 
 
-def validation_ids(train: pd.DataFrame, fraction: float, seed: int) -> set[str]:
-    """Return the ids of the real images held back for validation: ``fraction`` of each label, at least one.
+def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
+    """Return the rows of the images that one run holds back by image: ``fraction`` of each label, at least one.
 
     Depends on the images, not on their order, and never on the mix: run r of every mix has the same ones.
     """
@@ -38,7 +91,7 @@ def validation_ids(train: pd.DataFrame, fraction: float, seed: int) -> set[str]:
         rng = np.random.default_rng([seed, *label.encode()])
         count = max(1, round(fraction * len(images)))
         ids.update(rng.permutation(np.sort(images["image_id"].to_numpy(str)))[:count].tolist())
-    return ids
+    return train[train["image_id"].isin(ids)]
 
 
 def mix_images(
@@ -48,20 +101,22 @@ def mix_images(
     root: str | Path,
     pools: pd.DataFrame,
     labels: list[str],
-    validation_fraction: float,
+    validation: pd.DataFrame,
     seed: int,
 ) -> pd.DataFrame:
     """Return the images of one run of a mix: ``subset`` is "train" or "validation", ``origin`` real or synthetic.
 
-    ``mix`` is ``{real: bool, pools: {generator: n}}``, maybe with ``balance: oversample``: with ``real``, the cohort's
-    training images without those of the validation; from each pool given (one per augmented label) the first n images;
-    with ``oversample``, images of the rarer labels again, drawn with replacement, until all labels are as frequent.
-    Validation images are always real. ``train`` is the cohort's manifest (files relative to ``root``), ``pools`` comes
-    from ``read_pools``. UserError if a pool holds fewer than n images or a label has no training image.
+    ``mix`` is ``{real: bool, pools: {generator: n}}``, maybe with ``balance: oversample``: with ``real``, the images of
+    ``train`` that are not in ``validation``; from each pool given (one per augmented label) the first n images; with
+    ``oversample``, images of the rarer labels again, drawn with replacement, until all labels are as frequent.
+    Validation images are always real; there may be none. ``train`` and ``validation`` are manifests (files relative to
+    ``root``), ``pools`` comes from ``read_pools``. UserError if a pool holds fewer than n images or a label has no
+    training image.
     """
-    real = train[["file", "label", "image_id"]].assign(root=str(root), origin="real", subset="train")
-    real.loc[real["image_id"].isin(validation_ids(train, validation_fraction, seed)), "subset"] = "validation"
-    parts = [real if mix["real"] else real[real["subset"] == "validation"]]
+    kept = train[~train["image_id"].isin(validation["image_id"])]
+    parts = [_real(validation, root, "validation")]
+    if mix["real"]:
+        parts.insert(0, _real(kept, root, "train"))
     for generator, count in mix["pools"].items():
         key = f"mixes.{name}.pools.{generator}"
         of_generator = pools[pools["generator"] == generator]
@@ -79,6 +134,19 @@ def mix_images(
     return _oversample(images, counts.to_dict(), seed) if mix.get("balance") == "oversample" else images
 
 
+def control_images(known: pd.DataFrame, root: str | Path, validation: pd.DataFrame) -> pd.DataFrame:
+    """Return the images of one run of a matched control, as ``mix_images`` does.
+
+    ``known`` are all real images that its mix has learnt from, directly or through a generator. ``validation`` holds
+    the images that are apart from both, if any: those that a run draws from the generators' images are no such.
+    """
+    return pd.concat([_real(known, root, "train"), _real(validation, root, "validation")], ignore_index=True)[COLUMNS]
+
+
+def _real(images: pd.DataFrame, root: str | Path, subset: str) -> pd.DataFrame:
+    return images[["file", "label", "image_id"]].assign(root=str(root), origin="real", subset=subset)
+
+
 def _oversample(images: pd.DataFrame, counts: Mapping[str, int], seed: int) -> pd.DataFrame:
     parts, most = [images], max(counts.values())
     for label, count in counts.items():
@@ -88,29 +156,16 @@ def _oversample(images: pd.DataFrame, counts: Mapping[str, int], seed: int) -> p
     return pd.concat(parts, ignore_index=True)
 
 
-def training_size(mix: dict[str, Any], real: Mapping[str, int], augmented: Iterable[str]) -> int:
-    """Return how many images ``mix_images`` would give a mix to train on.
+def epoch_counts(mix: dict[str, Any], real: Mapping[str, int], augmented: Iterable[str]) -> dict[str, int]:
+    """Return how many images of each label ``mix_images`` gives a mix to train on: those of one epoch.
 
-    ``real`` counts the real training images per label after those of the validation are taken out, ``augmented``
-    names the labels whose pools the mix adds.
+    ``real`` counts the real training images of every label, without those of the validation; ``augmented`` names the
+    labels whose pools the mix adds.
     """
     counts = {label: count if mix["real"] else 0 for label, count in real.items()}
     for label in augmented:
         counts[label] += sum(mix["pools"].values())
-    return len(counts) * max(counts.values()) if mix.get("balance") == "oversample" else sum(counts.values())
-
-
-def matched_steps(
-    mix: dict[str, Any], images: pd.DataFrame, train: pd.DataFrame, augmented: Iterable[str], batch_size: int
-) -> int:
-    """Return the optimizer steps of one epoch of ``mix``, for another mix of the same run that shall take as many.
-
-    ``images`` are those of the other mix (they tell the validation images that all mixes of the run share), ``train``
-    is the cohort's manifest.
-    """
-    held_back = set(images.loc[images["subset"] == "validation", "image_id"])
-    real = train.loc[~train["image_id"].isin(held_back), "label"].value_counts().to_dict()
-    return math.ceil(training_size(mix, real, augmented) / batch_size)
+    return dict.fromkeys(counts, max(counts.values())) if mix.get("balance") == "oversample" else counts
 
 
 def count_images(images: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:

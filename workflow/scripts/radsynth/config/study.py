@@ -1,7 +1,9 @@
 """One study: the configuration with all defaults, checked, and the names and seeds of its jobs."""
 
+import json
 from typing import Any
 
+from radsynth.analysis.arms import CONTROL, CORRECTED
 from radsynth.common.errors import UserError
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
@@ -110,6 +112,8 @@ class Study:
             check_selection(generator, config["image_size"], images, f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
+            if name == CORRECTED or name.startswith(CONTROL):
+                raise UserError(f"{where}: this name is kept for an arm that is made by itself, expected another")
             if not mix["real"] and not mix["pools"]:
                 raise UserError(f"{where}: neither real images nor a pool, expected at least one of them")
             for generator, count in mix["pools"].items():
@@ -258,12 +262,74 @@ class Study:
             for label in self.labels
         }
 
+    def controls(self, scenario: str) -> dict[str, str]:
+        """Return the matched control of every mix with pools: ``matched_MIX``, after the first of those it serves."""
+        if not self["matched_controls"]:
+            return {}
+        return {mix: CONTROL + mixes[0] for mixes in self.alike(scenario) for mix in mixes}
+
+    def alike(self, scenario: str) -> list[list[str]]:
+        """Return the mixes with pools, those together that differ in their generators alone.
+
+        They have as many real and synthetic images of each label, are trained in the same way, and have learnt,
+        directly or through a generator, from the same real images: one control serves them.
+        """
+        groups: dict[str, list[str]] = {}
+        for name, mix in self["mixes"].items():
+            if mix["pools"]:
+                known = {label: self._prefix(label, of) for label, of in self._known(scenario, name).items()}
+                rest = {key: value for key, value in mix.items() if key != "pools"}
+                key = [rest, sum(mix["pools"].values()), self.mix_labels(scenario, name), known]
+                groups.setdefault(json.dumps(key, sort_keys=True), []).append(name)
+        return list(groups.values())
+
+    def _prefix(self, label: str, scenario: str) -> int:
+        return self["scenarios"][scenario]["train"][label]
+
+    def _known(self, scenario: str, mix: str) -> dict[str, str]:
+        """Return, by label, the scenario whose training images hold all real ones that a mix has learnt from.
+
+        That is its own, or one that taught a generator of its pools and takes a longer prefix of the label's order.
+        """
+        entry = self["mixes"][mix]
+        scenarios: dict[str, list[str]] = {label: [scenario] if entry["real"] else [] for label in self.labels}
+        for generator, label in self.mix_pools(scenario, mix):
+            for taught in self.unit_labels(self.unit(generator, label)):
+                scenarios[taught].append(self["generators"][generator]["train_on"])
+        return {
+            label: max(names, key=lambda name, label=label: self._prefix(label, name))
+            for label, names in scenarios.items()
+        }
+
+    def arms(self, scenario: str) -> list[str]:
+        """Return the names of all that is trained in a scenario: the mixes and the matched controls."""
+        return [*self["mixes"], *dict.fromkeys(self.controls(scenario).values())]
+
+    def arm(self, scenario: str, name: str) -> dict[str, Any]:
+        """Return what a classifier's training must know about a mix or a matched control.
+
+        ``mix`` (of a control: the one that it matches) and ``augmented``, the labels whose pools it adds; ``steps_of``,
+        both of the mix whose number of steps it takes, or None; ``known``, of a control alone, by label the scenario
+        from whose training images it draws.
+        """
+        matched = {control: mix for mix, control in reversed(self.controls(scenario).items())}
+        mix = matched.get(name, name)
+        timed = self["mixes"][mix].get("steps", {}).get("match")
+        return {
+            "mix": self["mixes"][mix],
+            "augmented": self.mix_labels(scenario, mix),
+            "steps_of": timed and [self["mixes"][timed], self.mix_labels(scenario, timed)],
+            "known": self._known(scenario, mix) if name in matched else None,
+        }
+
     def mix_labels(self, scenario: str, mix: str) -> list[str]:
         """Return the labels whose pools a mix adds: those of the scenario, or all if there are no real images."""
         return self["scenarios"][scenario]["augment_labels"] if self["mixes"][mix]["real"] else self.labels
 
     def mix_pools(self, scenario: str, mix: str) -> list[tuple[str, str]]:
-        """Return the (generator, label) pools that a mix adds in a scenario."""
+        """Return the (generator, label) pools that a mix adds in a scenario; a matched control adds none."""
+        if mix not in self["mixes"]:
+            return []
         labels = self.mix_labels(scenario, mix)
         return [(generator, label) for generator in self["mixes"][mix]["pools"] for label in labels]
 
@@ -281,6 +347,9 @@ class Study:
             "validation_fraction": config["validation_fraction"],
             "samplings": config["samplings"],
             "mixes": config["mixes"],
+            "controls": {scenario: self.controls(scenario) for scenario in config["scenarios"]},
+            "alike": {scenario: self.alike(scenario) for scenario in config["scenarios"]},
+            "validation": config["validation"],
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}"
                 + (f", selection {g['selection']['method']}" if g["selection"]["method"] != "last" else "")
