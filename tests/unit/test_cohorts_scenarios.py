@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from radsynth.cohorts.groups import image_groups
 from radsynth.cohorts.orders import farthest_first, random_order
-from radsynth.cohorts.scenarios import build_cohort, describe_subset
+from radsynth.cohorts.scenarios import build_cohort, describe_subset, images_per_patient
 from radsynth.common.errors import UserError
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}
@@ -186,11 +186,27 @@ def test_draws_depend_on_the_seed_alone():
 def test_describe_subset():
     manifest = make_manifest(3, 2, patient_id=["a", "a", "b", "c", ""])
     features = np.array([[0], [3], [9], [5], [7]], dtype=np.float32)
-    assert describe_subset(manifest, features) == {
-        "NORMAL": {"n_images": 3, "n_patients": 2, "mean_pairwise_distance": pytest.approx(6.0)},
-        "PNEUMONIA": {"n_images": 2, "n_patients": None, "mean_pairwise_distance": pytest.approx(2.0)},
+    distances = [pytest.approx(6.0), pytest.approx(2.0)]
+    assert describe_subset(manifest, features, manifest) == {
+        "NORMAL": {
+            "n_images": 3,
+            "n_patients": 2,
+            "images_per_patient": pytest.approx((2 + 2 + 1) / 3),
+            "mean_pairwise_distance": distances[0],
+        },
+        "PNEUMONIA": {
+            "n_images": 2,
+            "n_patients": None,
+            "images_per_patient": None,
+            "mean_pairwise_distance": distances[1],
+        },
     }
-    assert describe_subset(manifest.iloc[[0]], features[[0]])["NORMAL"]["mean_pairwise_distance"] is None
+    alone = describe_subset(manifest.iloc[[0]], features[[0]], manifest)["NORMAL"]
+    assert alone["mean_pairwise_distance"] is None and alone["images_per_patient"] == 2, "those of the whole data set"
+    assert images_per_patient(manifest.head(0), manifest) is None
+    # A patient's images of the other class count, too.
+    both = make_manifest(2, 2, patient_id=["a", "b", "a", "c"])
+    assert images_per_patient(both[both["label"] == "NORMAL"], both) == 1.5
 
 
 PAIRS = [f"d{i // 2}" for i in range(40)]
