@@ -364,7 +364,6 @@ class Study:
             "mixes": config["mixes"],
             "controls": {scenario: self.controls(scenario) for scenario in config["scenarios"]},
             "alike": {scenario: self.alike(scenario) for scenario in config["scenarios"]},
-            "validation": config["validation"],
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}"
                 + (f", selection {g['selection']['method']}" if g["selection"]["method"] != "last" else "")
