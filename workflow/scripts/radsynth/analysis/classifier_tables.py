@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.arms import AGAINST_BASELINE, OTHER, Arms
+from radsynth.analysis.arms import AGAINST_BASELINE, CORRECTED, OTHER, Arms
 from radsynth.analysis.names import capitalised, metric_names
 from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
+from radsynth.analysis.resampling import THRESHOLDED
 from radsynth.analysis.statistics import (
     ABOVE,
     BELOW,
@@ -149,6 +150,8 @@ def mixes(metrics: Metrics) -> Table:
             classifiers = list(dict.fromkeys(rows["classifier"]))
             lines: list[list[Cell | str]] = []
             for mix in order.in_order(rows["mix"]):
+                if mix == CORRECTED and metric not in THRESHOLDED:
+                    continue
                 cells = rows[rows["mix"] == mix].set_index("classifier").reindex(classifiers)
                 texts = [_cell(cell).text + MARKS.get(cell["verdict"], "") for _, cell in cells.iterrows()]
                 lines.append([mix, order.describe(mix, tested[2]), *texts])
@@ -184,6 +187,8 @@ def scores(metrics: Metrics) -> Table:
             lines = []
             for classifier, of_classifier in rows.groupby("classifier", sort=False):
                 for mix in order.in_order(of_classifier["mix"]):
+                    if mix == CORRECTED and title in ("Ranking", "Threshold"):  # as those of the baseline, or undefined
+                        continue
                     cells = of_classifier[of_classifier["mix"] == mix].set_index("metric").reindex(group)
                     lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
             header = ["classifier", "mix", *(shown[name] for name in group)]

@@ -74,8 +74,7 @@ def verdicts(metrics: Metrics) -> Table:
             f"{_counts(rows)}; matched control: {controls}. The headline metric stands first. A mix helps where it "
             "beats the baseline, its control and, in metrics that a threshold changes, the corrected baseline; it "
             "hurts where it is below baseline and control. p: the largest of these comparisons' (1 where they disagree "
-            f"in sign), after Holm's correction for up to {number(rows['n_comparisons'].max()) or 0} comparisons of a "
-            "metric."
+            f"in sign), after Holm's correction for all of one metric, n = {number(rows['n_comparisons'].max()) or 0}."
         )
         sections.append(section(f"Does it help? {place(tested)}", rows, columns, note, 4))
     return "Verdicts", table, sections
@@ -108,17 +107,22 @@ MODEL_NOTE = (
 
 
 def comparisons(metrics: Metrics) -> Table:
-    """Every comparison: one section per test, question and metric, within which Holm's correction is made."""
+    """Every comparison: one section per test, question and metric, within which Holm's correction is made.
+
+    Metrics that are undefined throughout stand in the csv alone.
+    """
     table, names = metrics["comparisons"], metric_names(metrics)
     shown = table[table["metric"].isin(COMPARED)]
     sections = []
     for (*tested, question, metric), rows in shown.groupby([*TESTED, "question", "metric"], sort=False):
+        if rows["difference"].isna().all():
+            continue
         n = rows["n_comparisons"].max()
         note = f"{_counts(rows)}. {MODEL_NOTE} "
         note += (
             "No p-value could be given."
             if pd.isna(n)
-            else f"Holm's correction is for the {number(n)} comparisons of this table; detectable is the smallest "
+            else f"Holm's correction is for all of this table, n = {number(n)}; detectable is the smallest "
             "difference that could have been decided among them."
         )
         title = f"{capitalised(names[metric])}, {ASKED[question]}: {place(tested)}"

@@ -44,7 +44,7 @@ LINES = {"baseline": "-", "control": (0, (4, 1.5)), "corrected": (0, (1, 1.2))}
 SAYS = {
     r"$\uparrow$": "helps",
     r"$\downarrow$": "hurts",
-    r"$\approx$": "differs as longer training or a shifted threshold does",
+    r"$\approx$": "explained by a reference",
 }
 DRAWN = {
     HELPS: r"$\uparrow$",
@@ -158,6 +158,7 @@ def differences(metrics: Metrics) -> Figure:
         figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(places)) for classifiers in labels], 3)
         for line, (tested, rows), classifiers in zip(axes, tests, labels, strict=True):
             names = [chosen.get(tested[:3], "roc_auc"), "accuracy", "f1_weighted"]
+            rows = rows[rows["metric"].isin(names)]
             for axis, name in zip(line, names, strict=True):
                 axis.axvline(0, color="#000000", linewidth=0.8)
                 for _, row in rows[rows["metric"] == name].iterrows():
@@ -168,7 +169,16 @@ def differences(metrics: Metrics) -> Figure:
                 for classifier, mix, mark in _marks(metrics, tested, name):
                     own = [index for index, (of, _) in enumerate(places) if of == mix]
                     y = classifiers.index(classifier) + offset(sum(own) / len(own), len(places))
-                    axis.plot(1.03, y, mark, transform=axis.get_yaxis_transform(), color="#000000", clip_on=False)
+                    axis.plot(
+                        1.03,
+                        y,
+                        marker=mark,
+                        transform=axis.get_yaxis_transform(),
+                        color="#000000",
+                        mew=0,
+                        ms=4.5,
+                        clip_on=False,
+                    )
                 label_rows(axis, classifiers)
                 axis.set_xlabel(f"Δ {capitalised(shown[name])}")
                 axis.locator_params(axis="x", nbins=5)
@@ -176,11 +186,11 @@ def differences(metrics: Metrics) -> Figure:
             title(line[0], place(tested), f"{n_runs}, test images of {_patients(rows['n_groups'])}")
         handles = [marker(mix, *styles[mix]) for mix in mixes]
         handles += [
-            Line2D([], [], color=GREY, linewidth=1.3, linestyle=style, label=f"mix − {words}, 95 % interval")
+            Line2D([], [], color=GREY, linewidth=1.3, linestyle=style, label=f"mix − {words}")
             for words, style in zip(("baseline", "matched control", "corrected baseline"), LINES.values(), strict=True)
         ]
-        handles.append(marker("undecided (Holm)", GREY, "o", markerfacecolor="#ffffff"))
-        handles += [marker(f"the mix {words}", "#000000", mark) for mark, words in SAYS.items()]
+        handles.append(marker("undecided", GREY, "o", markerfacecolor="#ffffff"))
+        handles += [marker(words, "#000000", mark, markeredgewidth=0) for mark, words in SAYS.items()]
         legend(figure, handles)
     return figure
 

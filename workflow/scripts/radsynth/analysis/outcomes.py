@@ -53,7 +53,8 @@ def outcomes(metrics: Metrics) -> pd.DataFrame:
 def is_headline(rows: pd.DataFrame, metrics: Metrics) -> pd.Series:
     """Return which rows are about the headline metric of their cohort."""
     chosen = headline_metrics(metrics["cohorts"])
-    found = [chosen.get(tuple(row[COHORT])) == row["metric"] for _, row in rows.iterrows()]
+    cohorts = zip(*(rows[name] for name in COHORT), strict=True)
+    found = [chosen.get(cohort) == metric for cohort, metric in zip(cohorts, rows["metric"], strict=True)]
     return pd.Series(found, rows.index, dtype=bool)
 
 

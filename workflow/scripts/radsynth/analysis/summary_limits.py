@@ -37,7 +37,7 @@ def _families(metrics: Metrics) -> list[str]:
         return []
     return [
         "- The verdicts are those after Holm's correction. A family holds the classifiers and mixes of one cohort, "
-        f"test set, metric and question: up to {sizes.max():.0f} comparisons here. Several metrics, cohorts and test "
+        f"test set, metric and question, at most {sizes.max():.0f} here. Several metrics, cohorts and test "
         "sets are several families, and in these some may look decided by chance: the headline metric is the one that "
         "was chosen beforehand."
     ]
@@ -74,13 +74,12 @@ def _validation(metrics: Metrics) -> list[str]:
         "The sensitivity whose threshold is read off the test set itself is too optimistic, and named so wherever it "
         "stands."
     )
-    undefined = f"{at_threshold} is undefined: no validation image is there to set its threshold. {on_test}"
     mode = facts.get("validation", "none")
     if mode == "none":
         return [
             "- No image is withheld for validation: all real images of a cohort train in every arm, and nothing is "
             "chosen but the last epoch.",
-            f"- {undefined}",
+            f"- {at_threshold} is undefined: there is no validation image to set its threshold. {on_test}",
         ]
     share = f"{100 * float(facts['validation_fraction']):.0f} %"
     if mode == "patients":
@@ -90,12 +89,14 @@ def _validation(metrics: Metrics) -> list[str]:
             f"- {at_threshold} takes its threshold from these validation images; the specificity that it has on the "
             f"test set stands beside it. {on_test}",
         ]
+    uncontrolled = (headline_outcomes(metrics)["control"] == "").all()
+    control = "" if uncontrolled else "; a matched control sees every real image that the pools have seen"
     return [
         f"- As in the paper, {share} of the training images are withheld from each classifier for validation, drawn "
         "anew in every run, image by image. The generators have learnt from them, so a mix knows more real images than "
-        "the baseline; a matched control sees every real image that the pools have seen. Patients of validation images "
-        "may be in training. Nothing is chosen by them: every classifier is that of its last epoch.",
-        f"- {undefined}",
+        f"the baseline{control}. Patients of validation images may be in training. Nothing is chosen by them: every "
+        "classifier is that of its last epoch.",
+        f"- {at_threshold} is undefined: a threshold is set on validation images of other patients only. {on_test}",
     ]
 
 

@@ -6,6 +6,7 @@ from radsynth.analysis.arms import (
     AGAINST_BASELINE,
     AGAINST_CONTROL,
     AGAINST_CORRECTED,
+    CONTROL,
     CORRECTED,
     GENERATORS,
     OTHER,
@@ -19,15 +20,12 @@ from radsynth.analysis.render import number, signed
 from radsynth.analysis.statistics import UNDECIDED
 from radsynth.analysis.tidy import COHORT, COMMON, OWN, TESTED, Metrics, place, range_text, study_facts
 
-# Whose values stand beside each other in an outcome, in this order.
-SIDES = (AGAINST_BASELINE, AGAINST_CONTROL, AGAINST_CORRECTED)
-
 
 def headline(metrics: Metrics) -> str:
     """Return the first outcome on a cohort's own test sets; without any, the first other comparison."""
     names = metric_names(metrics)
     for _, row in headline_outcomes(metrics).head(1).iterrows():
-        parts = [f"{_about(row, names)}: {_values(row)}; {_differences(row)}: {row['verdict']}"]
+        parts = [f"{row['verdict']}; {_about(row, names)}: {_values(row)}; {_differences(row)}"]
         parts += [f"accuracy {_values(other)}" for _, other in _beside(outcomes(metrics), row, ["accuracy"]).iterrows()]
         return "; ".join(parts)
     rows = _comparisons(metrics, OTHER)
@@ -46,15 +44,16 @@ def overall(metrics: Metrics) -> str:
     if rows.empty:
         return "There is no mix of real and synthetic images to compare with real images alone."
     shown = " or ".join(names[metric] for metric in dict.fromkeys(rows["metric"]))
+    controlled = int((rows["control"] != "").sum())
+    references = "real images alone, trained for as many epochs (the baseline)"
+    if controlled:
+        references += f" and for as many steps with the same class frequencies (its matched control, `{CONTROL}...`)"
     parts = [
-        f"**{answer(set(rows['verdict']))}.** Each mix of real and synthetic images is compared with real images "
-        "alone, for as many epochs and, where there is a matched control, for as many steps with the same class "
-        f"frequencies. By {shown}, after Holm's correction: {tally(rows)}."
+        f"**{answer(set(rows['verdict']))}.** Each mix of real and synthetic images is compared with {references}.",
+        f"By {shown}: {tally(rows)}.",
     ]
-    if (n := int((rows["control"] == "").sum())) and n < len(rows):
-        parts.append(f"For {n} of these {len(rows)} no control was trained.")
-    elif n:
-        parts.append("No control was trained.")
+    if controlled < len(rows):
+        parts.append("No control was trained" + (f" for {len(rows) - controlled} of them." if controlled else "."))
     untested = rows[rows["p_holm"].isna()]
     if len(untested):
         reasons = "; ".join(dict.fromkeys(untested["reason"]))
@@ -67,7 +66,8 @@ def overall(metrics: Metrics) -> str:
     beside = outcomes(metrics)
     beside = beside[(beside["metric"] == "accuracy") & (beside["tested_on"] == OWN)]
     if len(beside):
-        parts.append(f"By accuracy, also against the baseline with corrected outputs: {tally(beside)}.")
+        also = ", also against the baseline with corrected outputs" if (beside["corrected_verdict"] != "").any() else ""
+        parts.append(f"By accuracy{also}: {tally(beside)}.")
     return " ".join(parts)
 
 
@@ -76,6 +76,7 @@ def utility_lines(metrics: Metrics) -> list[str]:
     lines = []
     table = metrics["comparisons"]
     for cohort, rows in table[table["tested_on"] == OWN].groupby(COHORT, sort=False):
+        rows = rows[rows["metric"] == "accuracy"]
         counts = (
             f"runs: {range_text(rows['n_runs'])}; test patients, images where unknown: {range_text(rows['n_groups'])}"
         )
@@ -93,19 +94,25 @@ def _values(row: pd.Series) -> str:
     """Return the values of an outcome's arms: real images alone, its control, the corrected baseline, the mix."""
     words = {
         AGAINST_BASELINE: "with real images alone",
-        AGAINST_CONTROL: f"with as many steps on real images ({row['control']})",
-        AGAINST_CORRECTED: "with real images alone and corrected outputs",
+        AGAINST_CORRECTED: "with their outputs corrected",
+        AGAINST_CONTROL: f"with {row['control']}",
     }
     found = {name: row[f"{name}_reference_mean"] for name in words}
     parts = [f"{value(mean)} {words[name]}" for name, mean in found.items() if pd.notna(mean)]
     return ", ".join([*parts, f"{value(row['mix_mean'])} with {row['mix']}"])
 
 
+def _short(row: pd.Series) -> str:
+    words = {AGAINST_BASELINE: "baseline", AGAINST_CORRECTED: "corrected", AGAINST_CONTROL: "control"}
+    found = {words[name]: row[f"{name}_reference_mean"] for name in words} | {"mix": row["mix_mean"]}
+    return ", ".join(f"{name} {value(mean)}" for name, mean in found.items() if pd.notna(mean))
+
+
 def _differences(row: pd.Series) -> str:
-    text = f"difference to real images alone {difference(row, AGAINST_BASELINE)}"
+    text = f"against real images alone {difference(row, AGAINST_BASELINE)}"
     if not row["control"]:
         return f"{text}; no control was trained"
-    return f"{text}, to {row['control']} {difference(row, AGAINST_CONTROL)}"
+    return f"{text}, against {row['control']} {difference(row, AGAINST_CONTROL)}"
 
 
 def _beside(table: pd.DataFrame, row: pd.Series, names: list[str]) -> pd.DataFrame:
@@ -123,11 +130,11 @@ def _outcomes(metrics: Metrics, cohort: tuple[str, str, str]) -> list[str]:
             f"- {row['classifier']} with {row['mix']}: **{row['verdict']}**; {names[row['metric']]} {_values(row)}; "
             f"{_differences(row)}."
         )
-        others = _beside(table, row, [name for name in BESIDE if name != row["metric"]])
-        lines += [
-            f"    - {names[other['metric']]}: **{other['verdict']}**; {_values(other)}."
-            for _, other in others.iterrows()
+        others = [
+            f"{names[other['metric']]} {_short(other)}: {other['verdict']}"
+            for _, other in _beside(table, row, list(BESIDE)).iterrows()
         ]
+        lines.append(f"    - {'; '.join(others)}.")
     return [*lines, ""] if lines else []
 
 
