@@ -122,9 +122,9 @@ def mix_styles(mixes: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def wrap(text: str, width: int) -> str:
-    """Wrap a text, also after underscores."""
+    """Wrap a text, also after underscores, but not before a per cent sign."""
     mark = "\0"
-    wrapped = textwrap.fill(text.replace("_", f"_{mark} "), width, break_on_hyphens=False)
+    wrapped = textwrap.fill(text.replace(" %", "\u00a0%").replace("_", f"_{mark} "), width, break_on_hyphens=False)
     return wrapped.replace(f"{mark} ", "").replace(mark, "")
 
 
