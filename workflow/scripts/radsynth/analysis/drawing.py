@@ -53,9 +53,12 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
             figure.savefig(temporary, metadata=metadata)
 
 
-def grid(heights: list[float], n_columns: int) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes (rows, columns); ``heights`` are those of the rows' contents in mm."""
-    extra = 13  # title, tick labels and gap of each row, in mm
+def grid(heights: list[float], n_columns: int, label_lines: int = 1) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes (rows, columns).
+
+    ``heights`` are those of the rows' contents in mm, ``label_lines`` the lines of the longest label below an axis.
+    """
+    extra = 13 + 3.4 * (label_lines - 1)  # title, tick labels and gap of each row, in mm
     total = sum(heights) + extra * len(heights) + 14
     figure = Figure(figsize=(WIDTH, total * MM), layout="constrained")
     FigureCanvasAgg(figure)
