@@ -24,10 +24,10 @@ GENERATORS, SAMPLINGS, OTHER = "generators", "samplings", "other"
 
 @dataclass(frozen=True)
 class Arms:
-    """The mixes of a study, the matched control of each that has one, and which mixes differ in their generators alone.
+    """The mixes of a study, the matched control of each that has one, those that differ in their generators alone.
 
-    ``mixes`` and ``samplings`` are those of the configuration; ``controls`` is {scenario: {mix: its control}}, ``alike``
-    {scenario: lists of mixes}.
+    ``mixes`` and ``samplings`` are those of the configuration; ``controls`` is {scenario: {mix: its control}},
+    ``alike`` {scenario: lists of mixes}.
     """
 
     mixes: Mapping[str, Mapping[str, Any]]

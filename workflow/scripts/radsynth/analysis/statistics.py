@@ -272,9 +272,9 @@ def _word(against: Mapping[str, Row], up: bool, decided: bool, has_control: bool
 def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
     """Return the rows of replicates.csv: the mean difference over samplings that differ in their draw alone.
 
-    Samplings of one method (and extractor) are replicates, named after the first of them. Each counts with its mean difference over runs; interval and p-value are Student's with the
-    replicates as units, Holm's correction as in ``compare``. They cover what the runs of a single cohort cannot: other
-    training images and another generator.
+    Samplings of one method (and extractor) are replicates, named after the first of them. Each counts with its mean
+    difference over runs; interval and p-value are Student's with the replicates as units, Holm's correction as in
+    ``compare``. They cover what the runs of a single cohort cannot: other training images and another generator.
     """
     alike = {
         name: [other for other in arms.samplings if arms.method(other) == arms.method(name)] for name in arms.samplings
