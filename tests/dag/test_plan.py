@@ -29,8 +29,10 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
     assert core_plan["quality_controls"] == 4, "one per sampling and label, for both generators"
-    assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
-    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
+    paper = 2 * 2 * 3 * 4 * 5  # samplings x scenarios x mixes x classifiers x runs
+    assert core_plan["train_classifier"] == paper + 80, "one matched control serves both mixes"
+    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 160
+    assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
     assert core_plan["features_domain_real"] == 2 and core_plan["features_domain_pool"] == 8
@@ -47,7 +49,13 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["train_generator"] == plan["write_pool"] == 12
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
-    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
+    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 160 and plan["judge"] == 2 * 2 * 5 * 3
+
+
+def test_without_matched_controls_the_papers_trainings_alone_are_planned(root, snakemake):
+    settings = ["study=never_run", "matched_controls=false"]
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", *settings, "--", "classifiers")
+    assert job_counts(result.stdout)["train_classifier"] == 240, result.stdout
 
 
 def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(root, snakemake):
