@@ -24,6 +24,7 @@ def core_plan(root, snakemake):
 def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
+    assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
     assert "select_model" not in core_plan, "the last step's models, as in the paper"
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
@@ -97,6 +98,38 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
         re.fullmatch(".*/(ddpm|pggan)/\\w+/(model|selected)", files) for word, files in inputs if word == "Drawing"
     ]
     assert sorted(match.groups() for match in drawn if match) == [("ddpm", "selected")] * 4 + [("pggan", "model")] * 4
+
+
+def test_samplings_share_a_test_set_that_each_training_and_validation_set_is_held_against(root, snakemake):
+    result = snakemake(root, "-n", "--cores", "1", "--config", "study=never_run", "--", "cohorts")
+    assert result.returncode == 0, result.stdout
+    cohorts = "results/never_run/cohorts/kaggle_cxr"
+    jobs = re.findall(
+        r"^Job \d+: Test set that all samplings of (\w+) share\nReason: .*Input files updated by another job: (.*)$",
+        *(result.stdout, re.MULTILINE),
+    )
+    assert len(jobs) == 2
+    for scenario, files in jobs:
+        # The generators of both scenarios learn from the small one.
+        seen = {
+            f"{cohorts}/{sampling}/{cohort}/{file}.csv"
+            for sampling in ("random", "greedy")
+            for cohort in {scenario, "small"}
+            for file in ("train", "validation")
+        }
+        assert {file for file in files.split(", ") if file.startswith(cohorts)} == seen
+    evaluated = "results/never_run/classifiers/kaggle_cxr/greedy/small/baseline/custom_cnn/run_1/common.json"
+    plan = job_counts(snakemake(root, "-n", "-q", "rules", "--config", "study=never_run", "--", evaluated).stdout)
+    assert plan["common_test"] == plan["train_classifier"] == plan["evaluate_small"] == 1
+    assert plan["cohort_small"] == 2, "those of both samplings"
+
+
+def test_one_sampling_needs_no_common_test_set(root, snakemake):
+    result = snakemake(
+        root, "-n", "-q", "rules", "--configfile", "config/kaggle_pneumonia.yaml", "--config", "study=never_run"
+    )
+    assert result.returncode == 0, result.stdout
+    assert "common_test" not in job_counts(result.stdout)
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):
