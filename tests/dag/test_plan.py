@@ -54,7 +54,7 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
 
 
 def test_without_matched_controls_the_papers_trainings_alone_are_planned(root, snakemake):
-    settings = ["study=never_run", "matched_controls=false"]
+    settings = ["study=never_run", "matched_controls=False"]
     result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", *settings, "--", "classifiers")
     assert job_counts(result.stdout)["train_classifier"] == 240, result.stdout
 
