@@ -63,8 +63,9 @@ def crossed_model(values: np.ndarray, mean: float | None = None) -> Estimate | N
     df = float(n_runs - 1 if n_runs < FEW_RUNS else parts[largest])
     if error <= 1e-12:
         return Estimate(0.0, df, 0.0, 0.0, 1.0) if abs(mean) <= 1e-12 else None
-    half = float(stats.t.ppf(TAIL, df)) * error
-    p_value = 2 * float(stats.t.sf(abs(mean) / error, df))
+    # Those of stats.t, the same bits in a fraction of the time.
+    half = float(special.stdtrit(df, TAIL)) * error
+    p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
     return Estimate(error, df, max(-1.0, mean - half), min(1.0, mean + half), p_value)
 
 
