@@ -151,8 +151,9 @@ def run_script(root, tmp_path):
             output=Named(outputs),
             params=SimpleNamespace(**params),
         )
-        for path in outputs.values():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        for paths in outputs.values():
+            for path in paths if isinstance(paths, list) else [paths]:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
         runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), init_globals={"snakemake": job})
 
     yield run

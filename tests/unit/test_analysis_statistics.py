@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 from radsynth.analysis.collect import Evaluation
 from radsynth.analysis.inference import delong, effect_size, holm, interval, sign_flip, t_interval
-from radsynth.analysis.resampling import METRICS, resampled_metrics
 from radsynth.analysis.statistics import compare, replicate_rows, roc_auc_rows
 from radsynth.common.errors import UserError
 from radsynth.common.shares import excess_p_value
 from scipy import stats
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    f1_score,
-    recall_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import roc_auc_score
 
 COHORT = ("phantom", "random", "small")
 
@@ -63,64 +55,6 @@ def accuracy(found, **options):
 )
 def test_sign_flip_equals_enumeration_by_hand(differences, p_value, floor):
     assert sign_flip(np.array(differences, float)) == pytest.approx((p_value, floor))
-
-
-def test_resampled_metrics_equal_weighted_metrics_of_scikit_learn():
-    rng = np.random.default_rng(3)
-    true, groups = rng.integers(0, 2, 300), rng.integers(0, 40, 300)
-    score = np.round(np.clip(rng.normal(0.35 + 0.3 * true, 0.25), 0, 1), 2)  # rounded, so that there are ties
-    predicted = (score > 0.5).astype(int)
-    counts = np.vstack([np.ones(40), rng.multinomial(40, np.full(40, 1 / 40), size=50)])
-    found = resampled_metrics(true, predicted, np.stack([1 - score, score], 1), 1, groups, counts)
-    for draw, weights in enumerate(counts[:, groups]):
-        expected = {
-            "accuracy": accuracy_score(true, predicted, sample_weight=weights),
-            "f1_weighted": f1_score(true, predicted, average="weighted", sample_weight=weights),
-            "f1_positive": f1_score(true, predicted, sample_weight=weights),
-            "recall_positive": recall_score(true, predicted, sample_weight=weights),
-        }
-        assert {name: found[name][draw] for name in expected} == pytest.approx(expected)
-        fpr, tpr, _ = roc_curve(true, score, sample_weight=weights, drop_intermediate=False)
-        expected["roc_auc"] = roc_auc_score(true, score, sample_weight=weights)
-        expected["pr_auc"] = average_precision_score(true, score, sample_weight=weights)
-        expected["sensitivity_at_95_specificity"] = tpr[fpr <= 0.05 + 1e-9].max()
-        assert set(expected) == set(METRICS)
-        assert {name: found[name][draw] for name in expected} == pytest.approx(expected)
-
-
-def test_one_false_alarm_of_twenty_is_allowed_and_one_of_nineteen_is_not():
-    """Positives .9, .6; one negative at .7, the others at .3: weights 1 or, without one of the others, 0."""
-    true, score = np.array([1, 1, *[0] * 20]), np.array([0.9, 0.6, 0.7, *[0.3] * 19])
-    counts = np.ones((2, 22))
-    counts[1, -1] = 0
-    found = resampled_metrics(
-        true, (score > 0.5).astype(int), np.stack([1 - score, score], 1), 1, np.arange(22), counts
-    )
-    assert found["sensitivity_at_95_specificity"].tolist() == [1, 0.5]
-
-
-def test_resampling_in_blocks_changes_nothing(monkeypatch):
-    rng = np.random.default_rng(4)
-    true, score = rng.integers(0, 2, 60), rng.random(60)
-    counts = rng.multinomial(60, np.full(60, 1 / 60), size=11)
-    arguments = true, (score > 0.5).astype(int), np.stack([1 - score, score], 1), 1, np.arange(60), counts
-    whole = resampled_metrics(*arguments)
-    monkeypatch.setattr("radsynth.analysis.resampling.BLOCK", 200)
-    parts = resampled_metrics(*arguments)
-    assert all(np.array_equal(whole[name], parts[name]) for name in METRICS)
-
-
-def test_more_than_two_labels_and_an_absent_label():
-    true, scores = np.array([0, 1, 2, 0, 1, 2]), np.eye(3)[[0, 1, 2, 0, 2, 1]]
-    found = resampled_metrics(true, scores.argmax(1), scores, 2, np.arange(6), np.ones((1, 6)))
-    assert found["accuracy"] == pytest.approx(4 / 6)
-    assert found["roc_auc"] == pytest.approx(np.mean([roc_auc_score(true == k, scores[:, k]) for k in range(3)]))
-    negative = np.zeros(3, int)
-    only_negative = resampled_metrics(negative, negative, np.eye(2)[negative], 1, np.arange(3), np.ones((1, 3)))
-    assert only_negative["accuracy"] == 1
-    assert only_negative["f1_weighted"] == 1
-    undefined = ("f1_positive", "recall_positive", "roc_auc", "pr_auc", "sensitivity_at_95_specificity")
-    assert all(math.isnan(only_negative[name][0]) for name in undefined)
 
 
 @pytest.mark.parametrize(("run_sd", "patient_sd", "noise_sd"), [(0.03, 0, 0.05), (0, 0.3, 0.05), (0.015, 0.15, 0.3)])

@@ -182,6 +182,50 @@ def test_a_control_and_its_mix_take_the_same_number_of_steps_and_need_no_validat
     assert not np.array_equal(begun.get_weights()[0], trained[0])
 
 
+def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp_path, run_script):
+    """The network's one output is the mean brightness: images of 60 and 180 have probabilities .24 and .71."""
+    import json
+
+    import keras
+    import pandas as pd
+    from PIL import Image
+
+    rows = []
+    for name, label, gray in (("dark", "NORMAL", 60), ("bright", "PNEUMONIA", 180)):
+        Image.fromarray(np.full((8, 8), gray, np.uint8)).save(tmp_path / f"{name}.png")
+        rows.append({"image_id": name, "file": f"{name}.png", "label": label, "patient_id": ""})
+    tests = [pd.DataFrame(rows), pd.DataFrame(rows[:1]), pd.DataFrame(rows[:0], columns=list(rows[0]))]
+    paths = [tmp_path / f"test_{k}.csv" for k in range(3)]
+    for path, test in zip(paths, tests, strict=True):
+        test.to_csv(path, index=False)
+    seen = keras.Input((8, 8, 1))
+    mean = keras.layers.Rescaling(1 / 255)(keras.layers.GlobalAveragePooling2D()(seen))
+    keras.Model(seen, keras.layers.Concatenate()([keras.layers.Rescaling(-1, 1)(mean), mean])).save(
+        tmp_path / "model.keras"
+    )
+
+    def evaluated(training):
+        made = {"architecture": "custom_cnn", "weights": "none"}
+        (tmp_path / "training.json").write_text(json.dumps(made | training))
+        inputs = {"model": tmp_path / "model.keras", "training": tmp_path / "training.json", "tests": paths}
+        outputs = {name: [tmp_path / f"out/{name}_{k}" for k in range(3)] for name in ("predictions", "metrics")}
+        labels = {"labels": ["NORMAL", "PNEUMONIA"], "positive_label": "PNEUMONIA"}
+        run_script(
+            "evaluate", inputs, outputs, generator=None, backend="tensorflow", roots=[str(tmp_path)] * 3, **labels
+        )
+        assert [len(pd.read_csv(path)) for path in outputs["predictions"]] == [2, 1, 0]
+        return [json.loads(path.read_text()) for path in outputs["metrics"]]
+
+    both, single, none = evaluated({"threshold": {"value": 0.75, "reason": ""}})
+    assert (both["metrics"]["accuracy"], both["metrics"]["sensitivity_at_95_specificity"]) == (1, 0)
+    assert single["metrics"]["specificity_at_that_threshold"] == 1
+    assert none["n"] == {"NORMAL": 0, "PNEUMONIA": 0} and set(none["metrics"].values()) == {None}
+    both, *_ = evaluated({"threshold": {"value": None, "reason": "validation: none"}})
+    assert both["reasons"]["sensitivity_at_95_specificity"] == "validation: none"
+    both, *_ = evaluated({})
+    assert both["reasons"]["specificity_at_that_threshold"] == "not recorded"
+
+
 def test_a_mix_starts_from_the_weights_of_the_baseline():
     images, targets = easy()
     still = {**CLASSIFIER, "epochs": 1, "learning_rate": 1e-12}

@@ -19,24 +19,25 @@ GATES = {"patient": True, "pixels": True, "near_duplicates": True}
 
 @pytest.fixture
 def cohorts(tmp_path):
-    """Files of a clean scenario: 12 images, 4 for training, 2 more for a generator, 2 test sets of 3."""
-    n = 12
+    """Files of a clean scenario: 14 images, 4 for training, 1 for validation, 2 more for a generator, 2 tests of 3."""
+    n = 14
     manifest = pd.DataFrame(
         {
             "image_id": [f"i{i}" for i in range(n)],
             "label": ["NORMAL", "PNEUMONIA"] * (n // 2),
             "patient_id": [f"p{i // 2}" for i in range(n)],
             "sha256": [f"hash{i}" for i in range(n)],
-            "near_duplicate_group": ["d0", "d0"] + [""] * 10,
+            "near_duplicate_group": ["d0", "d0"] + [""] * (n - 2),
         }
     )
     files = SimpleNamespace(
         manifest=tmp_path / "manifest.csv",
         train=tmp_path / "train.csv",
+        validation=tmp_path / "validation.csv",
         generator=tmp_path / "generator.csv",
         tests=[tmp_path / "test_1.csv", tmp_path / "test_2.csv"],
     )
-    rows = {files.train: [0, 1, 2, 3], files.generator: [0, 1, 4, 5]}
+    rows = {files.train: [0, 1, 2, 3], files.validation: [12], files.generator: [0, 1, 4, 5]}
     rows |= {files.tests[0]: [6, 7, 8], files.tests[1]: [8, 9, 10]}
     manifest.to_csv(files.manifest, index=False)
     for path, images in rows.items():
@@ -45,17 +46,19 @@ def cohorts(tmp_path):
 
 
 def check(files, **gates):
-    return check_gates(files.train, files.tests, [files.train, files.generator], files.manifest, GATES | gates)
+    trains, gates = [files.train, files.generator], GATES | gates
+    return check_gates(files.train, files.tests, trains, files.manifest, gates, validation=files.validation)
 
 
-def plant(files, changes=(), test_images=None):
-    """Change cells of the manifest (row, column, value) and the images of test_1, in all files alike."""
+def plant(files, changes=(), test_images=None, validation_images=None):
+    """Change cells of the manifest (row, column, value), and the images of test_1 and validation, in all files alike."""
     manifest = read_table(files.manifest)
     for row, column, value in changes:
         manifest.loc[row, column] = value
     manifest.to_csv(files.manifest, index=False)
-    for path in (files.train, files.generator, *files.tests):
-        images = test_images if test_images and path == files.tests[0] else read_table(path)["image_id"].tolist()
+    others = {files.tests[0]: test_images, files.validation: validation_images}
+    for path in (files.train, files.validation, files.generator, *files.tests):
+        images = others.get(path) or read_table(path)["image_id"].tolist()
         manifest.set_index("image_id", drop=False).loc[images].to_csv(path, index=False)
 
 
@@ -74,22 +77,24 @@ def test_a_clean_scenario_passes(cohorts):
         "checked": {
             "train_images": 4,
             "generator_train_images": 6,
+            "validation_images": 1,
             "test_sets": 2,
             "test_images": 5,
             "images_without_patient_id": 0,
         },
         "overlaps": {"patient": 0, "pixels": 0, "near_duplicates": 0},
+        "validation_overlaps": {"patient": 0, "pixels": 0, "near_duplicates": 0},
         "patient_safe": True,
         "gates": GATES,
     }
 
 
 LEAKS = {
-    "patient": ([(7, "patient_id", "p1")], "i7 and the training image i2", "train.csv are of the same patient"),
-    "pixels": ([(6, "sha256", "hash3")], "i6 and the training image i3", "train.csv have the same pixels"),
+    "patient": ([(7, "patient_id", "p1")], "i7 and i2", "train.csv are of the same patient"),
+    "pixels": ([(6, "sha256", "hash3")], "i6 and i3", "train.csv have the same pixels"),
     "near_duplicates": (
         [(8, "near_duplicate_group", "d0")],
-        "i8 and the training image i0",
+        "i8 and i0",
         "train.csv are near duplicates",
     ),
 }
@@ -112,14 +117,51 @@ def test_a_planted_leak_is_refused_by_its_gate_and_counted_without_it(cohorts, g
 
 def test_a_generators_training_image_in_a_test_set_is_refused_with_all_gates_off(cohorts):
     plant(cohorts, test_images=["i7", "i4"])
-    with pytest.raises(UserError, match=r"test_1.csv: i4 and the training image i4 in .*generator.csv are the same"):
+    with pytest.raises(UserError, match=r"test_1.csv: i4 and i4 in .*generator.csv are the same"):
         check(cohorts, **dict.fromkeys(GATES, False))
 
 
 def test_a_patient_of_a_generators_training_image_is_refused(cohorts):
     plant(cohorts, [(8, "patient_id", "p2")])
-    with pytest.raises(UserError, match=r"i8 and the training image i4 in .*generator.csv are of the same patient"):
+    with pytest.raises(UserError, match=r"i8 and i4 in .*generator.csv are of the same patient"):
         check(cohorts)
+
+
+def test_a_test_image_of_a_validation_images_patient_is_refused(cohorts):
+    plant(cohorts, [(12, "patient_id", "p4")])
+    with pytest.raises(UserError, match=r"test_1.csv: i8 and i12 in .*validation.csv are of the same patient"):
+        check(cohorts)
+    found = check(cohorts, patient=False)
+    assert found["overlaps"]["patient"] == 3, "i8 in both test sets, i9"
+    assert found["validation_overlaps"]["patient"] == 0 and not found["patient_safe"]
+
+
+@pytest.mark.parametrize("file", ["train", "generator"])
+@pytest.mark.parametrize(
+    ("column", "gate", "meaning"),
+    [
+        ("patient_id", None, "are of the same patient"),
+        ("sha256", "pixels", "have the same pixels"),
+        ("near_duplicate_group", "near_duplicates", "are near duplicates"),
+    ],
+)
+def test_validation_images_share_nothing_with_what_is_learnt(cohorts, file, column, gate, meaning):
+    row = {"train": 2, "generator": 4}[file]
+    plant(cohorts, [(row, column, "shared"), (12, column, "shared")])
+    off = {} if gate is None else {gate: False}
+    with pytest.raises(UserError, match=rf"validation.csv: i12 and i{row} in .*{file}.csv {meaning}"):
+        check(cohorts)
+    if gate is None:
+        with pytest.raises(UserError, match=rf"validation.csv: i12 and i{row} in .*{file}.csv {meaning}"):
+            check(cohorts, **dict.fromkeys(GATES, False))
+    else:
+        assert check(cohorts, **off)["validation_overlaps"] == dict.fromkeys(GATES, 0) | {gate: 1}
+
+
+def test_a_training_image_in_the_validation_set_is_refused_with_all_gates_off(cohorts):
+    plant(cohorts, validation_images=["i12", "i5"])
+    with pytest.raises(UserError, match=r"validation.csv: i5 and i5 in .*generator.csv are the same"):
+        check(cohorts, **dict.fromkeys(GATES, False))
 
 
 def test_an_image_twice_in_one_set_is_refused(cohorts):
@@ -204,44 +246,133 @@ def study(root, tmp_path):
     logger.setLevel(level)
 
 
-@pytest.mark.parametrize("test_split", [None, "test"])
-@pytest.mark.parametrize("method", ["random", "k_center_greedy"])
-def test_scripts_make_a_scenario_that_passes_its_gates(study, method, test_split):
-    path, study.test_split = study.path, test_split
-    orders = [path / "order_A.csv", path / "order_B.csv"]
+def draw_cohort(study, folder, scenario, method="random", replicate=1, **params):
+    """Run the scripts from the orders to the training, validation and test sets, which then lie in the folder."""
+    folder.mkdir(exist_ok=True)
+    orders = [folder / "order_A.csv", folder / "order_B.csv"]
     for label, order in zip("AB", orders, strict=True):
-        study.order(order, label, method=method)
-    tests = [path / "test_1.csv", path / "test_2.csv"]
-    scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 2, "counts": {"A": 8, "B": 5}}}
+        study.order(order, label, replicate=replicate, method=method)
+    tests = [folder / f"test_{k}.csv" for k in range(1, 1 + scenario["test"]["sets"])]
+    outputs = {name: folder / f"{name}.csv" for name in ("train", "validation")}
+    params = {"labels": ["A", "B"], "spent": {"A": 15}, "validation_fraction": None} | params
     study.run(
         "cohort",
-        {"orders": orders, "features": path / "features.npz"},
-        {"train": path / "train.csv", "tests": tests, "summary": path / "summary.json"},
-        {"scenario": scenario, "scenario_name": "small", "labels": ["A", "B"], "spent": {"A": 15}},
+        {"orders": orders, "features": study.path / "features.npz"},
+        outputs | {"tests": tests, "summary": folder / "summary.json"},
+        {"scenario": scenario, "scenario_name": "small"} | params,
         sampling="greedy",
     )
+    return tests
+
+
+@pytest.mark.parametrize("validation_fraction", [None, 0.3])
+@pytest.mark.parametrize("test_split", [None, "test"])
+@pytest.mark.parametrize("method", ["random", "k_center_greedy"])
+def test_scripts_make_a_scenario_that_passes_its_gates(study, method, test_split, validation_fraction):
+    path, study.test_split = study.path, test_split
+    scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 2, "counts": {"A": 8, "B": 5}}}
+    tests = draw_cohort(study, path, scenario, method, validation_fraction=validation_fraction)
     study.run(
         "gates",
-        {"train": path / "train.csv", "tests": tests, "generator_trains": [path / "train.csv"]},
+        {
+            "train": path / "train.csv",
+            "validation": path / "validation.csv",
+            "tests": tests,
+            "generator_trains": [path / "train.csv"],
+        },
         {"gates": path / "gates.json"},
         {"scenario_name": "small"},
     )
+    train, validation = read_table(path / "train.csv"), read_table(path / "validation.csv")
+    assert list(validation.columns) == list(train.columns)
+    both = pd.concat([train, validation])["label"].value_counts().to_dict()
+    assert both == {"A": 12, "B": 6}, "the scenario counts both"
+    assert (len(validation) > 0) == (validation_fraction is not None)
+    checked = json.loads((path / "gates.json").read_text())["checked"]
+    assert (checked["train_images"], checked["validation_images"]) == (len(train), len(validation))
     summary = json.loads((path / "summary.json").read_text())
     assert {k: v["n_images"] for k, v in summary["subsets"]["test_2"].items()} == {"A": 8, "B": 5}
     assert summary["extractor"] == "pixels"
     assert summary["patient_safe"] is True
     assert json.loads((path / "gates.json").read_text())["patient_safe"] is True
+    assert ("validation" in summary["subsets"]) == (validation_fraction is not None)
+    assert summary["images_per_patient"].keys() == {"A", "B"}
     # The diversity figure is that of the images named, whatever the order of the feature file.
     features = read_features(path / "features.npz", np.float64)
-    train = read_table(path / "train.csv")
     chosen = features.features[[features.image_ids.index(i) for i in train["image_id"][train["label"] == "B"]]]
     distances = np.linalg.norm(chosen[:, None] - chosen[None], axis=2)
     figure = summary["subsets"]["train"]["B"]["mean_pairwise_distance"]
-    assert figure == pytest.approx(distances.sum() / (6 * 5))
+    assert figure == pytest.approx(distances.sum() / (len(chosen) * (len(chosen) - 1)))
     if test_split:
         assert set(train["split"]) == {"train"} and all(set(read_table(test)["split"]) == {"test"} for test in tests)
-        longer = pd.concat([read_table(order) for order in orders])
+        longer = pd.concat([read_table(path / f"order_{label}.csv") for label in "AB"])
         assert set(longer["split"]) == {"train"} and len(longer) < 60
+
+
+def share_tests(study, samplings):
+    """Run the script that makes the common test set of the samplings, whose cohorts lie in folders of their names."""
+    seen = [study.path / name / f"{file}.csv" for name in samplings for file in ("train", "validation")]
+    study.run(
+        "common_test",
+        {"seen": seen, "features": study.path / "features.npz"},
+        {
+            "tests": [study.path / name / "common.csv" for name in samplings],
+            "summaries": [study.path / name / "common.json" for name in samplings],
+        },
+        {"labels": ["A", "B"]},
+    )
+    return seen
+
+
+@pytest.mark.parametrize("test_split", [None, "test"])
+def test_samplings_share_the_images_that_none_of_them_touches(study, test_split):
+    path, study.test_split = study.path, test_split
+    scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 1, "counts": {"A": 1, "B": 1}}}
+    samplings = ("random", "random_2", "k_center_greedy")
+    for k, name in enumerate(samplings, 1):
+        method = "k_center_greedy" if name == "k_center_greedy" else "random"
+        draw_cohort(study, path / name, scenario, method, k, validation_fraction=0.3)
+    seen = share_tests(study, samplings)
+    assert len({(path / name / "common.csv").read_bytes() for name in samplings}) == 1
+    common, manifest = read_table(path / "random/common.csv"), read_table(path / "manifest.csv")
+    used = pd.concat([read_table(file) for file in seen])
+    assert not set(used["patient_id"]) & set(common["patient_id"]) and used["image_id"].nunique() > 30
+    testable = manifest if test_split is None else manifest[manifest["split"] == test_split]
+    free = testable[~testable["patient_id"].isin(used["patient_id"])]
+    assert common["image_id"].tolist() == free["image_id"].tolist() and len(free) > 5
+    summary = json.loads((path / "random/common.json").read_text())
+    assert {label: found["n_images"] for label, found in summary["subsets"]["common"].items()} == (
+        common["label"].value_counts().to_dict()
+    )
+    unused = testable[~testable["image_id"].isin(used["image_id"])]
+    assert sum(summary["left_out"].values()) == len(unused) - len(common)
+    assert summary["patient_safe"] is True
+
+
+def test_a_label_may_be_missing_from_the_common_test_set(study):
+    scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 1, "counts": {"A": 1, "B": 1}}}
+    draw_cohort(study, study.path / "random", scenario)
+    manifest = read_table(study.path / "manifest.csv")
+    used = manifest[(manifest["label"] == "A") | (manifest["image_id"].isin(["i01", "i02"]))]
+    used.to_csv(study.path / "random/validation.csv", index=False)
+    share_tests(study, ["random"])
+    common = read_table(study.path / "random/common.csv")
+    assert set(common["label"]) <= {"B"}
+    assert "INFO 0 images of A, 0 left out" in (study.path / "log").read_text()
+    manifest.to_csv(study.path / "random/validation.csv", index=False)
+    share_tests(study, ["random"])
+    assert read_table(study.path / "random/common.csv").empty
+    assert json.loads((study.path / "random/common.json").read_text())["subsets"]["common"] == {}
+
+
+def test_the_common_test_set_passes_the_gates_or_is_not_made(study, monkeypatch, capsys):
+    scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 1, "counts": {"A": 1, "B": 1}}}
+    for name in ("random", "random_2"):
+        draw_cohort(study, study.path / name, scenario, replicate=len(name))
+    monkeypatch.setattr("radsynth.cohorts.scenarios.untouched", lambda images, *_: (images, {"A": 0, "B": 0}))
+    with pytest.raises(SystemExit):
+        share_tests(study, ["random", "random_2"])
+    assert "common.csv: i" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
@@ -256,6 +387,19 @@ def test_orders_are_deterministic_and_replicates_differ(study, method):
     assert other["image_id"].tolist() != first["image_id"].tolist()
 
 
+@pytest.mark.parametrize("method", ["random", "k_center_greedy"])
+def test_orders_do_not_depend_on_whose_images_they_are(study, method):
+    """An image is neither preferred nor put off for sharing a patient, or near duplicates, with one before it."""
+    first = study.order(study.path / "a.csv", "A", method=method)["image_id"].tolist()
+    manifest = read_table(study.path / "manifest.csv")
+    assert manifest["patient_id"].nunique() < len(manifest)
+    for patients in (manifest["patient_id"].sample(frac=1, random_state=0).to_numpy(), "one", ""):
+        manifest.assign(patient_id=patients, near_duplicate_group=patients).to_csv(
+            study.path / "manifest.csv", index=False
+        )
+        assert study.order(study.path / "b.csv", "A", method=method)["image_id"].tolist() == first
+
+
 def test_a_published_split_that_is_not_there_ends_the_job(study, capsys):
     study.test_split = "validation"
     with pytest.raises(SystemExit):
@@ -267,12 +411,14 @@ def test_a_published_split_that_is_not_there_ends_the_job(study, capsys):
 def test_gates_refuse_images_on_the_wrong_side_of_the_published_split(study, capsys):
     path, study.test_split = study.path, "test"
     manifest = read_table(path / "manifest.csv")
+    manifest.head(0).to_csv(path / "empty.csv", index=False)
     for split in ("train", "test"):
         images = manifest[manifest["split"] == split]
         images.head(3).to_csv(path / f"{split}.csv", index=False)
         images.tail(3).to_csv(path / f"other_{split}.csv", index=False)
     for train, test, wrong in (("test", "other_test", "test"), ("train", "other_train", "other_train")):
         inputs = {"train": path / f"{train}.csv", "tests": [path / f"{test}.csv"], "generator_trains": []}
+        inputs["validation"] = path / "empty.csv"
         with pytest.raises(SystemExit):
             study.run("gates", inputs, {"gates": path / "gates.json"}, {"scenario_name": "small"})
         error = capsys.readouterr().err

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from radsynth.cohorts.diversity import mean_pairwise_distance
 from radsynth.cohorts.orders import farthest_first, random_order
+from radsynth.common.tables import read_table
 from scipy.spatial.distance import cdist
+from scipy.stats import hypergeom
 
 
 def line(*points):
@@ -74,50 +76,49 @@ def test_a_limit_keeps_the_prefix_and_orders_the_rest_by_distance():
     assert part[20:].tolist() != whole[20:].tolist()
 
 
-def test_group_mates_follow_their_image_and_count_as_centres():
-    points, groups = line(0, 10, 9, 5, 1), np.array([0, 1, 2, 3, 1])
-    # Image 4 (at 1) is of the group of image 1 (at 10); without groups it would come last.
-    assert farthest_first(points, 0, groups).tolist() == [0, 1, 4, 3, 2]
-    assert farthest_first(points, 0).tolist() == [0, 1, 3, 2, 4]
-    # Image 1 (at 1) follows image 0 (at 10); measured to it, 5 is the farthest; to 10 alone it would be 0.
-    assert farthest_first(line(10, 1, 0, 5), 0, np.array([0, 0, 1, 2])).tolist() == [0, 1, 3, 2]
-
-
 @pytest.mark.parametrize("draw", ["random", "k_center_greedy"])
 @pytest.mark.parametrize("limit", [None, 15])
-def test_orders_hold_every_image_once_and_groups_whole(draw, limit):
+def test_orders_hold_every_image_once(draw, limit):
     rng = np.random.default_rng(5)
     for _ in range(20):
         n = int(rng.integers(1, 60))
-        groups = rng.integers(n, size=n)
         if draw == "random":
-            order = random_order(groups, rng)
+            order = random_order(n, rng)
         else:
-            features = rng.normal(size=(n, 3)).astype(np.float32)
-            order = farthest_first(features, int(rng.integers(n)), groups, limit)
+            order = farthest_first(rng.normal(size=(n, 3)).astype(np.float32), int(rng.integers(n)), limit)
         assert sorted(order) == list(range(n))
-        changes = np.count_nonzero(np.diff(groups[order])) + 1
-        assert changes == len(set(groups.tolist()))
 
 
-def test_random_order_without_groups_is_a_uniform_permutation():
-    order = random_order(np.arange(50), np.random.default_rng(3))
-    assert order.tolist() == np.random.default_rng(3).permutation(50).tolist()
+def test_random_order_is_a_uniform_permutation():
+    assert random_order(50, np.random.default_rng(3)).tolist() == np.random.default_rng(3).permutation(50).tolist()
     rng = np.random.default_rng(0)
-    firsts = np.bincount([random_order(np.arange(4), rng)[0] for _ in range(4000)], minlength=4)
+    firsts = np.bincount([random_order(4, rng)[0] for _ in range(4000)], minlength=4)
     assert (abs(firsts - 1000) < 150).all()  # 5.5 standard deviations
 
 
-def test_random_order_pulls_group_mates_forward():
-    groups = np.array([0, 1, 2, 0, 1, 5])
-    rng = np.random.default_rng(8)
-    for _ in range(30):
-        state = rng.bit_generator.state
-        plain = rng.permutation(6).tolist()
-        rng.bit_generator.state = state
-        order = random_order(groups, rng).tolist()
-        firsts = [i for i in plain if all(groups[j] != groups[i] for j in plain[: plain.index(i)])]
-        assert [i for i in order if i in firsts] == firsts
+def check_patients_of_draws(patients, k, draws=300):
+    """Check that among the first k of an order patients are as frequent, and as many, as in uniform draws of images."""
+    patients = np.unique(patients, return_inverse=True)[1]
+    sizes, n = np.bincount(patients), len(patients)
+    rng, found = np.random.default_rng(1), []
+    for _ in range(draws):
+        drawn = patients[random_order(n, rng)[:k]]
+        found.append((sizes[drawn].mean(), len(set(drawn.tolist()))))
+    images_per_patient, distinct = np.mean(found, axis=0)
+    assert images_per_patient == pytest.approx(sizes[patients].mean(), rel=0.05)
+    # A patient of m images is missing with the hypergeometric probability that none of them is drawn.
+    assert distinct == pytest.approx((1 - hypergeom.pmf(0, n, sizes, k)).sum(), rel=0.05)
+
+
+def test_patients_with_many_images_are_no_more_frequent_than_in_the_set():
+    sizes = np.repeat([1, 3, 8, 30], [200, 60, 30, 5])
+    check_patients_of_draws(np.repeat(np.arange(len(sizes)), sizes), 150)
+
+
+@pytest.mark.parametrize("label", ["NORMAL", "PNEUMONIA"])
+def test_patients_of_real_radiographs_are_drawn_as_they_are_in_the_set(shared_data, label):
+    manifest = read_table(shared_data / "kermany_cxr_224" / "manifest.csv")
+    check_patients_of_draws(manifest.loc[manifest["label"] == label, "patient_id"].to_numpy(), 200)
 
 
 def test_mean_pairwise_distance():
@@ -134,5 +135,5 @@ def test_k_center_greedy_is_more_diverse_than_a_random_draw():
     rng = np.random.default_rng(2)
     features = rng.gamma(1.0, 1.0, (600, 64)).astype(np.float32)
     greedy = mean_pairwise_distance(features[farthest_first(features, 0, limit=60)[:60]])
-    draws = [mean_pairwise_distance(features[random_order(np.arange(600), rng)[:60]]) for _ in range(5)]
+    draws = [mean_pairwise_distance(features[random_order(600, rng)[:60]]) for _ in range(5)]
     assert greedy > max(draws)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from radsynth.cohorts.groups import image_groups
 from radsynth.cohorts.orders import farthest_first, random_order
-from radsynth.cohorts.scenarios import build_cohort, describe_subset
+from radsynth.cohorts.scenarios import build_cohort, describe_subset, images_per_patient
 from radsynth.common.errors import UserError
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}
@@ -30,23 +30,21 @@ def make_manifest(n_normal, n_pneumonia, **columns):
     return pd.DataFrame(table | columns)
 
 
-def make_orders(manifest, seed=0, gates=GATES, method="random"):
+def make_orders(manifest, seed=0, method="random"):
     rng = np.random.default_rng(seed)
-    groups = image_groups(manifest, gates)
     orders = {}
     for label in ("NORMAL", "PNEUMONIA"):
         rows = manifest[manifest["label"] == label]
-        within = groups[rows["image_id"]].to_numpy()
         if method == "random":
-            order = random_order(within, rng)
+            order = random_order(len(rows), rng)
         else:
-            order = farthest_first(rng.normal(size=(len(rows), 8)).astype(np.float32), 0, within)
+            order = farthest_first(rng.normal(size=(len(rows), 8)).astype(np.float32), 0)
         orders[label] = rows.iloc[order].assign(rank=range(len(rows)))
     return orders
 
 
 def build(manifest, scenario, *, name="imbalanced", gates=GATES, spent=SPENT, seed=1, orders=None):
-    orders = orders or make_orders(manifest, gates=gates)
+    orders = orders or make_orders(manifest)
     return build_cohort(orders, manifest, scenario, name=name, gates=gates, spent=spent, seed=seed)
 
 
@@ -77,15 +75,16 @@ def test_core_study_sizes_are_those_of_the_paper(method):
 
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
 @pytest.mark.parametrize("seed", range(3))
-def test_imbalanced_scenario_survives_ten_pairs_of_near_duplicates(method, seed):
+def test_near_duplicates_of_training_images_are_left_out_of_testing_and_counted(method, seed):
     pairs = np.full(3602, "", dtype=object)
     chosen = np.random.default_rng(seed).choice(1802, 20, replace=False)
     pairs[chosen] = np.repeat([f"pair {i}" for i in range(10)], 2)
     manifest = make_manifest(1802, 1800, near_duplicate_group=pairs)
-    cohort = build(manifest, IMBALANCED, orders=make_orders(manifest, seed, method=method))
-    assert [counts(test) for test in cohort.tests] == [{"NORMAL": 300, "PNEUMONIA": 100}] * 3
-    # A prefix can cut one group at most.
-    assert cohort.left_out["NORMAL"] <= 1
+    cohort = build(manifest, IMBALANCED | {"test": "rest"}, orders=make_orders(manifest, seed, method=method))
+    in_training = pd.Series(pairs)[manifest["image_id"].isin(cohort.train["image_id"])]
+    separated = (in_training[in_training != ""].value_counts() == 1).sum()
+    assert 0 < separated == cohort.left_out["NORMAL"]
+    assert counts(cohort.tests[0]) == {"NORMAL": 302 - separated, "PNEUMONIA": 1600}
 
 
 def test_scenarios_are_nested():
@@ -124,7 +123,7 @@ def test_no_test_image_shares_what_a_gate_guards(gates):
         )
         spent = {"NORMAL": int(rng.integers(10)), "PNEUMONIA": int(rng.integers(10))}
         scenario = {"train": {"NORMAL": 8, "PNEUMONIA": 4}, "test": "rest"}
-        orders = make_orders(manifest, int(rng.integers(100)), gates)
+        orders = make_orders(manifest, int(rng.integers(100)))
         cohort = build(manifest, scenario, orders=orders, gates=gates, spent=spent)
         used = pd.concat(order.head(max(scenario["train"][k], spent[k])) for k, order in orders.items())
         assert not ids(used) & ids(cohort.tests[0])
@@ -187,11 +186,27 @@ def test_draws_depend_on_the_seed_alone():
 def test_describe_subset():
     manifest = make_manifest(3, 2, patient_id=["a", "a", "b", "c", ""])
     features = np.array([[0], [3], [9], [5], [7]], dtype=np.float32)
-    assert describe_subset(manifest, features) == {
-        "NORMAL": {"n_images": 3, "n_patients": 2, "mean_pairwise_distance": pytest.approx(6.0)},
-        "PNEUMONIA": {"n_images": 2, "n_patients": None, "mean_pairwise_distance": pytest.approx(2.0)},
+    distances = [pytest.approx(6.0), pytest.approx(2.0)]
+    assert describe_subset(manifest, features, manifest) == {
+        "NORMAL": {
+            "n_images": 3,
+            "n_patients": 2,
+            "images_per_patient": pytest.approx((2 + 2 + 1) / 3),
+            "mean_pairwise_distance": distances[0],
+        },
+        "PNEUMONIA": {
+            "n_images": 2,
+            "n_patients": None,
+            "images_per_patient": None,
+            "mean_pairwise_distance": distances[1],
+        },
     }
-    assert describe_subset(manifest.iloc[[0]], features[[0]])["NORMAL"]["mean_pairwise_distance"] is None
+    alone = describe_subset(manifest.iloc[[0]], features[[0]], manifest)["NORMAL"]
+    assert alone["mean_pairwise_distance"] is None and alone["images_per_patient"] == 2, "those of the whole data set"
+    assert images_per_patient(manifest.head(0), manifest) is None
+    # A patient's images of the other class count, too.
+    both = make_manifest(2, 2, patient_id=["a", "b", "a", "c"])
+    assert images_per_patient(both[both["label"] == "NORMAL"], both) == 1.5
 
 
 PAIRS = [f"d{i // 2}" for i in range(40)]
@@ -214,8 +229,8 @@ REFUSALS = {
     "too many for testing": (
         {"near_duplicate_group": PAIRS + [""] * 20},
         {"train": {"NORMAL": 9, "PNEUMONIA": 5}, "test": {"sets": 1, "counts": {"NORMAL": 31}}},
-        "scenarios.imbalanced.test.counts.NORMAL: 31 images asked, 30 left of 40 (9 in training cohorts, "
-        "1 left out because they share a group with a training image)",
+        "scenarios.imbalanced.test.counts.NORMAL: 31 images asked, 24 left of 40 (9 in training cohorts, "
+        "7 left out because they share a group with a training image)",
     ),
     "nothing left": (
         {},

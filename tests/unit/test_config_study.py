@@ -79,13 +79,29 @@ def test_test_sets_are_own_external_and_synthetic_ones(core):
     assert (study.datasets("study"), study.datasets("external_test")) == (["kaggle_cxr"], ["nih"])
     assert study.evaluated_on("small", "baseline", "custom_cnn") == [
         "test_1",
+        "common",
         "external_nih",
         "synthetic_ddpm",
         "synthetic_pggan",
     ]
-    assert study.evaluated_on("small", "ddpm", "custom_cnn") == ["test_1", "external_nih"]
+    assert study.evaluated_on("small", "ddpm", "custom_cnn") == ["test_1", "common", "external_nih"]
     core["experts"] = []
-    assert Study(core).evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "external_nih"]
+    assert Study(core).evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "common", "external_nih"]
+    del core["samplings"]["greedy"]
+    assert Study(core).evaluated_on("imbalanced", "baseline", "custom_cnn") == [
+        *("test_1", "test_2", "test_3", "external_nih"),
+    ], "one sampling needs no common test set"
+
+
+def test_validation_is_none_unless_asked_for_and_only_patients_are_held_back_from_generators(core):
+    assert core["validation"] == "images", "as in the paper"
+    assert Study(OWN_FOLDER)["validation"] == "none"
+    held_back = {name: Study(core | {"validation": name}).held_back() for name in ("none", "patients", "images")}
+    assert held_back == {"none": None, "patients": 0.2, "images": None}
+    core["generators"]["ddpm"]["selection"] = {"method": "kid", "withhold": 0.045}
+    assert Study(core)["validation"] == "images"
+    with pytest.raises(UserError, match=r"^generators.ddpm.selection.withhold: 0.045 of 160 images are 7"):
+        Study(core | {"validation": "patients"})
 
 
 def test_joint_models_have_one_unit(core):
@@ -147,6 +163,7 @@ WRONG = {
     "empty mix": ({"mixes.nothing": {"real": False}}, "mixes.nothing: neither real images nor a pool"),
     "synthetic baseline": ({"mixes.baseline.pools": {"ddpm": 5}}, "mixes.baseline: expected {real: true}"),
     "augmented baseline": ({"mixes.baseline.augment": "cxr"}, "mixes.baseline: expected {real: true}"),
+    "unknown validation": ({"validation": "folds"}, "validation: 'folds' (str), expected none or patients or images"),
     "no baseline": ({"mixes": {"ddpm": {"real": True}}}, "mixes.baseline: missing"),
     "size that cannot be halved": ({"image_size": 72}, "generators.ddpm.options.block_out_channels: 6 levels halve"),
     "unknown way to choose a model": (

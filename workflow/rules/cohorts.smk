@@ -18,7 +18,6 @@ rule cohort_order:
     params:
         sampling=lambda wildcards: SAMPLINGS[wildcards.sampling],
         sampling_name="{sampling}",
-        gates=STUDY["gates"],
         test_split=test_split,
         limit=lambda wildcards: STUDY.longest_prefix(wildcards.label),
         seed=STUDY["seed"],
@@ -39,9 +38,11 @@ for scenario in SCENARIOS:
         input:
             manifest=f"{DATA}/manifest.csv",
             orders=expand(f"{SAMPLING}/order_{{label}}.csv", label=LABELS, allow_missing=True),
-            features=f"{R}/features/{STUDY['diversity_extractor']}/real/{{dataset}}.npz",
+            features=DIVERSITY_FEATURES,
         output:
             train=f"{SAMPLING}/{scenario}/train.csv",
+            # Without an image unless `validation: patients`.
+            validation=f"{SAMPLING}/{scenario}/validation.csv",
             tests=[f"{SAMPLING}/{scenario}/{testset}.csv" for testset in STUDY.test_sets(scenario)],
             summary=f"{SAMPLING}/{scenario}/summary.json",
         log:
@@ -61,6 +62,7 @@ for scenario in SCENARIOS:
             gates=STUDY["gates"],
             test_split=test_split,
             spent=STUDY.spent(),
+            validation_fraction=STUDY.held_back(),
             seed=STUDY["seed"],
             code=code("cohort"),
         message:
@@ -69,14 +71,44 @@ for scenario in SCENARIOS:
             "../scripts/cohort.py"
 
 
+if STUDY.has_common_test():
+
+    rule common_test:
+        """Take the images that no sampling touches as a test set that all samplings share, and check it."""
+        input:
+            manifest=f"{DATA}/manifest.csv",
+            seen=lambda wildcards: expand(seen_images(wildcards), sampling=SAMPLINGS, allow_missing=True),
+            features=DIVERSITY_FEATURES,
+        output:
+            # One job writes the same table beside the other test sets of each sampling.
+            tests=expand(f"{COHORT}/common.csv", sampling=SAMPLINGS, allow_missing=True),
+            summaries=expand(f"{COHORT}/common.json", sampling=SAMPLINGS, allow_missing=True),
+        log:
+            f"{LOGS}/common_test/{{dataset}}_{{scenario}}.log",
+        benchmark:
+            f"{COSTS}/common_test/{{dataset}}_{{scenario}}.tsv"
+        conda:
+            "../envs/data.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(2000),
+            runtime=10,
+        params:
+            labels=LABELS,
+            gates=STUDY["gates"],
+            test_split=test_split,
+            code=code("common_test"),
+        message:
+            "Test set that all samplings of {wildcards.scenario} share"
+        script:
+            "../scripts/common_test.py"
+
+
 rule external_test:
     """Take an external dataset as a test set, without images that the cohort or a generator has been trained on."""
     input:
         external=f"{R}/data/{{external}}/manifest.csv",
-        trains=lambda wildcards: [
-            f"{SAMPLING}/{scenario}/train.csv"
-            for scenario in dict.fromkeys([wildcards.scenario, *STUDY.generator_scenarios()])
-        ],
+        seen=seen_images,
     output:
         test=f"{COHORT}/external_{{external}}.csv",
     log:
@@ -102,6 +134,7 @@ rule gates:
     input:
         manifest=f"{DATA}/manifest.csv",
         train=f"{COHORT}/train.csv",
+        validation=f"{COHORT}/validation.csv",
         tests=lambda wildcards: [f"{COHORT}/{testset}.csv" for testset in STUDY.test_sets(wildcards.scenario)],
         generator_trains=[f"{SAMPLING}/{scenario}/train.csv" for scenario in STUDY.generator_scenarios()],
     output:

@@ -50,6 +50,7 @@ WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 DATA = f"{R}/data/{{dataset}}"
 FEATURES = f"{R}/features/{{extractor}}"
 REAL_FEATURES = f"{FEATURES}/real/{{dataset}}.npz"
+DIVERSITY_FEATURES = REAL_FEATURES.replace("{extractor}", STUDY["diversity_extractor"])
 COHORT_FEATURES = f"{FEATURES}/cohorts/{{dataset}}/{{sampling}}/{{scenario}}/real.npz"  # extractors per cohort
 POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 # Shared by all studies; no rule's output, for its content depends on what has run before.
@@ -236,6 +237,12 @@ def withholding_model(wildcards):
     if not (generator and withholds(generator)):
         return []
     return model_folder(generator).format(**{**wildcards, "generator": generator, "unit": wildcards.label})
+
+
+def seen_images(wildcards):
+    """Return the tables of all images that classifiers or generators of the wildcards' scenario learn or validate on."""
+    scenarios = dict.fromkeys([wildcards.scenario, *STUDY.generator_scenarios()])
+    return [f"{SAMPLING}/{scenario}/{file}.csv" for scenario in scenarios for file in ("train", "validation")]
 
 
 def order_features(wildcards):

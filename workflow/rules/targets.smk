@@ -83,7 +83,8 @@ def data_targets():
 
 
 def cohort_targets():
-    return every(f"{COHORT}/gates.json", scenario=SCENARIOS) + every(f"{COHORT}/summary.json", scenario=SCENARIOS)
+    files = ["gates.json", "summary.json", *(["common.csv"] if STUDY.has_common_test() else [])]
+    return every(f"{COHORT}/{{file}}", scenario=SCENARIOS, file=files)
 
 
 def generator_targets():

@@ -8,6 +8,7 @@ with job(snakemake) as log:
     backend = prepare(snakemake.threads, snakemake.params.backend)
 
     import keras
+    import numpy as np
     from radsynth.classifiers.evaluation import evaluate, predictions_table
     from radsynth.classifiers.mixes import read_pools
     from radsynth.classifiers.training import predict
@@ -26,10 +27,13 @@ with job(snakemake) as log:
     model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
     made = {key: training[key] for key in ("architecture", "weights")}
     made |= {key: backend[key] for key in ("backend", "device")}
+    threshold = training.get("threshold", {"value": None, "reason": "not recorded"})
     for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
-        images = read_gray_stack(".", test["root"] + "/" + test["file"])
-        table = predictions_table(test, predict(model, images), params.labels)
-        result = evaluate(table, params.labels, params.positive_label)
+        probabilities = np.empty((0, len(params.labels)), np.float32)
+        if len(test):
+            probabilities = predict(model, read_gray_stack(".", test["root"] + "/" + test["file"]))
+        table = predictions_table(test, probabilities, params.labels)
+        result = evaluate(table, params.labels, params.positive_label, threshold["value"], threshold["reason"])
         log.info("%s: %s", metrics, result["metrics"])
         write_text(predictions, table.to_csv(index=False))
         write_json(metrics, result | made)

@@ -13,5 +13,6 @@ with job(snakemake):
         snakemake.input.manifest,
         snakemake.params.gates,
         snakemake.params.test_split,
+        snakemake.input.validation,
     )
     write_json(snakemake.output.gates, {"scenario": snakemake.params.scenario_name, **found})

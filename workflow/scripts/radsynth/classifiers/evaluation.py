@@ -1,20 +1,19 @@
 """What a classifier's probabilities are worth on a test set."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import (
-    average_precision_score,
-    confusion_matrix,
-    precision_recall_fscore_support,
-    roc_auc_score,
-    roc_curve,
-)
 
-SPECIFICITY = 0.95
-RANKING = ("roc_auc", "pr_auc", "sensitivity_at_95_specificity")
+from radsynth.classifiers.calibration import brier, calibration_line, expected_calibration_error
+from radsynth.classifiers.thresholds import ONE_IN, is_called
+
+RANKING = ("roc_auc", "pr_auc", "sensitivity_at_95_specificity_on_test")
+AT_THRESHOLD = ("sensitivity_at_95_specificity", "specificity_at_that_threshold")
+CALIBRATION = ("calibration_slope", "calibration_intercept")
+
+# Values of metrics by name; of an undefined one the reason.
+Values = dict[str, float | str]
 
 
 def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: list[str]) -> pd.DataFrame:
@@ -29,79 +28,154 @@ def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: lis
     return table
 
 
-def _ranking(truth: pd.Series, table: pd.DataFrame, labels: list[str], positive_label: str) -> dict[str, float]:
-    """Return what the order of the probabilities is worth. More than two labels: see ``evaluate``."""
-    averaged = [positive_label] if len(labels) == 2 else labels
-
-    def mean(score: Callable[[pd.Series, pd.Series], float]) -> float:
-        return float(np.mean([score(truth == label, table[f"p_{label}"]) for label in averaged]))
-
-    false_alarms, hits, _ = roc_curve(truth == positive_label, table[f"p_{positive_label}"], drop_intermediate=False)
-    n_rest = int((truth != positive_label).sum())
-    enough = np.rint(false_alarms * n_rest) <= (1 - SPECIFICITY) * n_rest + 1e-9  # counted in whole images
-    return {
-        "roc_auc": mean(roc_auc_score),
-        "pr_auc": mean(average_precision_score),
-        "sensitivity_at_95_specificity": float(hits[enough].max()),
-    }
-
-
-def _per_label(truth: pd.Series, table: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """Return for the images of each label how many are recognised, and the mean probability given to it."""
-    found = {}
-    for label in labels:
-        images = table[truth == label]
-        found[label] = {"n": len(images), "recall": None, "mean_confidence": None, "reason": ""}
-        if images.empty:
-            found[label]["reason"] = f"the test set has no image of {label}"
-        else:
-            found[label]["recall"] = float((images["predicted"] == label).mean())
-            found[label]["mean_confidence"] = float(images[f"p_{label}"].mean())
-    return found
-
-
-def evaluate(table: pd.DataFrame, labels: list[str], positive_label: str) -> dict[str, Any]:
+def evaluate(
+    table: pd.DataFrame,
+    labels: list[str],
+    positive_label: str,
+    threshold: float | None = None,
+    threshold_reason: str = "no threshold from validation images",
+) -> dict[str, Any]:
     """Return counts, metrics, the reasons of undefined ones, the confusion matrix (rows: true label), and by label.
 
-    ``table`` comes from ``predictions_table``. Weighted averages weigh each label by its number of test images.
+    ``table`` comes from ``predictions_table``; it may lack a label or be empty. ``threshold`` is what
+    ``choose_threshold`` found on validation images, ``threshold_reason`` why there is none.
+
+    Weighted averages weigh each label by its number of test images, balanced accuracy (the mean recall) all alike.
     PR-AUC is the average precision; with more than two labels, ROC-AUC and PR-AUC are macro averages of one against
-    the rest. Sensitivity at 95 % specificity is the largest that a threshold reaches on these very images while at
-    most 5 % of the rest lie above it; a threshold cannot divide images of equal probability.
+    the rest. Sensitivity at 95 % specificity is that at the threshold, beside it the specificity at it; ``_on_test``
+    is the largest that any threshold reaches on these very images while at most 5 % of the rest are called, which is
+    too optimistic; no threshold divides images of equal probability. Brier score, expected calibration error (two
+    labels: of the positive label's probability, more: of the largest one), and slope and intercept of the calibration
+    (two labels) are those of ``classifiers.calibration``.
     ``per_label`` holds the share of each label's images that is recognised and the mean probability of that label.
     A metric whose denominator is zero is None, never 0: precision where a label is never predicted, recall where
-    it does not occur, F1 = 2 TP / (2 TP + FP + FN) where both hold, those of the ranking where a label is missing.
+    it does not occur, F1 = 2 TP / (2 TP + FP + FN) where both hold, those of the ranking, balanced accuracy, and slope
+    and intercept where a label is missing, and all without images.
     """
-    truth, predicted = table["label"], table["predicted"]
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, predicted, labels=labels, average=None, zero_division=np.nan
+    true, predicted = (np.array([labels.index(x) for x in table[column]], int) for column in ("label", "predicted"))
+    probabilities = table[[f"p_{label}" for label in labels]].to_numpy(float)
+    positive = labels.index(positive_label)
+    confusion = np.zeros((len(labels), len(labels)), int)
+    np.add.at(confusion, (true, predicted), 1)
+    found = (
+        _decisions(confusion, labels, positive)
+        | _ranking(true, probabilities, labels, positive)
+        | _at_threshold(true == positive, probabilities[:, positive], positive_label, threshold, threshold_reason)
+        | _calibration(true, probabilities, labels, positive)
     )
-    positive, occurs = labels.index(positive_label), support > 0
-    metrics: dict[str, float | None] = {"accuracy": float((truth == predicted).mean())}
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        metrics[f"{name}_weighted"] = float(np.average(values[occurs], weights=support[occurs]))
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        metrics[f"{name}_positive"] = float(values[positive])
-    never = ", ".join(np.array(labels)[occurs & np.isnan(precision)])
-    why = {
-        "precision_weighted": f"never predicted: {never}",
-        "precision_positive": f"never predicted: {positive_label}",
-        "recall_positive": f"the test set has no image of {positive_label}",
-        "f1_positive": f"neither in the test set nor predicted: {positive_label}",
-    }
-    reasons = {name: why[name] for name, value in metrics.items() if np.isnan(value)}
-    metrics.update(dict.fromkeys(reasons))
-    missing = [label for label, count in zip(labels, support, strict=True) if not count]
-    if missing:
-        reasons |= dict.fromkeys(RANKING, f"the test set has no image of {', '.join(missing)}")
-        metrics |= dict.fromkeys(RANKING)
-    else:
-        metrics |= _ranking(truth, table, labels, positive_label)
+    reasons = {name: value for name, value in found.items() if isinstance(value, str)}
     return {
         "labels": labels,
         "positive_label": positive_label,
-        "n": {label: int(count) for label, count in zip(labels, support, strict=True)},
-        "metrics": metrics,
+        "threshold": threshold,
+        "n": dict(zip(labels, confusion.sum(axis=1).tolist(), strict=True)),
+        "metrics": {name: None if name in reasons else float(value) for name, value in found.items()},
         "reasons": reasons,
-        "confusion_matrix": confusion_matrix(truth, predicted, labels=labels).tolist(),
-        "per_label": _per_label(truth, table, labels),
+        "confusion_matrix": confusion.tolist(),
+        "per_label": _per_label(true, predicted, probabilities, labels),
     }
+
+
+def _no_image(labels: list[str]) -> str:
+    return f"the test set has no image of {', '.join(labels)}"
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def _decisions(confusion: np.ndarray, labels: list[str], positive: int) -> Values:
+    """Return what the predicted labels are worth."""
+    hits, support, claimed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    n, occurs = support.sum(), support > 0
+    scores = {
+        "precision": _ratio(hits, claimed),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, support + claimed),
+    }
+    missing = [label for label, count in zip(labels, support, strict=True) if not count]
+    found: Values = {
+        "accuracy": hits.sum() / n if n else _no_image(labels),
+        "balanced_accuracy": _no_image(missing) if missing else scores["recall"].mean(),
+    }
+    for name, values in scores.items():
+        found[f"{name}_weighted"] = values[occurs] @ support[occurs] / n if n else _no_image(labels)
+    for name, values in scores.items():
+        found[f"{name}_positive"] = values[positive]
+    never = ", ".join(np.array(labels)[occurs & (claimed == 0)])
+    why = {
+        "precision_weighted": f"never predicted: {never}",
+        "precision_positive": f"never predicted: {labels[positive]}",
+        "recall_positive": _no_image([labels[positive]]),
+        "f1_positive": f"neither in the test set nor predicted: {labels[positive]}",
+    }
+    undefined = [name for name, value in found.items() if not isinstance(value, str) and np.isnan(value)]
+    return found | {name: why[name] for name in undefined}
+
+
+def _ranking(true: np.ndarray, probabilities: np.ndarray, labels: list[str], positive: int) -> Values:
+    """Return what the order of the probabilities is worth. More than two labels: see ``evaluate``."""
+    missing = [label for index, label in enumerate(labels) if not (true == index).any()]
+    if missing:
+        return dict.fromkeys(RANKING, _no_image(missing))
+    averaged = [positive] if len(labels) == 2 else list(range(len(labels)))
+    curves = [_curve(true == label, probabilities[:, label]) for label in averaged]
+    area, precision, _ = np.mean(curves, axis=0)
+    return dict(zip(RANKING, (area, precision, curves[averaged.index(positive)][2]), strict=True))
+
+
+def _curve(own: np.ndarray, score: np.ndarray) -> tuple[float, float, float]:
+    """Return ROC-AUC, average precision and sensitivity at 95 % specificity of one label (``own``), which occurs.
+
+    The curves have one point per distinct score.
+    """
+    order = np.argsort(-score, kind="stable")
+    last_of_ties = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    hits = own[order].cumsum()[last_of_ties]
+    claimed = last_of_ties + 1
+    alarms = claimed - hits
+    n_own, n_rest = hits[-1], alarms[-1]
+    new_hits, new_alarms = np.diff(hits, prepend=0), np.diff(alarms, prepend=0)
+    area = ((hits - new_hits / 2) * new_alarms).sum() / (n_own * n_rest)
+    precision = (new_hits * hits / claimed).sum() / n_own
+    return area, precision, hits[ONE_IN * alarms <= n_rest].max(initial=0) / n_own
+
+
+def _at_threshold(
+    own: np.ndarray, score: np.ndarray, positive_label: str, threshold: float | None, reason: str
+) -> Values:
+    if threshold is None:
+        return dict.fromkeys(AT_THRESHOLD, reason)
+    called = is_called(score, threshold)
+    sensitivity = called[own].mean() if own.any() else _no_image([positive_label])
+    specificity = 1 - called[~own].mean() if not own.all() else f"the test set has no image outside {positive_label}"
+    return dict(zip(AT_THRESHOLD, (sensitivity, specificity), strict=True))
+
+
+def _calibration(true: np.ndarray, probabilities: np.ndarray, labels: list[str], positive: int) -> Values:
+    if not len(true):
+        return dict.fromkeys(("brier", "ece", *CALIBRATION), _no_image(labels))
+    found: Values = {"brier": brier(true, probabilities)}
+    if len(labels) > 2:
+        top = probabilities.argmax(axis=1)
+        found["ece"] = expected_calibration_error(true == top, probabilities.max(axis=1))
+        return found | dict.fromkeys(CALIBRATION, "defined for two labels")
+    event, probability = true == positive, probabilities[:, positive]
+    found["ece"] = expected_calibration_error(event, probability)
+    return found | calibration_line(event, probability)
+
+
+def _per_label(
+    true: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, labels: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return for the images of each label how many are recognised, and the mean probability given to it."""
+    found = {}
+    for index, label in enumerate(labels):
+        own = true == index
+        found[label] = {"n": int(own.sum()), "recall": None, "mean_confidence": None, "reason": ""}
+        if own.any():
+            found[label]["recall"] = float((predicted[own] == index).mean())
+            found[label]["mean_confidence"] = float(probabilities[own, index].mean())
+        else:
+            found[label]["reason"] = _no_image([label])
+    return found

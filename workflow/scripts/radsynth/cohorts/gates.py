@@ -4,6 +4,7 @@ Nothing of the code that builds the cohorts is used here: the files are compared
 """
 
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,39 +29,49 @@ def check_gates(
     manifest: str | Path,
     gates: dict[str, bool],
     test_split: str | None = None,
+    validation: str | Path | None = None,
 ) -> dict[str, Any]:
     """Check the cohort files of a scenario against each other and against the manifest, and return what was found.
 
     UserError, naming two files or images, if a set holds an image twice or one that differs from the manifest, or if
-    a test image is also in a training set (of the classifier or of a generator) or shares with one of its images what
-    a gate forbids to share, or, with ``test_split``, if an image is on the wrong side of the published split. What a
-    gate that is off would have refused is counted in ``overlaps``.
+    a test image is also in a training set (of the classifier or of a generator) or in the ``validation`` set, or shares
+    with one of their images what a gate forbids to share, or, with ``test_split``, if an image is on the wrong side of
+    the published split. Validation images are held against the training sets in the same way, and must not share a
+    patient with them even if that gate is off. What a gate that is off would have refused is counted in ``overlaps``
+    (test images) and ``validation_overlaps``.
     """
     known = read_table(manifest).set_index("image_id")
     trains = {str(path): _read_set(path, known, manifest) for path in dict.fromkeys([train, *generator_trains])}
+    held_back = {} if validation is None else {str(validation): _read_set(validation, known, manifest)}
     test_sets = {str(path): _read_set(path, known, manifest) for path in tests}
     if test_split is not None:
-        for path, table in (trains | test_sets).items():
+        for path, table in (trains | held_back | test_sets).items():
             wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
             if len(wrong):
                 raise UserError(f"{path}: {wrong.iloc[0]} is on the wrong side of the published split {test_split}")
     forbidden = ["image_id", *(column for gate, column in GATED_COLUMNS.items() if gates[gate])]
-    for test, tested in test_sets.items():
-        for training, trained in trains.items():
-            for column in forbidden:
-                _refuse_shared(column, test, tested, training, trained)
+    for one, other, columns in (
+        (test_sets, trains | held_back, forbidden),
+        (held_back, trains, [*forbidden, GATED_COLUMNS["patient"]]),
+    ):
+        for (path, table), (training, trained), column in product(one.items(), other.items(), columns):
+            _refuse_shared(column, path, table, training, trained)
     trained, tested = pd.concat(trains.values()), pd.concat(test_sets.values())
-    overlaps = {gate: int(_shared(column, tested, trained).sum()) for gate, column in GATED_COLUMNS.items()}
-    unknown = int((pd.concat([trained, tested]).drop_duplicates("image_id")["patient_id"] == "").sum())
+    validated = pd.concat([trained.head(0), *held_back.values()])
+    seen = pd.concat([trained, validated])
+    overlaps = _overlaps(tested, seen)
+    unknown = int((pd.concat([seen, tested]).drop_duplicates("image_id")["patient_id"] == "").sum())
     return {
         "checked": {
             "train_images": len(trains[str(train)]),
             "generator_train_images": len(trained.drop_duplicates("image_id")),
+            "validation_images": len(validated),
             "test_sets": len(test_sets),
             "test_images": len(tested.drop_duplicates("image_id")),
             "images_without_patient_id": unknown,
         },
         "overlaps": overlaps,
+        "validation_overlaps": _overlaps(validated, trained),
         "patient_safe": unknown == 0 and overlaps["patient"] == 0,
         "gates": gates,
     }
@@ -88,8 +99,13 @@ def _read_set(path: str | Path, known: pd.DataFrame, manifest: str | Path) -> pd
 
 
 def _shared(column: str, tested: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
-    """Return which test images share a known value of the column with a training image."""
+    """Return which images share a known value of the column with a training image."""
     return tested[column].isin(set(trained[column]) - {""})
+
+
+def _overlaps(tested: pd.DataFrame, trained: pd.DataFrame) -> dict[str, int]:
+    """Return, by gate, how many images share what it guards with a training image."""
+    return {gate: int(_shared(column, tested, trained).sum()) for gate, column in GATED_COLUMNS.items()}
 
 
 def _refuse_shared(column: str, test: str, tested: pd.DataFrame, training: str, trained: pd.DataFrame) -> None:
@@ -98,6 +114,6 @@ def _refuse_shared(column: str, test: str, tested: pd.DataFrame, training: str, 
         leak = leaks.iloc[0]
         seen = trained.loc[trained[column] == leak[column], "image_id"].iloc[0]
         raise UserError(
-            f"{test}: {leak['image_id']} and the training image {seen} in {training} {_MEANING[column]} "
-            f"({column} {leak[column]}; {len(leaks)} such test images)"
+            f"{test}: {leak['image_id']} and {seen} in {training} {_MEANING[column]} "
+            f"({column} {leak[column]}; {len(leaks)} such images)"
         )

@@ -1,5 +1,6 @@
 """Training and test sets of a scenario: prefixes of the class orders, and what no training image touches."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from radsynth.cohorts.diversity import mean_pairwise_distance
 from radsynth.cohorts.groups import image_groups, kept_for_testing
+from radsynth.cohorts.validation import validation_images
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
 
@@ -16,11 +18,13 @@ from radsynth.common.seeds import derive_seed
 class Cohort:
     """The sets of one scenario (rows of the manifest), with the counts behind them by label.
 
-    ``available``: images of the class. ``left_out``: those not used for testing only because an image of their group
-    is in a training cohort. ``patient_safe``: all patients are known, and none is both in training and in test.
+    ``train``: images to learn from. ``validation``: those that are held back from it, if any. ``available``: images of
+    the class. ``left_out``: those not used for testing only because an image of their group is in a training cohort.
+    ``patient_safe``: all patients are known, and none is both in training or validation and in test.
     """
 
     train: pd.DataFrame
+    validation: pd.DataFrame
     tests: list[pd.DataFrame]
     available: dict[str, int]
     left_out: dict[str, int]
@@ -37,13 +41,16 @@ def build_cohort(
     spent: dict[str, int],
     seed: int,
     test_split: str | None = None,
+    validation_fraction: float | None = None,
 ) -> Cohort:
     """Draw the training and test sets of the scenario ``name``.
 
     ``orders`` maps every label to its images in order. The training set is the first ``scenario["train"][label]``
-    images of each order, so the sets of a sampling are nested. ``spent[label]`` is the length of the order's prefix
-    that generators learn from. Images that share a group with it or with the training set are not used for testing.
-    With ``test_split`` the orders hold no image of that published split, and test sets are drawn from it alone.
+    images of each order, so the sets of a sampling are nested. With ``validation_fraction``, about that part of it is
+    held back by whole patients (``validation_images``), the same images in all scenarios. ``spent[label]`` is the
+    length of the order's prefix that generators learn from. Images that share a group with it or with the training set
+    are not used for testing. With ``test_split`` the orders hold no image of that published split, and test sets are
+    drawn from it alone.
 
     ``scenario["test"]`` is "rest" (one set of all the images left) or {sets: k, counts: {label: n}}: k sets, each
     drawn without replacement within itself; two sets may share images. Test sets are in the manifest's row order
@@ -64,12 +71,9 @@ def build_cohort(
 
     prefixes = {label: order.head(max(counts[label], spent.get(label, 0))) for label, order in orders.items()}
     used = pd.concat(prefixes.values())
-    groups = image_groups(manifest, gates)
-    testable = manifest if test_split is None else manifest[kept_for_testing(manifest, test_split)]
-    free = testable[~groups[testable["image_id"]].isin(groups[used["image_id"]]).to_numpy()]
-    unused = testable["label"][~testable["image_id"].isin(used["image_id"])]
+    testable = images_for_testing(manifest, test_split)
+    free, left_out = untouched(testable, used["image_id"], image_groups(manifest, gates), orders)
     left = {label: free[free["label"] == label] for label in orders}
-    left_out = {label: int((unused == label).sum()) - len(left[label]) for label in orders}
 
     def numbers(label: str) -> str:
         return (
@@ -94,10 +98,22 @@ def build_cohort(
             for k in range(1, scenario["test"]["sets"] + 1)
         ]
 
-    columns = list(manifest.columns)
+    cohort = pd.concat(orders[label].head(counts[label]) for label in orders)[list(manifest.columns)]
+    train, validation = cohort, cohort.head(0)
+    if validation_fraction is not None:
+        held_back = cohort["image_id"].isin(validation_images(orders, manifest, gates, validation_fraction))
+        train, validation = cohort[~held_back], cohort[held_back]
+        for label in filter(counts.get, orders):
+            parts = [int((part["label"] == label).sum()) for part in (train, validation)]
+            if 0 in parts:
+                raise UserError(
+                    f"validation: patients leaves {parts[0]} of {counts[label]} {label} images of {key}.train to learn "
+                    f"from and {parts[1]} for validation, expected at least 1 of each; ask for more images or for none"
+                )
     tested = pd.concat(tests)
     return Cohort(
-        train=pd.concat(orders[label].head(counts[label]) for label in orders)[columns],
+        train=train,
+        validation=validation,
         tests=tests,
         available={label: int((manifest["label"] == label).sum()) for label in orders},
         left_out=left_out,
@@ -106,10 +122,29 @@ def build_cohort(
     )
 
 
-def describe_subset(subset: pd.DataFrame, features: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return, by label, the counts of images and patients and the mean pairwise distance of ``features`` (n, d).
+def images_for_testing(manifest: pd.DataFrame, test_split: str | None = None) -> pd.DataFrame:
+    """Return the images that test sets may be drawn from: all, or those of the published split ``test_split``."""
+    return manifest if test_split is None else manifest[kept_for_testing(manifest, test_split)]
 
-    Row i of ``features`` belongs to row i of ``subset``. The number of patients is None where one is unknown.
+
+def untouched(
+    images: pd.DataFrame, used: Iterable[str], groups: pd.Series, labels: Iterable[str]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the images that share no group (``groups``, by image_id) with one whose id is in ``used``.
+
+    And how many of each label are left out although they are not in ``used`` themselves.
+    """
+    used = list(used)
+    free = images[~groups[images["image_id"]].isin(groups[used]).to_numpy()]
+    unused = images["label"][~images["image_id"].isin(used)]
+    return free, {label: int((unused == label).sum() - (free["label"] == label).sum()) for label in labels}
+
+
+def describe_subset(subset: pd.DataFrame, features: np.ndarray, manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return, by label, how many images and patients a subset has, and how it lies in the data set ``manifest``.
+
+    ``mean_pairwise_distance`` is that of ``features`` (n, d), whose row i belongs to row i of ``subset``. Of
+    ``images_per_patient`` see there. The number of patients is None where one is unknown.
     """
     description = {}
     for label in sorted(set(subset["label"])):
@@ -118,9 +153,21 @@ def describe_subset(subset: pd.DataFrame, features: np.ndarray) -> dict[str, dic
         description[label] = {
             "n_images": int(mask.sum()),
             "n_patients": None if "" in patients else len(patients),
+            "images_per_patient": images_per_patient(subset[mask], manifest),
             "mean_pairwise_distance": mean_pairwise_distance(features[mask]),
         }
     return description
+
+
+def images_per_patient(images: pd.DataFrame, manifest: pd.DataFrame) -> float | None:
+    """Return the mean, over the images, of how many images their patient has in the data set ``manifest``.
+
+    A uniform draw of images has, on average, the mean of the set that it is drawn from. None where a patient is unknown
+    or there is no image.
+    """
+    if images.empty or (images["patient_id"] == "").any():
+        return None
+    return float(images["patient_id"].map(manifest["patient_id"].value_counts()).mean())
 
 
 def _check_labels(key: str, counts: dict[str, int], orders: dict[str, pd.DataFrame]) -> None:

@@ -107,8 +107,10 @@ class Study:
         for name, generator in config["generators"].items():
             self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
             check_generator(generator, config["image_size"], f"generators.{name}")
-            counts = config["scenarios"][generator["train_on"]]["train"]
-            images = [sum(counts[label] for label in self.unit_labels(unit)) for unit in self.units(name)]
+            counts, learned = config["scenarios"][generator["train_on"]]["train"], 1 - (self.held_back() or 0)
+            images = [
+                round(learned * sum(counts[label] for label in self.unit_labels(unit))) for unit in self.units(name)
+            ]
             check_selection(generator, config["image_size"], images, f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
@@ -235,9 +237,21 @@ class Study:
         test = self["scenarios"][scenario]["test"]
         return [f"test_{k}" for k in range(1, 1 + (1 if test == "rest" else test["sets"]))]
 
+    def has_common_test(self) -> bool:
+        """Return whether there are several samplings, which a test set of their own makes comparable."""
+        return len(self["samplings"]) > 1
+
     def real_test_sets(self, scenario: str) -> list[str]:
-        """Return the names of a scenario's own test sets and of the external ones."""
-        return [*self.test_sets(scenario), *(f"external_{dataset}" for dataset in self.datasets("external_test"))]
+        """Return the names of a scenario's own test sets, of that common to all samplings, and of the external ones."""
+        return [
+            *self.test_sets(scenario),
+            *(["common"] if self.has_common_test() else []),
+            *(f"external_{dataset}" for dataset in self.datasets("external_test")),
+        ]
+
+    def held_back(self) -> float | None:
+        """Return which part of the training images cohorts hold back for validation, if any."""
+        return self["validation_fraction"] if self["validation"] == "patients" else None
 
     def evaluated_on(self, scenario: str, mix: str, classifier: str) -> list[str]:
         """Return the names of all test sets of a classifier on a mix; synthetic ones for experts on the baseline."""
@@ -344,6 +358,7 @@ class Study:
             "positive_label": config["positive_label"],
             "pool_size": config["pool_size"],
             "runs": config["runs"],
+            "validation": config["validation"],
             "validation_fraction": config["validation_fraction"],
             "samplings": config["samplings"],
             "mixes": config["mixes"],
