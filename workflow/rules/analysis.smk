@@ -2,7 +2,7 @@ rule metrics:
     """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
     input:
         integrity=expand(f"{DATA}/integrity.json", dataset=STUDY["datasets"]),
-        summaries=every(f"{COHORT}/summary.json", scenario=SCENARIOS),
+        summaries=every(f"{COHORT}/{{file}}.json", scenario=SCENARIOS, file=COHORT_SUMMARIES),
         quality=quality_targets(),
         evaluations=evaluation_targets(),
         predictions=[path.removesuffix("json") + "csv" for path in evaluation_targets()],

@@ -10,6 +10,7 @@ FIGURES = [
     *("training_loss", "heat_map", "distances", "manifold", "diversity", "similarity", "memorisation"),
     *("recognition", "accuracy_f1", "detection", "differences"),
 ]
+COHORT_SUMMARIES = ["summary", *(["common"] if STUDY.has_common_test() else [])]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 if FROM_ARCHIVE:
     from radsynth.analysis.archive import verify_archive
@@ -83,8 +84,7 @@ def data_targets():
 
 
 def cohort_targets():
-    files = ["gates.json", "summary.json", *(["common.csv"] if STUDY.has_common_test() else [])]
-    return every(f"{COHORT}/{{file}}", scenario=SCENARIOS, file=files)
+    return every(f"{COHORT}/{{file}}.json", scenario=SCENARIOS, file=["gates", *COHORT_SUMMARIES])
 
 
 def generator_targets():

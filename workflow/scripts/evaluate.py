@@ -27,7 +27,8 @@ with job(snakemake) as log:
     model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
     made = {key: training[key] for key in ("architecture", "weights")}
     made |= {key: backend[key] for key in ("backend", "device")}
-    threshold = training.get("threshold", {"value": None, "reason": "not recorded"})
+    made["trained_on"] = training["images_per_epoch"]
+    threshold = training["threshold"]
     for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
         probabilities = np.empty((0, len(params.labels)), np.float32)
         if len(test):

@@ -125,7 +125,8 @@ def cohort_rows(paths: Iterable[str], results: str) -> list[Row]:
     """Return the rows of cohorts.csv."""
     rows = []
     for path in paths:
-        names = identity(path, results, "cohorts/{dataset}/{sampling}/{scenario}/summary.json")
+        names = identity(path, results, "cohorts/{dataset}/{sampling}/{scenario}/{file}")
+        del names["file"]
         summary = read_json(path)
         for subset, labels in summary["subsets"].items():
             for label, figures in labels.items():
@@ -136,6 +137,8 @@ def cohort_rows(paths: Iterable[str], results: str) -> list[Row]:
                     | {key: figures[key] for key in ("n_images", "n_patients", "mean_pairwise_distance")}
                     | {"patient_safe": summary["patient_safe"], "reason": unknown}
                     | {key: summary[key].get(label) for key in ("available", "left_out")}
+                    | {"images_per_patient": figures["images_per_patient"]}
+                    | {"images_per_patient_available": summary.get("images_per_patient", {}).get(label)}
                 )
     return rows
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from radsynth.classifiers.calibration import squared_errors
 from radsynth.classifiers.thresholds import ONE_IN, is_called
 
 METRICS = (
     *("accuracy", "balanced_accuracy", "f1_weighted", "f1_positive", "recall_positive", "roc_auc", "pr_auc"),
-    *("sensitivity_at_95_specificity", "sensitivity_at_95_specificity_on_test", "brier"),
+    *("sensitivity_at_95_specificity", "sensitivity_at_95_specificity_on_test"),
 )
+# Those that move with the threshold between the labels, without any gain in what the images tell apart.
+THRESHOLDED = ("accuracy", "balanced_accuracy", "f1_weighted", "f1_positive", "recall_positive")
 # Images x draws that are held in memory at once; small enough for the processor's cache.
 BLOCK = 200_000
 
@@ -58,7 +59,6 @@ def resampled_metrics(
         "pr_auc": curves[:, 1].mean(axis=0),
         "sensitivity_at_95_specificity": _ratio(counted((true == positive) * called), support[:, positive]),
         "sensitivity_at_95_specificity_on_test": curves[averaged.index(positive), 2],
-        "brier": _ratio(counted(squared_errors(true, scores)), total),
     }
 
 

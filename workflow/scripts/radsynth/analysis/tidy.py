@@ -30,7 +30,7 @@ COLUMNS = {
     "cohorts": [
         *COHORT,
         *("subset", "label", "n_images", "n_patients", "mean_pairwise_distance", "extractor"),
-        *("patient_safe", "available", "left_out", "reason"),
+        *("images_per_patient", "images_per_patient_available", "patient_safe", "available", "left_out", "reason"),
     ],
     "quality": [
         *COHORT,
@@ -86,6 +86,7 @@ COLUMNS = {
 
 NUMERIC = {
     *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
+    *("images_per_patient", "images_per_patient_available"),
     *("low", "high", "n_reference", "n_synthetic", "control", "control_sd", "n_control_a", "n_control_b"),
     *("threshold", "n_runs", "n_groups", "reference_mean", "reference_sd", "mix_mean", "mix_sd"),
     *("difference", "standard_error", "df", "ci_low", "ci_high", "detectable", "effect_size", "p_value"),

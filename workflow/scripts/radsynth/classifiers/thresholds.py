@@ -1,6 +1,9 @@
 """Thresholds for a specificity of 95 %, set on validation images and applied to test images."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 # 95 % specificity in whole images: at most one false alarm among 20 images of the other labels.
 ONE_IN = 20
@@ -33,3 +36,18 @@ def choose_threshold(positive: np.ndarray, score: np.ndarray) -> tuple[float | N
         return None, f"{count}, a threshold for 95 % specificity needs at least {ONE_IN}"
     first_not_called = negatives[len(negatives) // ONE_IN]
     return float(np.nextafter(first_not_called, np.float32(np.inf))), ""
+
+
+def threshold_of(validation: pd.DataFrame, score: np.ndarray | None, positive_label: str) -> dict[str, Any]:
+    """Return ``value``, the threshold that validation images set or None, and ``reason``, why there is none.
+
+    ``validation`` are the rows of the validation images, ``score`` their probabilities of the positive label; None
+    where their patients are not apart from those of the training, for a threshold set on patients that a classifier
+    knows is none for others.
+    """
+    if score is None:
+        return {"value": None, "reason": "no validation images of patients apart from training (validation: patients)"}
+    if (validation["patient_id"] == "").any():
+        return {"value": None, "reason": "the patients of the validation images are unknown"}
+    value, reason = choose_threshold((validation["label"] == positive_label).to_numpy(), score)
+    return {"value": value, "reason": reason}
