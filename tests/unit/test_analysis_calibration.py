@@ -112,8 +112,8 @@ def test_a_difference_as_large_as_the_detectable_one_is_found_half_of_the_time()
 def scored(rng, true, patients, runs, shared, run_sd):
     """Return simulated probabilities of two arms that are as good as each other (2, runs, images).
 
-    Log odds: 3 times the label, what makes an image or its patient hard for everybody, what one arm makes of them, for
-    a share ``shared`` of the variance alike in all of its runs, and another slope (SD ``run_sd``) and shift of each run.
+    Log odds: 3 times the label, what makes an image or its patient hard for everybody, what one arm makes of them (a
+    share ``shared`` of its variance is alike in all runs), and another slope (SD ``run_sd``) and shift of each run.
     """
 
     def noise(sd):
@@ -155,8 +155,8 @@ def rates_by_metric(repetitions, runs, n_patients, shared, run_sd, positive):
 def test_pseudo_values_of_every_metric_hold_the_level(cell):
     """Runs, patients with four images each, share that runs of an arm have in common, SD of runs, positive patients.
 
-    400 repetitions a cell, standard error .011, so .08 is allowed; the largest rate is .075, of the sensitivity where
-    one patient of eight is positive. The sensitivity whose threshold is read off the test set errs in next to none: a
+    400 repetitions a cell, standard error .011, so .08 is allowed; the largest rate is .075, of the recall where one
+    patient of eight is positive. The sensitivity whose threshold is read off the test set errs in next to none: a
     jackknife overrates its variance, which is safe, but little will be found in it.
     """
     rates = rates_by_metric(400, *cell)
@@ -169,6 +169,6 @@ def test_pseudo_values_of_every_metric_hold_the_level(cell):
     "cell", [(5, 60, 0.8, 0.05, 0.125), (5, 60, 0.9, 0, 0.25), (10, 60, 0.5, 0.05, 0.5), (4, 100, 0.8, 0.1, 0.25)]
 )
 def test_pseudo_values_of_every_metric_hold_the_level_in_many_repetitions(cell):
-    """2,000 repetitions a cell, standard error .005; the largest rate is .067, of the sensitivity at a set threshold."""
+    """2,000 repetitions a cell, standard error .005; the largest rate is .067, at the threshold that is set."""
     rates = rates_by_metric(2000, *cell)
     assert max(rates.values()) <= AT_MOST, max(rates, key=rates.get)
