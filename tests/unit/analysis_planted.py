@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from radsynth.analysis import collect, statistics
+from radsynth.analysis.arms import CONTROL, Arms
+from radsynth.analysis.correction import corrected_evaluations
 from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics, write_csv
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.common.files import write_json, write_text
@@ -31,9 +33,11 @@ GRID = {
     "extractors": ["inception_v3_fid", "pixels"],
     "runs": 5,
 }
-# Mixes without synthetic images.
+# Mixes without real images end in ``_only``; these are without synthetic ones.
 ARMS = ("oversampled", "classical", "baseline_long")
-# What a plan may add: other datasets as test sets, classifiers that judge the pools, and a generator that copies.
+# What a plan may add: other datasets as test sets, classifiers that judge the pools, a generator that copies, what
+# ``control``s gain by longer training (0 if not named; None: there are none), the number of ``common`` test images (40
+# if not named), and the ``validation`` (patients if not named).
 FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained", "vgg16_pretrained"]}
 
 
@@ -58,13 +62,18 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
             for scenario, sizes in plan["scenarios"].items():
                 cohort = (dataset, sampling, scenario)
                 put("summaries", f"cohorts/{'/'.join(cohort)}/summary.json", _cohort(scenario, sizes, patients))
+                common = plan.get("common", 40) if len(plan["samplings"]) > 1 else 0
+                if len(plan["samplings"]) > 1:
+                    put("summaries", f"cohorts/{'/'.join(cohort)}/common.json", _common(common, patients))
                 tests = {f"test_{k}": make_test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
                 tests |= {name: make_test(size, True, rng) for name, size in plan.get("external", {}).items()}
+                if common:  # the same images for all samplings
+                    tests["common"] = make_test(common, patients, np.random.default_rng(len(scenario)))
                 pools = {f"synthetic_{generator}": make_test(100, False, rng) for generator in plan["generators"]}
                 for classifier, accuracy in plan["classifiers"].items():
                     for run in range(1, plan["runs"] + 1):
                         shared = rng.normal(0, 0.01)
-                        for mix, effect in plan["mixes"].items():
+                        for mix, effect in (plan["mixes"] | _control_effects(plan)).items():
                             folder = f"classifiers/{'/'.join(cohort)}/{mix}/{classifier}/run_{run}"
                             put("trainings", f"{folder}/training.json", {"device": "cpu"})
                             cost("train_classifier", *cohort, mix, classifier, run, seconds=10.5 + run)
@@ -75,7 +84,8 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                                 cost("judge", *cohort, mix, classifier, run, generator, seconds=1)
                             for name, test in (tests | pools if judges else tests).items():
                                 table = predict(test, right - 0.15 * name.startswith("external"), rng)
-                                put("evaluations", f"{folder}/{name}.json", report(table))
+                                made = report(table, _train(scenario), _threshold(plan))
+                                put("evaluations", f"{folder}/{name}.json", made)
                                 write_text(results / f"{folder}/{name}.csv", table.to_csv(index=False))
             for generator in plan["generators"]:
                 for label in LABELS:
@@ -113,27 +123,60 @@ def facts(plan: dict) -> dict:
             name: {"method": "k_center_greedy" if name == "greedy" else "random", "replicate": number}
             for number, name in enumerate(plan["samplings"], start=1)
         },
+        "labels": ", ".join(LABELS),
+        "positive_label": LABELS[1],
+        "validation": plan.get("validation", "patients"),
+        "validation_fraction": 0.2,
         "mixes": {
-            name: {"real": True, "pools": {} if name in ("baseline", *ARMS) else {name: 200}} for name in plan["mixes"]
+            name: {"real": not name.endswith("_only"), "pools": {} if name in ("baseline", *ARMS) else {name: 200}}
+            for name in plan["mixes"]
         },
+        "controls": {
+            scenario: {mix: CONTROL + mixes[0] for mixes in _alike(plan) for mix in mixes}
+            if plan.get("control", 0) is not None
+            else {}
+            for scenario in plan["scenarios"]
+        },
+        "alike": {scenario: _alike(plan) for scenario in plan["scenarios"]},
         "datasets": "; ".join(f"{name}: {'kaggle_cxr' if name == 'chest' else name}" for name in plan["datasets"]),
     }
 
 
-def write_metrics(target: Path, paths: dict, results: str, plan: dict, draws: int = 300) -> dict[str, Path]:
+def _alike(plan: dict) -> list[list[str]]:
+    """Return the mixes with pools: those with real images are alike, the others are."""
+    pooled = [name for name in plan["mixes"] if name not in ("baseline", *ARMS)]
+    groups = [[name for name in pooled if name.endswith("_only") == only] for only in (False, True)]
+    return [group for group in groups if group]
+
+
+def _control_effects(plan: dict) -> dict[str, float]:
+    effect = plan.get("control", 0.0)
+    return {} if effect is None else {CONTROL + mixes[0]: effect for mixes in _alike(plan)}
+
+
+def _threshold(plan: dict) -> float | None:
+    return 0.9 if plan.get("validation", "patients") == "patients" else None
+
+
+def write_metrics(target: Path, paths: dict, results: str, plan: dict) -> dict[str, Path]:
     """Write metrics/*.csv as the rule does; return their paths by name."""
-    evaluations = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
-    comparisons = statistics.compare(evaluations, 7, draws=draws)
-    jobs = collect.job_names(paths["models"], paths["pools"], paths["trainings"], evaluations, results)
+    measured = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
+    evaluations = measured + corrected_evaluations(measured)
+    arms = Arms.of(facts(plan))
+    comparisons = statistics.compare(evaluations, arms, 7)
+    cohorts = collect.cohort_rows(paths["summaries"], results)
+    jobs = collect.job_names(paths["models"], paths["pools"], paths["trainings"], measured, results)
     tables = {
         "study": collect.study_rows(facts(plan)),
         "integrity": collect.integrity_rows(paths["integrity"], results),
-        "cohorts": collect.cohort_rows(paths["summaries"], results),
+        "cohorts": cohorts,
         "quality": collect.quality_rows(paths["quality"], results),
         "classification": collect.classification_rows(evaluations),
         "confusion": collect.confusion_rows(evaluations),
         "roc_auc": statistics.roc_auc_rows(evaluations),
         "comparisons": comparisons,
+        "verdicts": statistics.verdict_rows(comparisons, arms, cohorts),
+        "mcnemar": statistics.mcnemar_rows(evaluations, arms),
         "replicates": statistics.replicate_rows(comparisons, facts(plan)["samplings"]),
         "recognition": collect.recognition_rows(evaluations),
         "training": collect.training_rows(paths["models"], results),
@@ -153,10 +196,11 @@ def predict(test: pd.DataFrame, accuracy: float, rng: np.random.Generator) -> pd
     return predictions_table(test, np.stack([1 - score, score], axis=1), LABELS)
 
 
-def report(table: pd.DataFrame) -> dict:
+def report(table: pd.DataFrame, trained_on: dict[str, int] | None = None, threshold: float | None = None) -> dict:
     """Return the metrics of a classifier on a test set, as the evaluation writes them."""
     made = {"architecture": "cnn", "weights": "none", "backend": "tensorflow", "device": "cpu"}
-    return evaluate(table, LABELS, LABELS[1]) | made
+    made["trained_on"] = trained_on or dict.fromkeys(LABELS, 200)
+    return evaluate(table, LABELS, LABELS[1], threshold) | made
 
 
 def make_test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFrame:
@@ -202,14 +246,32 @@ def _critic_losses(rng: np.random.Generator) -> list[dict]:
     return rows
 
 
+def _train(scenario: str) -> dict[str, int]:
+    return dict(zip(LABELS, (1500, 200) if scenario == "imbalanced" else (200, 200), strict=True))
+
+
 def _cohort(scenario: str, sizes: list[int], patients: bool) -> dict:
-    train = dict(zip(LABELS, (1500, 200) if scenario == "imbalanced" else (200, 200), strict=True))
-    subsets = {"train": train}
-    subsets |= {f"test_{k}": dict.fromkeys(LABELS, size // 2) for k, size in enumerate(sizes, start=1)}
+    tests = {f"test_{k}": dict.fromkeys(LABELS, size // 2) for k, size in enumerate(sizes, start=1)}
+    train = _train(scenario)
+    validation = {label: n // 4 for label, n in train.items()}
+    found = _summary({"train": train, "validation": validation} | tests, patients)
+    return found | {"images_per_patient": dict.fromkeys(LABELS, 2.1 if patients else None)}
+
+
+def _common(size: int, patients: bool) -> dict:
+    return _summary({"common": dict.fromkeys(LABELS, size // 2) if size else {}}, patients)
+
+
+def _summary(subsets: dict[str, dict[str, int]], patients: bool) -> dict:
     return {
         "subsets": {
             subset: {
-                label: {"n_images": n, "n_patients": n // 2 if patients else None, "mean_pairwise_distance": 12.345678}
+                label: {
+                    "n_images": n,
+                    "n_patients": n // 2 if patients else None,
+                    "images_per_patient": 2.0 if patients else None,
+                    "mean_pairwise_distance": 12.345678,
+                }
                 for label, n in counts.items()
             }
             for subset, counts in subsets.items()

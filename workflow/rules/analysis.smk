@@ -153,7 +153,7 @@ if STUDY["compare"]:
         output:
             expand(
                 f"{COMPARED}/{{name}}.{{format}}",
-                name=["configuration", "classification", "images"],
+                name=["configuration", "verdicts", "classification", "images"],
                 format=["csv", "md"],
             ),
         log:

@@ -3,7 +3,7 @@ METRICS = [
     *("verdicts", "mcnemar", "replicates", "recognition", "training", "costs"),
 ]
 TABLES = [
-    *("accuracy", "mixes", "scores", "comparisons", "replicates", "roc_auc", "experts"),
+    *("accuracy", "verdicts", "mixes", "scores", "comparisons", "mcnemar", "replicates", "roc_auc", "experts"),
     *("quality", "coverage", "memorisation", "cohorts", "costs"),
 ]
 FIGURES = [

@@ -49,6 +49,18 @@ class Arms:
         """Return the mixes of real and synthetic images: those of which it is asked whether they help."""
         return [name for name, mix in self.mixes.items() if mix["real"] and mix["pools"]]
 
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Return distinct mixes as they stand in tables and figures: the baselines, then each control behind its mixes.
+
+        Mixes stand in the order of the configuration.
+        """
+        places: dict[str, float] = {name: index for index, name in enumerate(self.mixes)}
+        for controls in self.controls.values():
+            for mix, control in controls.items():
+                places[control] = max(places.get(control, 0), places[mix] + 0.5)
+        places |= {BASELINE: -2, CORRECTED: -1}
+        return sorted(dict.fromkeys(names), key=lambda name: places.get(name, len(places)))
+
     def describe(self, mix: str, scenario: str) -> str:
         """Return what a mix is, in words, where its name does not say it."""
         if mix == CORRECTED:

@@ -5,39 +5,48 @@ import math
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section, signed
-from radsynth.analysis.tidy import (
-    BASELINE,
-    COHORT,
-    OWN,
-    TESTED,
-    Metrics,
-    mixes_in_order,
-    per_run,
-    place,
+from radsynth.analysis.arms import AGAINST_BASELINE, CORRECTED, OTHER, Arms
+from radsynth.analysis.names import capitalised, metric_names
+from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
+from radsynth.analysis.resampling import THRESHOLDED
+from radsynth.analysis.statistics import (
+    ABOVE,
+    BELOW,
+    HELPS,
+    HURTS,
+    NO_CONTROL,
+    NO_MORE_THAN_THRESHOLD,
+    NO_MORE_THAN_TRAINING,
+    NO_WORSE_THAN_TRAINING,
 )
+from radsynth.analysis.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
 
 # The columns of the paper's tables: mixes by name, and how they are called there.
 PAPER = {BASELINE: "baseline", "ddpm": "DDPM", "pggan": "PGGAN"}
-NAMES = {
-    "accuracy": "accuracy",
-    "precision_weighted": "precision",
-    "recall_weighted": "recall",
-    "f1_weighted": "F1",
-    "precision_positive": "precision",
-    "recall_positive": "recall",
-    "f1_positive": "F1",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "sensitivity_at_95_specificity": "sensitivity at 95 % specificity",
-}
 # Metrics of one section each in the table of scores.
 SCORES = {
-    "Weighted averages": ["accuracy", "precision_weighted", "recall_weighted", "f1_weighted"],
+    "Weighted averages": ["accuracy", "balanced_accuracy", "precision_weighted", "recall_weighted", "f1_weighted"],
     "Positive label": ["precision_positive", "recall_positive", "f1_positive"],
-    "Ranking": ["roc_auc", "pr_auc", "sensitivity_at_95_specificity"],
+    "Ranking": ["roc_auc", "pr_auc"],
+    "Threshold": [
+        *("sensitivity_at_95_specificity", "specificity_at_that_threshold", "sensitivity_at_95_specificity_on_test"),
+    ],
+    "Calibration": ["brier", "ece", "calibration_slope", "calibration_intercept"],
 }
-COMPARED = ["accuracy", "f1_weighted", "roc_auc", "pr_auc", "sensitivity_at_95_specificity"]
+NOTES = {
+    "Threshold": (
+        "The threshold of the first two comes from validation images of other patients, where there are any: its "
+        "specificity on the test set need not be 95 %. The last one is read off the ROC curve of the test images "
+        "themselves, which is too optimistic."
+    ),
+    "Calibration": (
+        "Lower is better in the first two; probabilities that can be taken at their word have a slope of 1 and an "
+        "intercept of 0. Slope below 1: too sure of itself."
+    ),
+}
+# How a verdict, or a comparison with the baseline, is marked behind a value.
+MARKS = {HELPS: " ↑", HURTS: " ↓", ABOVE: " ↑", BELOW: " ↓", NO_CONTROL: " (↑)"}
+MARKS |= dict.fromkeys((NO_MORE_THAN_TRAINING, NO_MORE_THAN_THRESHOLD, NO_WORSE_THAN_TRAINING), " ≈")
 
 
 def arms(metrics: Metrics, metric: str) -> pd.DataFrame:
@@ -48,22 +57,25 @@ def arms(metrics: Metrics, metric: str) -> pd.DataFrame:
     ).reset_index()
 
 
-def with_verdicts(table: pd.DataFrame, metrics: Metrics, metric: str) -> pd.DataFrame:
-    """Add difference, interval and verdict of the comparison with the baseline."""
+def against_baseline(table: pd.DataFrame, metrics: Metrics, metric: str) -> pd.DataFrame:
+    """Add difference, interval and verdict (above, below, undecided) of the comparison with the baseline alone."""
     keys = [*TESTED, "classifier", "mix"]
-    rows = metrics["comparisons"][metrics["comparisons"]["metric"] == metric]
-    table = table.merge(rows[[*keys, "difference", "ci_low", "ci_high", "verdict"]], on=keys, how="left")
+    rows = metrics["comparisons"]
+    chosen = rows["question"].isin((AGAINST_BASELINE, OTHER)) & (rows["reference"] == BASELINE)
+    rows = rows.loc[chosen & (rows["metric"] == metric), [*keys, "difference", "ci_low", "ci_high", "verdict"]]
+    table = table.merge(rows, on=keys, how="left")
     return table.assign(verdict=table["verdict"].fillna(""))
 
 
 def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
     """Accuracy in the layout of tables 4 to 7 of the paper, with the published values below ours in italics.
 
-    One section per data set, sampling and scenario; rows are classifiers, columns the baseline and the two mixes of
+    It is the paper's own comparison: equal epochs, against the baseline alone. One section per data set, sampling and
+    scenario; rows are classifiers, columns the baseline and the two mixes of
     the paper. What was not run, or not printed, is empty.
     """
     ours = arms(metrics, "accuracy")
-    ours = with_verdicts(ours[ours["tested_on"] == OWN], metrics, "accuracy").drop(columns="tested_on")
+    ours = against_baseline(ours[ours["tested_on"] == OWN], metrics, "accuracy").drop(columns="tested_on")
     printed = published[published["metric"] == "accuracy"].rename(
         columns={"mean": "published_mean", "sd": "published_sd", "table": "published_table"}
     )
@@ -75,7 +87,7 @@ def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
     texts = ["verdict", "published_mean", "published_sd", "published_table"]
     table[texts] = table[texts].fillna("")
     sections = [_paper_section(cohort, rows) for cohort, rows in table.groupby(COHORT, sort=False)]
-    return "Accuracy", table, sections
+    return "Accuracy: the paper's own comparison", table, sections
 
 
 def _paper_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Section:
@@ -91,8 +103,9 @@ def _paper_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Section:
             lines.append([Cell("published", "italic"), *(Cell(value, "italic") for value in values)])
     number_of_table = "".join(f" (the paper's Table {n})" for n in sorted(set(rows["published_table"]) - {""}))
     note = (
-        f"Mean ± SD ({_runs(rows)}). Bold: the best column where the 95 % interval of its difference to the baseline "
-        "excludes 0, or the baseline where that of every other lies below 0."
+        f"The paper's own comparison: equal epochs, against the baseline alone; see the verdicts for the controlled "
+        f"one. Mean ± SD ({_runs(rows)}). Bold: the best column where its difference to the baseline is decided (p < "
+        "0.05 after Holm's correction), or the baseline where every other is decided to lie below it."
     )
     note += " In italics: what the paper prints." if number_of_table else ""
     return Section(f"Accuracy: {place(cohort)}{number_of_table}", ["classifier", *PAPER.values()], lines, note)
@@ -119,107 +132,69 @@ def _best(cells: pd.DataFrame) -> str | None:
     best = cells["mean"].idxmax()
     if best == BASELINE:
         others = cells["verdict"].drop(BASELINE)
-        return best if len(others) and (others == "hurts").all() else None
-    return best if cells.loc[best, "verdict"] == "helps" else None
+        return best if len(others) and (others == BELOW).all() else None
+    return best if cells.loc[best, "verdict"] == ABOVE else None
 
 
 def mixes(metrics: Metrics) -> Table:
-    """Accuracy of every mix, on the cohort's own test sets and on external ones: rows mixes, columns classifiers."""
-    table = with_verdicts(arms(metrics, "accuracy"), metrics, "accuracy")
+    """Accuracy and headline metric of every arm on every real test set: rows arms, columns classifiers."""
+    names, order = metric_names(metrics), Arms.of(study_facts(metrics))
+    headline = headline_metrics(metrics["cohorts"])
+    found = [_marked(metrics, metric) for metric in dict.fromkeys(["accuracy", *headline.values()])]
+    table = pd.concat(found, ignore_index=True)
     sections = []
-    for tested, rows in table.groupby(TESTED, sort=False):
-        classifiers = list(dict.fromkeys(rows["classifier"]))
-        lines: list[list[Cell | str]] = []
-        for mix in mixes_in_order(rows["mix"]):
-            cells = rows[rows["mix"] == mix].set_index("classifier").reindex(classifiers)
-            marks = {"helps": " ↑", "hurts": " ↓"}
-            texts = [(_cell(cell).text, marks.get(cell["verdict"], "")) for _, cell in cells.iterrows()]
-            lines.append([mix, *(text + mark for text, mark in texts)])
-        note = (
-            f"Mean ± SD ({_runs(rows)}). ↑ and ↓: the 95 % interval of the difference to the baseline lies above or "
-            "below 0."
-        )
-        sections.append(Section(f"Accuracy of all mixes: {place(tested)}", ["mix", *classifiers], lines, note))
-    return "Accuracy of all mixes", table, sections
+    for tested, of_test in table.groupby(TESTED, sort=False):
+        for metric, rows in of_test.groupby("metric", sort=False):
+            if metric not in ("accuracy", headline.get(tested[:3])):
+                continue
+            classifiers = list(dict.fromkeys(rows["classifier"]))
+            lines: list[list[Cell | str]] = []
+            for mix in order.in_order(rows["mix"]):
+                if mix == CORRECTED and metric not in THRESHOLDED:
+                    continue
+                cells = rows[rows["mix"] == mix].set_index("classifier").reindex(classifiers)
+                texts = [_cell(cell).text + MARKS.get(cell["verdict"], "") for _, cell in cells.iterrows()]
+                lines.append([mix, order.describe(mix, tested[2]), *texts])
+            note = (
+                f"Mean ± SD ({_runs(rows)}). ↑ and ↓ behind a mix of real and synthetic images: it helps or hurts; ≈: "
+                "its difference to the baseline is no more than longer training or a shifted threshold makes; (↑): "
+                "above the baseline, without a control. Behind other arms: above or below the baseline. All after "
+                "Holm's correction."
+            )
+            title = f"{capitalised(names[metric])} of all arms: {place(tested)}"
+            sections.append(Section(title, ["mix", "what it is", *classifiers], lines, note, 2))
+    return "All arms", table, sections
+
+
+def _marked(metrics: Metrics, metric: str) -> pd.DataFrame:
+    """Return the arms in a metric, with their verdict: of a mix that may help that word, else above or below."""
+    keys = [*TESTED, "classifier", "mix"]
+    table = against_baseline(arms(metrics, metric), metrics, metric).assign(metric=metric)
+    words = metrics["verdicts"]
+    words = words[words["metric"] == metric].set_index(keys)["verdict"]
+    found = [words.get(tuple(row[keys]), row["verdict"]) for _, row in table.iterrows()]
+    return table.assign(verdict=pd.Series(found, table.index, dtype=str))
 
 
 def scores(metrics: Metrics) -> Table:
-    """Precision, recall and F1 (weighted, and of the positive label), and what the ranking is worth."""
+    """What the labels, the ranking, the threshold and the probabilities of every arm are worth."""
+    shown, order = metric_names(metrics), Arms.of(study_facts(metrics))
     names = [name for group in SCORES.values() for name in group]
     table = pd.concat([arms(metrics, name).assign(metric=name) for name in names], ignore_index=True)
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
         for title, group in SCORES.items():
             lines = []
-            for (classifier, mix), cells in rows.groupby(["classifier", "mix"], sort=False):
-                cells = cells.set_index("metric").reindex(group)
-                lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
-            header = ["classifier", "mix", *(NAMES[name] for name in group)]
-            note = f"Mean ± SD ({_runs(rows)})."
-            if "sensitivity_at_95_specificity" in group:
-                note += " The threshold of the sensitivity is chosen on the test images (read off their ROC curve)."
+            for classifier, of_classifier in rows.groupby("classifier", sort=False):
+                for mix in order.in_order(of_classifier["mix"]):
+                    if mix == CORRECTED and title in ("Ranking", "Threshold"):  # as those of the baseline, or undefined
+                        continue
+                    cells = of_classifier[of_classifier["mix"] == mix].set_index("metric").reindex(group)
+                    lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
+            header = ["classifier", "mix", *(shown[name] for name in group)]
+            note = f"Mean ± SD ({_runs(rows)}). {NOTES.get(title, '')}".rstrip()
             sections.append(Section(f"{title}: {place(tested)}", header, lines, note, 2))
     return "Scores", table, sections
-
-
-COMPARISON: Columns = {
-    "classifier": lambda row: row["classifier"],
-    "mix": lambda row: row["mix"],
-    "runs": lambda row: number(row["n_runs"]),
-    "difference": lambda row: signed(row["difference"]),
-    "95 % interval": lambda row: limits(row["ci_low"], row["ci_high"], signed),
-    "effect size": lambda row: signed(row["effect_size"], 2),
-    "p": lambda row: number(row["p_value"]),
-    "p (Holm)": lambda row: number(row["p_holm"]),
-    "interval says": lambda row: row["verdict"],
-    "Holm says": lambda row: row["verdict_holm"],
-    "remark": lambda row: row["reason"],
-}
-
-
-def comparisons(metrics: Metrics) -> Table:
-    """Every mix against the baseline: one section per test and metric, within which Holm's correction is made."""
-    table = metrics["comparisons"]
-    sections = []
-    for (*tested, metric), rows in table.groupby([*TESTED, "metric"], sort=False):
-        if metric not in COMPARED:
-            continue
-        note = (
-            "Differences to the baseline, paired by run. Interval: two-level bootstrap over runs and test patients. "
-            "Effect size: mean / SD of the paired differences with Hedges' correction. p: sign-flip test; Holm: "
-            f"corrected for the {number(rows['n_comparisons'].max()) or 0} comparisons of this table."
-        )
-        floor = rows["p_holm_floor"].min()
-        note += "" if math.isnan(floor) else f" The smallest corrected p that so few runs can reach is {floor:.3g}."
-        sections.append(section(f"Difference in {NAMES[metric]}: {place(tested)}", rows, COMPARISON, note, 2))
-    return "Comparisons with the baseline", table, sections
-
-
-REPLICATES: Columns = {
-    "classifier": lambda row: row["classifier"],
-    "mix": lambda row: row["mix"],
-    "metric": lambda row: NAMES[row["metric"]],
-    "replicates": lambda row: number(row["n_replicates"]),
-    "difference": lambda row: signed(row["difference"]),
-    "SD between replicates": lambda row: number(row["sd"], 2),
-    "95 % interval": lambda row: limits(row["ci_low"], row["ci_high"], signed),
-    "verdict": lambda row: row["verdict"],
-    "remark": lambda row: row["reason"],
-}
-
-
-def replicates(metrics: Metrics) -> Table:
-    """The mean difference over samplings that differ in their draw alone."""
-    table = metrics["replicates"]
-    sections = []
-    for tested, rows in table[table["metric"].isin(COMPARED)].groupby(TESTED, sort=False):
-        note = (
-            f"Replicated samplings: {', '.join(sorted(set(rows['samplings'])))}. Mean difference to the baseline, its "
-            "SD between replicates and Student's 95 % interval with the replicates as units: other training images "
-            "and another training of the generators."
-        )
-        sections.append(section(f"Replicates: {place(tested)}", rows, REPLICATES, note, 3))
-    return "Replicated samplings", table, sections
 
 
 SINGLE: Columns = {

@@ -10,6 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from radsynth.analysis.inference import LEVEL
+from radsynth.analysis.names import metric_names
+from radsynth.analysis.outcomes import ARM as VERDICT_OF
+from radsynth.analysis.outcomes import outcomes
 from radsynth.analysis.render import Columns, Table, limits, mean_sd, number, section, signed
 from radsynth.analysis.tidy import COHORT, TESTED, Metrics, on_real_images, place
 
@@ -95,13 +98,37 @@ def quality_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
     return pd.DataFrame(rows).reset_index()
 
 
-SHOWN = ("accuracy", "f1_weighted", "roc_auc")
+def verdict_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
+    """Return what both results say of every mix of real and synthetic images: does it help?
+
+    Columns: those of VERDICT_OF, ``headline`` (``true`` if it is the headline metric of either), then of both sides the
+    verdict, its corrected p-value and the differences to the baseline and to the matched control.
+    """
+    figures = ["verdict", "p_holm", "baseline_difference", "control_difference"]
+    sides = [outcomes(metrics)[[*VERDICT_OF, *figures, "headline"]] for metrics in (a, b)]
+    both = sides[0].merge(sides[1], how="outer", on=VERDICT_OF, suffixes=("_a", "_b"), sort=False)
+    headline = [True in pair for pair in zip(both.pop("headline_a"), both.pop("headline_b"), strict=True)]
+    for here, there in ("ab", "ba"):
+        both[f"verdict_{here}"] = both[f"verdict_{here}"].fillna(ONE_SIDE.format(there))
+    both.insert(len(VERDICT_OF), "headline", headline)
+    return both
+
+
+SHOWN = ("accuracy", "f1_weighted", "roc_auc", "pr_auc")
 CONFIG: Columns = {"key": lambda row: row["key"], "a": lambda row: row["a"], "b": lambda row: row["b"]}
-ARMS: Columns = {name: lambda row, name=name: row[name] for name in ("tested_on", "mix", "classifier", "metric")} | {
+NAMED: Columns = {name: lambda row, name=name: row[name] for name in ("tested_on", "mix", "classifier")}
+NAMED["metric"] = lambda row: row["shown"]
+ARMS: Columns = NAMED | {
     "a": lambda row: _runs_text(row, "a"),
     "b": lambda row: _runs_text(row, "b"),
     "b − a": lambda row: signed(row["difference"]),
     "95 % interval": lambda row: limits(row["low"], row["high"], signed) or row["reason"],
+}
+VERDICTS: Columns = NAMED | {
+    "a says": lambda row: row["verdict_a"],
+    "b says": lambda row: row["verdict_b"],
+    "a: to baseline / control": lambda row: _differences_text(row, "a"),
+    "b: to baseline / control": lambda row: _differences_text(row, "b"),
 }
 POOLS: Columns = {name: lambda row, name=name: row[name] for name in POOL[3:]} | {
     "a": lambda row: number(row["a"]),
@@ -115,14 +142,20 @@ def _runs_text(row: pd.Series, name: str) -> str:
     return f"{mean_sd(row[f'mean_{name}'], row[f'sd_{name}'])} ({row[f'n_{name}']:.0f})" if row[f"n_{name}"] else ""
 
 
+def _differences_text(row: pd.Series, side: str) -> str:
+    found = [signed(row[f"{reference}_difference_{side}"]) for reference in ("baseline", "control")]
+    return " / ".join(text or "none" for text in found) if any(found) else ""
+
+
 def compare(
     a: tuple[Metrics, Mapping[str, Any]], b: tuple[Metrics, Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, Table]:
     """Return what differs between two results, each its metrics and its configuration.
 
-    The tables ``configuration``, ``classification`` and ``images`` hold all rows; their sections, made to be read, show
-    the classification metrics of SHOWN alone.
+    The tables ``configuration``, ``verdicts``, ``classification`` and ``images`` hold all rows; their sections, made to
+    be read, show the verdicts in the headline metric and in accuracy, and the classification metrics of SHOWN alone.
     """
+    names_of = metric_names(b[0]) | metric_names(a[0])
     config, arms, pools = config_rows(a[1], b[1]), classification_rows(a[0], b[0]), quality_rows(a[0], b[0])
     sides = f"a is {names[0]}, b is {names[1]}."
     note = f"{sides} Values of the resolved configurations that differ, as JSON; empty where one has no such key."
@@ -133,10 +166,18 @@ def compare(
         f"{sides} Mean ± SD (runs), each run the mean over its test sets. The interval (Welch) takes the runs of the "
         "two as independent; it does not cover another draw of the cohort or another training of a generator."
     )
-    shown = arms[arms["metric"].isin(SHOWN)]
+    shown = arms[arms["metric"].isin(SHOWN)].assign(shown=lambda rows: rows["metric"].map(names_of))
     arm_sections = [
         section(f"Classification: {place(cohort)}", rows, ARMS, note, 4)
         for cohort, rows in shown.groupby(COHORT, sort=False)
+    ]
+    verdicts = verdict_rows(a[0], b[0])
+    read = verdicts[verdicts["headline"] | (verdicts["metric"] == "accuracy")]
+    read = read.assign(shown=read["metric"].map(names_of))
+    note = f"{sides} Each verdict is that of its own study, after its own correction; differences as there."
+    verdict_sections = [
+        section(f"Does it help? {place(cohort)}", rows, VERDICTS, note, 6)
+        for cohort, rows in read.groupby(COHORT, sort=False)
     ]
     note = f"{sides} The interval takes those of the two values as independent."
     pool_sections = [
@@ -144,6 +185,7 @@ def compare(
     ]
     return {
         "configuration": ("Configurations", config, config_sections),
+        "verdicts": ("Verdicts", verdicts, verdict_sections),
         "classification": ("Classification", arms, arm_sections),
         "images": ("Synthetic images", pools, pool_sections),
     }

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from radsynth.analysis.arms import CONTROL, CORRECTED
 from radsynth.analysis.tidy import BASELINE
 from radsynth.common.files import atomic_path
 
@@ -19,6 +20,8 @@ WIDTH = 180 * MM
 LABEL = 28
 # Okabe and Ito's palette, safe for colour-blind readers; black is kept for the baselines.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
+# Of what is real images only, beside the baseline.
+GREY = "#8a8a8a"
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -106,10 +109,16 @@ def styles_of(names: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def mix_styles(mixes: list[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of every mix; the baseline is a black circle."""
-    others = [mix for mix in mixes if mix != BASELINE]
+    """Return colour and marker of every mix.
+
+    The baseline is a black circle, with corrected outputs a grey one; a matched control has the marker of the mix that
+    it is named after, in grey.
+    """
+    others = [mix for mix in mixes if mix not in (BASELINE, CORRECTED) and not mix.startswith(CONTROL)]
     styles = {mix: (COLOURS[i % len(COLOURS)], MARKERS[1 + i % (len(MARKERS) - 1)]) for i, mix in enumerate(others)}
-    return {BASELINE: ("#000000", MARKERS[0])} | styles
+    controls = [mix for mix in mixes if mix.startswith(CONTROL)]
+    styles |= {mix: (GREY, styles.get(mix.removeprefix(CONTROL), (GREY, MARKERS[0]))[1]) for mix in controls}
+    return {BASELINE: ("#000000", MARKERS[0]), CORRECTED: (GREY, MARKERS[0])} | styles
 
 
 def wrap(text: str, width: int) -> str:

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from radsynth.analysis import heat_map, image_figures, quality_figures
+from radsynth.analysis.arms import CORRECTED, OTHER, REFERENCES, Arms
 from radsynth.analysis.drawing import (
+    GREY,
     STYLE,
     grid,
     height,
@@ -21,35 +23,61 @@ from radsynth.analysis.drawing import (
     offset,
     share_range,
     title,
+    wrap,
 )
-from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, mixes_in_order, per_run, place, range_text
+from radsynth.analysis.names import capitalised, metric_names
+from radsynth.analysis.statistics import (
+    HELPS,
+    HURTS,
+    NO_MORE_THAN_THRESHOLD,
+    NO_MORE_THAN_TRAINING,
+    NO_WORSE_THAN_TRAINING,
+    UNDECIDED,
+)
+from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, headline_metrics, per_run, place, range_text, study_facts
 
-NAMES = {
-    "accuracy": "Accuracy",
-    "f1_weighted": "F1 (weighted)",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
-}
 # Height in mm of one mix in the rows of a classifier.
 MIX_HEIGHT = 2.2
+# How the interval of a difference is drawn, by what a mix is compared with.
+LINES = {"baseline": "-", "control": (0, (4, 1.5)), "corrected": (0, (1, 1.2))}
+# What the marks beside a mix's intervals say.
+SAYS = {
+    r"$\uparrow$": "helps",
+    r"$\downarrow$": "hurts",
+    r"$\approx$": "explained by a reference",
+}
+DRAWN = {
+    HELPS: r"$\uparrow$",
+    HURTS: r"$\downarrow$",
+    **dict.fromkeys((NO_MORE_THAN_TRAINING, NO_MORE_THAN_THRESHOLD, NO_WORSE_THAN_TRAINING), r"$\approx$"),
+}
 
 
 def accuracy_f1(metrics: Metrics) -> Figure:
-    """Accuracy and weighted F1 of every classifier and mix (the paper's figure 8): mean, SD and the single runs."""
-    return _values(metrics, ["accuracy", "f1_weighted"], same_range=True)
+    """Accuracy and weighted F1 of every classifier and arm (the paper's figure 8): mean, SD and the single runs."""
+    return _values(metrics, ["accuracy", "f1_weighted"], [], same_range=True)
 
 
 def detection(metrics: Metrics) -> Figure:
-    """PR-AUC and sensitivity at 95 % specificity: what counts where the positive label is rare."""
-    return _values(metrics, ["pr_auc", "sensitivity_at_95_specificity"], same_range=False)
+    """PR-AUC and sensitivity at 95 % specificity: what counts where the positive label is rare.
+
+    The sensitivity at a threshold from validation images is left out where no evaluation has one.
+    """
+    at_threshold = "sensitivity_at_95_specificity"
+    names = ["pr_auc", at_threshold, f"{at_threshold}_on_test"]
+    if per_run(metrics["classification"], at_threshold)["value"].isna().all():
+        names.remove(at_threshold)
+    return _values(metrics, names, [CORRECTED], same_range=False)
 
 
-def _values(metrics: Metrics, names: list[str], same_range: bool) -> Figure:
-    runs = {name: per_run(metrics["classification"], name) for name in names}
+def _values(metrics: Metrics, names: list[str], without: list[str], same_range: bool) -> Figure:
+    """Draw metrics side by side, of all arms but those ``without``."""
+    shown = metric_names(metrics)
+    table = metrics["classification"]
+    runs = {name: per_run(table[~table["mix"].isin(without)], name) for name in names}
     if runs[names[0]].empty:
-        return nothing(f"{NAMES[names[0]]} was not measured")
-    mixes = mixes_in_order(runs[names[0]]["mix"])
+        return nothing(f"{capitalised(shown[names[0]])} was not measured")
+    mixes = Arms.of(study_facts(metrics)).in_order(runs[names[0]]["mix"])
     styles = mix_styles(mixes)
     tests = list(runs[names[0]].groupby(TESTED, sort=False))
     with mpl.rc_context(STYLE):
@@ -63,7 +91,7 @@ def _values(metrics: Metrics, names: list[str], same_range: bool) -> Figure:
                     y = classifiers.index(classifier) + offset(mixes.index(mix), len(mixes))
                     _runs(axis, arm["value"].dropna(), y, *styles[mix])
                 label_rows(axis, classifiers)
-                axis.set_xlabel(f"{NAMES[name]}, mean ± SD")
+                axis.set_xlabel(wrap(f"{capitalised(shown[name])}, mean ± SD", 90 // len(names)))
                 axis.locator_params(axis="x", nbins=6)
             n_runs = rows.groupby(["classifier", "mix"], sort=False).size()
             title(line[0], place(tested), f"{_runs_text(n_runs)}, {_n_test(metrics, tested)}")
@@ -87,12 +115,19 @@ def _runs(axis, values: pd.Series, y: float, colour: str, symbol: str) -> None:
 
 
 def _n_test(metrics: Metrics, tested: tuple[str, ...]) -> str:
-    """Return the number of test images in words, from the confusion matrices."""
+    """Return the number of test images in words, from the confusion matrices, and of their patients."""
     rows = metrics["confusion"]
     rows = rows[(rows[TESTED] == list(tested)).all(axis=1)]
     sizes = rows.groupby(["mix", "classifier", "run", "testset"], sort=False)["count"].sum()
     n_sets = rows["testset"].nunique()
-    return f"{n_sets} test sets of {range_text(sizes)} images" if n_sets > 1 else f"{range_text(sizes)} test images"
+    text = f"{n_sets} test sets of {range_text(sizes)} images" if n_sets > 1 else f"{range_text(sizes)} test images"
+    compared = metrics["comparisons"]
+    groups = compared.loc[(compared[TESTED] == list(tested)).all(axis=1), "n_groups"]
+    return f"{text} of {_patients(groups)}" if len(groups) else text
+
+
+def _patients(numbers: Iterable[float]) -> str:
+    return f"{range_text(numbers)} patients (images where unknown)"
 
 
 def _runs_text(numbers: Iterable[float]) -> str:
@@ -101,42 +136,79 @@ def _runs_text(numbers: Iterable[float]) -> str:
 
 
 def differences(metrics: Metrics) -> Figure:
-    """Difference of every mix to the baseline with its 95 % interval: accuracy, weighted F1 and ROC-AUC."""
+    """Difference of every mix to each of its references with its 95 % interval, and the verdict: does it help?
+
+    Columns: the headline metric of the cohort, accuracy and weighted F1.
+    """
+    arms, shown = Arms.of(study_facts(metrics)), metric_names(metrics)
     table = metrics["comparisons"]
+    table = table[table["question"].isin(REFERENCES) | ((table["question"] == OTHER) & table["mix"].isin(arms.mixes))]
     if table.empty:
         return nothing("No mix besides the baseline")
-    names = ["accuracy", "f1_weighted", "roc_auc"]
-    mixes = list(dict.fromkeys(table["mix"]))
+    kinds = table["reference"].map({BASELINE: "baseline", CORRECTED: "corrected"}).fillna("control")
+    table = table.assign(kind=kinds)
+    mixes = arms.in_order(table["mix"])
     styles = mix_styles([BASELINE, *mixes])
+    found = set(zip(table["mix"], table["kind"], strict=True))
+    places = [(mix, kind) for mix in mixes for kind in LINES if (mix, kind) in found]
+    chosen = headline_metrics(metrics["cohorts"])
     tests = list(table.groupby(TESTED, sort=False))
     with mpl.rc_context(STYLE):
         labels = [list(dict.fromkeys(rows["classifier"])) for _, rows in tests]
-        figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(mixes)) for classifiers in labels], len(names))
+        figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(places)) for classifiers in labels], 3)
         for line, (tested, rows), classifiers in zip(axes, tests, labels, strict=True):
+            names = [chosen.get(tested[:3], "roc_auc"), "accuracy", "f1_weighted"]
+            rows = rows[rows["metric"].isin(names)]
             for axis, name in zip(line, names, strict=True):
                 axis.axvline(0, color="#000000", linewidth=0.8)
                 for _, row in rows[rows["metric"] == name].iterrows():
-                    y = classifiers.index(row["classifier"]) + offset(mixes.index(row["mix"]), len(mixes))
+                    y = classifiers.index(row["classifier"]) + offset(
+                        places.index((row["mix"], row["kind"])), len(places)
+                    )
                     _difference(axis, row, y, *styles[row["mix"]])
+                for classifier, mix, mark in _marks(metrics, tested, name):
+                    own = [index for index, (of, _) in enumerate(places) if of == mix]
+                    y = classifiers.index(classifier) + offset(sum(own) / len(own), len(places))
+                    axis.plot(
+                        1.03,
+                        y,
+                        marker=mark,
+                        transform=axis.get_yaxis_transform(),
+                        color="#000000",
+                        mew=0,
+                        ms=4.5,
+                        clip_on=False,
+                    )
                 label_rows(axis, classifiers)
-                axis.set_xlabel(f"Δ {NAMES[name]}")
+                axis.set_xlabel(f"Δ {capitalised(shown[name])}")
                 axis.locator_params(axis="x", nbins=5)
-            n_runs, n_groups = _runs_text(rows["n_runs"]), range_text(rows["n_groups"])
-            title(line[0], place(tested), f"{n_runs}, {n_groups} test patients (images where unknown)")
+            n_runs = _runs_text(rows["n_runs"])
+            title(line[0], place(tested), f"{n_runs}, test images of {_patients(rows['n_groups'])}")
         handles = [marker(mix, *styles[mix]) for mix in mixes]
-        handles.append(Line2D([], [], color="#777777", linewidth=1.3, label="95 % interval of Δ = mix − baseline"))
-        handles.append(marker("interval holds 0", "#777777", "o", markerfacecolor="#ffffff"))
-        handles.append(marker("p (Holm) < 0.05", "#777777", "o", markeredgecolor="#000000"))
+        handles += [
+            Line2D([], [], color=GREY, linewidth=1.3, linestyle=style, label=f"mix − {words}")
+            for words, style in zip(("baseline", "matched control", "corrected baseline"), LINES.values(), strict=True)
+        ]
+        handles.append(marker("undecided", GREY, "o", markerfacecolor="#ffffff"))
+        handles += [marker(words, "#000000", mark, markeredgewidth=0) for mark, words in SAYS.items()]
         legend(figure, handles)
     return figure
 
 
+def _marks(metrics: Metrics, tested: tuple[str, ...], metric: str) -> list[tuple[str, str, str]]:
+    """Return classifier, mix and mark of every verdict on a test that decides something."""
+    rows = metrics["verdicts"]
+    rows = rows[(rows[TESTED] == list(tested)).all(axis=1) & (rows["metric"] == metric)]
+    return [
+        (row["classifier"], row["mix"], DRAWN[row["verdict"]]) for _, row in rows.iterrows() if row["verdict"] in DRAWN
+    ]
+
+
 def _difference(axis, row: pd.Series, y: float, colour: str, symbol: str) -> None:
     if not np.isnan(row["ci_low"]):
-        axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.2)
-    face = "#ffffff" if row["verdict"] == "undecided" else colour
-    edge = colour if row["verdict_holm"] == "undecided" else "#000000"
-    axis.plot(row["difference"], y, symbol, markerfacecolor=face, markeredgecolor=edge, markersize=4.2, zorder=3)
+        axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.2, linestyle=LINES[row["kind"]])
+    face = "#ffffff" if row["verdict"] == UNDECIDED else colour
+    axis.plot(row["difference"], y, symbol, color=colour, markerfacecolor=face, markersize=4, zorder=3)
 
 
 FIGURES: dict[str, Callable[[Metrics], Figure]] = {

@@ -18,6 +18,8 @@ LATEX = {
     "†": r"$\dagger$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "≈": r"$\approx$",
+    "Δ": r"$\Delta$",
 }
 LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
@@ -58,7 +60,7 @@ class Cell:
         return mark + self.text.replace("|", r"\|") + mark
 
     def latex(self) -> str:
-        text = re.sub(r"[\\~^±−†↑↓&%$#_{}]", lambda found: LATEX[found[0]], self.text)
+        text = re.sub(r"[\\~^±−†↑↓≈Δ&%$#_{}]", lambda found: LATEX[found[0]], self.text)
         command = {"bold": r"\textbf", "italic": r"\textit"}.get(self.style)
         return f"{command}{{{text}}}" if command and text else text
 

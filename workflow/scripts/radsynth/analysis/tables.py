@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from radsynth.analysis import classifier_tables, image_tables
+from radsynth.analysis import classifier_tables, comparison_tables, image_tables
 from radsynth.analysis.render import Columns, Section, Table, number, section
 from radsynth.analysis.tidy import COHORT, Metrics, place
 
@@ -13,18 +13,22 @@ SUBSETS: Columns = {
     "label": lambda row: row["label"],
     "images": lambda row: number(row["n_images"]),
     "patients": lambda row: number(row["n_patients"]) or "unknown",
+    "images per patient": lambda row: number(row["images_per_patient"]),
+    "in the whole class": lambda row: number(row["images_per_patient_available"]),
     "mean pairwise distance": lambda row: number(row["mean_pairwise_distance"], 4),
 }
 
 
 def cohorts(metrics: Metrics) -> Table:
-    """Images, patients and diversity (mean pairwise feature distance) of every cohort."""
+    """Images, patients, images per patient and diversity (mean pairwise feature distance) of every cohort."""
     table = metrics["cohorts"]
     sections = []
     for cohort, rows in table.groupby(COHORT, sort=False):
         safe = set(rows["patient_safe"]) == {"true"}
         note = (
             f"{'Patient-safe' if safe else 'Not patient-safe: patients are unknown or not separated'}. "
+            "Images per patient: how many images the patient of an image has in the data set, on average over the "
+            "images of the subset, and over all images of the class: a uniform draw has as many. "
             f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor'])))}."
         )
         sections.append(section(f"Cohorts: {place(cohort)}", rows, SUBSETS, note, 2))
@@ -86,8 +90,10 @@ def sources(metrics: Metrics) -> dict[str, str]:
 PLAIN: dict[str, Callable[[Metrics], Table]] = {
     "mixes": classifier_tables.mixes,
     "scores": classifier_tables.scores,
-    "comparisons": classifier_tables.comparisons,
-    "replicates": classifier_tables.replicates,
+    "verdicts": comparison_tables.verdicts,
+    "comparisons": comparison_tables.comparisons,
+    "mcnemar": comparison_tables.mcnemar,
+    "replicates": comparison_tables.replicates,
     "roc_auc": classifier_tables.roc_auc,
     "experts": classifier_tables.experts,
     "quality": image_tables.quality,

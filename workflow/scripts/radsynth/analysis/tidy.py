@@ -85,7 +85,7 @@ COLUMNS = {
 }
 
 NUMERIC = {
-    *("count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
+    *("value", "count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
     *("images_per_patient", "images_per_patient_available"),
     *("low", "high", "n_reference", "n_synthetic", "control", "control_sd", "n_control_a", "n_control_b"),
     *("threshold", "n_runs", "n_groups", "reference_mean", "reference_sd", "mix_mean", "mix_sd"),
@@ -97,6 +97,9 @@ NUMERIC = {
     *("real_score", "fake_score", "gradient_penalty", "images_per_s", "peak_memory_mb"),
     *("seconds", "max_rss_mb", "cpu_percent", "gpu_hours"),
 }
+
+# Columns that are texts in one table, and numbers in the others.
+TEXTS = {("study", "value"), ("verdicts", "control")}
 
 # A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
 BALANCED = 1.5
@@ -134,9 +137,8 @@ def _read(name: str, path: Path) -> pd.DataFrame:
     missing = [column for column in COLUMNS[name] if column not in table.columns]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing, expected {', '.join(COLUMNS[name])}")
-    # `value` is a text in study.csv and a number in the others.
     for column in table.columns:
-        if column in NUMERIC or (column == "value" and name != "study"):
+        if column in NUMERIC and (name, column) not in TEXTS:
             table[column] = pd.to_numeric(table[column].replace("", None)).astype(float)
     return table
 
@@ -154,9 +156,10 @@ def headline_metrics(cohorts: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     }
 
 
-def mixes_in_order(names: Iterable[str]) -> list[str]:
-    """Return distinct mixes in order of appearance, the baseline first."""
-    return sorted(dict.fromkeys(names), key=lambda mix: mix != BASELINE)
+def study_facts(metrics: Metrics) -> dict[str, str]:
+    """Return the facts of the study, by key."""
+    table = metrics["study"]
+    return dict(zip(table["key"], table["value"], strict=True))
 
 
 def place(names: Iterable[str]) -> str:
