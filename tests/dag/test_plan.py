@@ -24,13 +24,16 @@ def core_plan(root, snakemake):
 def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
+    assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
     assert "select_model" not in core_plan, "the last step's models, as in the paper"
     assert core_plan["train_generator"] == 8, "2 samplings x 2 labels x DDPM and PGGAN"
     assert core_plan["write_pool"] == core_plan["pool_quality"] == 8
     assert core_plan["quality_controls"] == 4, "one per sampling and label, for both generators"
-    assert core_plan["train_classifier"] == 2 * 2 * 3 * 4 * 5, "samplings x scenarios x mixes x classifiers x runs"
-    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 120
+    paper = 2 * 2 * 3 * 4 * 5  # samplings x scenarios x mixes x classifiers x runs
+    assert core_plan["train_classifier"] == paper + 80, "one matched control serves both mixes"
+    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 160
+    assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
     assert core_plan["features_domain_real"] == 2 and core_plan["features_domain_pool"] == 8
@@ -47,7 +50,13 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["train_generator"] == plan["write_pool"] == 12
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
-    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 120 and plan["judge"] == 2 * 2 * 5 * 3
+    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 160 and plan["judge"] == 2 * 2 * 5 * 3
+
+
+def test_without_matched_controls_the_papers_trainings_alone_are_planned(root, snakemake):
+    settings = ["study=never_run", "matched_controls=False"]
+    result = snakemake(root, "-n", "-q", "rules", "--cores", "48", "--config", *settings, "--", "classifiers")
+    assert job_counts(result.stdout)["train_classifier"] == 240, result.stdout
 
 
 def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(root, snakemake):
@@ -89,6 +98,38 @@ def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
         re.fullmatch(".*/(ddpm|pggan)/\\w+/(model|selected)", files) for word, files in inputs if word == "Drawing"
     ]
     assert sorted(match.groups() for match in drawn if match) == [("ddpm", "selected")] * 4 + [("pggan", "model")] * 4
+
+
+def test_samplings_share_a_test_set_that_each_training_and_validation_set_is_held_against(root, snakemake):
+    result = snakemake(root, "-n", "--cores", "1", "--config", "study=never_run", "--", "cohorts")
+    assert result.returncode == 0, result.stdout
+    cohorts = "results/never_run/cohorts/kaggle_cxr"
+    jobs = re.findall(
+        r"^Job \d+: Test set that all samplings of (\w+) share\nReason: .*Input files updated by another job: (.*)$",
+        *(result.stdout, re.MULTILINE),
+    )
+    assert len(jobs) == 2
+    for scenario, files in jobs:
+        # The generators of both scenarios learn from the small one.
+        seen = {
+            f"{cohorts}/{sampling}/{cohort}/{file}.csv"
+            for sampling in ("random", "greedy")
+            for cohort in {scenario, "small"}
+            for file in ("train", "validation")
+        }
+        assert {file for file in files.split(", ") if file.startswith(cohorts)} == seen
+    evaluated = "results/never_run/classifiers/kaggle_cxr/greedy/small/baseline/custom_cnn/run_1/common.json"
+    plan = job_counts(snakemake(root, "-n", "-q", "rules", "--config", "study=never_run", "--", evaluated).stdout)
+    assert plan["common_test"] == plan["train_classifier"] == plan["evaluate_small"] == 1
+    assert plan["cohort_small"] == 2, "those of both samplings"
+
+
+def test_one_sampling_needs_no_common_test_set(root, snakemake):
+    result = snakemake(
+        root, "-n", "-q", "rules", "--configfile", "config/kaggle_pneumonia.yaml", "--config", "study=never_run"
+    )
+    assert result.returncode == 0, result.stdout
+    assert "common_test" not in job_counts(result.stdout)
 
 
 def test_single_targets_plan_only_what_they_need(root, snakemake):

@@ -59,7 +59,9 @@ def test_two_generators_and_four_classifiers(checkout, snakemake):
     found = pd.read_csv(results / "metrics/classification.csv")
     own = found[(found["testset"] == "test_1") & (found["metric"] == "accuracy")]
     assert set(map(tuple, own[["classifier", "mix"]].to_numpy())) == {
-        (classifier, mix) for classifier in classifiers for mix in GRID["mixes"]
+        (classifier, mix)
+        for classifier in classifiers
+        for mix in (*GRID["mixes"], "matched_both", "baseline_corrected")
     }
     assert own["value"].between(0, 1).all()
     used = own.groupby("classifier")["weights"].unique().str.join("")
@@ -92,11 +94,11 @@ def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
         "classical": {"real": True, "augment": "cxr"},
         "baseline_long": {"real": True, "steps": {"match": "ddpm"}},
     }
-    config = GRID | {"study": "arms", "mixes": mixes, "classifiers": CNN}
+    config = GRID | {"study": "arms", "mixes": mixes, "classifiers": CNN, "validation": "images"}
     config["generators"] = {"ddpm": GRID["generators"]["ddpm"]}
     config["datasets"] = {"phantom": PHANTOM, "elsewhere": external}
     wanted = "results/arms/classifiers/phantom/random/imbalanced"
-    targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in mixes]
+    targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in (*mixes, "matched_ddpm")]
     results = run(checkout, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
 
     cohort = checkout / wanted
@@ -108,6 +110,9 @@ def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
         "synthetic": {"PNEUMONIA": 16},
     }
     assert trained["ddpm_only"]["n"]["train"] == {"synthetic": {"NORMAL": 16, "PNEUMONIA": 16}}
+    control = json.loads((cohort / "matched_ddpm/custom_cnn/run_1/training.json").read_text())
+    assert control["n"] == {"train": {"real": {"NORMAL": 32, "PNEUMONIA": 16}}}, "all that the generator has seen"
+    assert control["images_per_epoch"] == {"NORMAL": 26, "PNEUMONIA": 13 + 16}
     assert trained["oversampled"]["n"]["train"] == {"real": {"NORMAL": 26, "PNEUMONIA": 26}}
     assert trained["baseline_long"]["n"] == trained["classical"]["n"] == trained["baseline"]["n"]
     assert all(figures["n"]["validation"] == trained["baseline"]["n"]["validation"] for figures in trained.values())

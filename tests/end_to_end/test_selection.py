@@ -10,6 +10,7 @@ from test_tiny_study import TINY, write_config
 OPTIONS = {"steps": 12, "previews": 0}
 KID = {"method": "kid", "checkpoints": 3, "first": 3, "withhold": 0.3, "images": 16}
 STUDY = TINY | {
+    "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 100, "PNEUMONIA": 100}}},
     "samplings": {"random": {"method": "random"}},
     "scenarios": {"small": {"train": {"NORMAL": 40, "PNEUMONIA": 40}, "augment_labels": ["PNEUMONIA"]}},
     "generators": {

@@ -38,6 +38,7 @@ TINY = {
     "quality": {"extractors": ["pixels"], "baseline_draws": 3},
     "mixes": {"baseline": {"real": True}, "ddpm": {"real": True, "pools": {"ddpm": 12}}},
     "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2, "batch_size": 16}},
+    "validation": "patients",
     "runs": 2,
 }
 
@@ -67,11 +68,22 @@ def test_the_tiny_study_from_images_to_words(checkout, snakemake, tmp_path):
         assert image.mode == "L" and image.size == (32, 32)
 
     accuracy = pd.read_csv(results / "metrics/classification.csv").query("metric == 'accuracy'")
-    assert set(accuracy["mix"]) == {"baseline", "ddpm"} and set(accuracy["run"]) == {1, 2}
+    arms = {"baseline", "baseline_corrected", "ddpm", "matched_ddpm"}
+    assert set(accuracy["mix"]) == arms and set(accuracy["run"]) == {1, 2}
     assert accuracy["value"].between(0, 1).all()
-    splits = [pd.read_csv(path) for path in sorted(results.glob("classifiers/**/run_1/split.csv"))]
-    held_out = [set(split.loc[split["subset"] == "validation", "image_id"]) for split in splits]
-    assert len(held_out) == 2 and held_out[0] == held_out[1], "run 1 of every mix shares its validation images"
+    cohort = results / "cohorts/phantom/greedy/small"
+    apart = set(pd.read_csv(cohort / "validation.csv")["image_id"])
+    splits = {path.parts[-4]: pd.read_csv(path) for path in results.glob("classifiers/**/run_*/split.csv")}
+    assert set(splits) == arms - {"baseline_corrected"}
+    for split in splits.values():
+        assert set(split.loc[split["subset"] == "validation", "image_id"]) == apart
+    trained = json.loads(
+        (results / "classifiers/phantom/greedy/small/matched_ddpm/custom_cnn/run_1/training.json").read_text()
+    )
+    assert trained["n"]["train"] == {"real": {label: 24 - len(apart) // 2 for label in TINY["labels"]}}
+    assert trained["images_per_epoch"] == {label: 24 - len(apart) // 2 + 12 for label in TINY["labels"]}
+    verdicts = pd.read_csv(results / "metrics/verdicts.csv")
+    assert set(verdicts["control"]) == {"matched_ddpm"} and verdicts.query("headline")["metric"].tolist() == ["roc_auc"]
     quality = json.loads((results / "quality/phantom/greedy/small/ddpm/NORMAL.json").read_text())
     assert {"fid", "kid", "coverage", "ssim", "view_copy_rate"} <= {row["metric"] for row in quality["metrics"]}
     assert (results / "summary.md").read_text().strip() and len(

@@ -52,6 +52,9 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error(event, probability) == pytest.approx(0.2 * 0.3)
     # Fewer images than bins: one each. |0.1 - 0|, |0.7 - 1|, |0.8 - 0|
     assert expected_calibration_error(np.array([1, 0, 0]), np.array([0.7, 0.1, 0.8])) == pytest.approx(1.2 / 3)
+    # Eleven images: the first bin holds two and weighs as much as two.
+    uneven = expected_calibration_error(np.array([0] * 2 + [1] * 9), np.array([0.1, 0.2] + [1.0] * 9))
+    assert uneven == pytest.approx(0.3 / 11)
     # Errors of opposite sign cancel within a bin: 20 images, .5 and .6 beside each other.
     alternating = expected_calibration_error(np.array([1, 0] * 10), np.array([0.45, 0.55] * 10))
     assert alternating == pytest.approx(0.5 * abs(0.45 - 1) + 0.5 * 0.55)

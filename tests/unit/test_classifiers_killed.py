@@ -27,6 +27,7 @@ for index in range(24):
     Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"images/{index}.png")
     rows.append({"image_id": str(index), "file": f"images/{index}.png", "label": label, "patient_id": f"p{index}"})
 pd.DataFrame(rows).to_csv(folder / "train.csv", index=False)
+pd.DataFrame(rows[:0], columns=list(rows[0])).to_csv(folder / "validation.csv", index=False)
 
 class Named(dict):
     __getattr__ = dict.__getitem__
@@ -57,13 +58,14 @@ def job(run, moment, number):
     outputs = {"model": run / "model.keras"} | {name: run / f"{name}.csv" for name in ("history", "split")}
     snakemake = SimpleNamespace(
         rule="train_classifier", log=[folder / "job.log"], resources={}, config={}, threads=1,
-        input=Named(train=folder / "train.csv", pools=[]), output=Named(outputs, training=run / "training.json"),
+        input=Named(train=folder / "train.csv", validation=folder / "validation.csv", known=[], pools=[]),
+        output=Named(outputs, training=run / "training.json"),
         params=SimpleNamespace(
             classifier={"architecture": "custom_cnn", "weights": "none", "input_size": 32, "epochs": 3,
                         "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.5},
-            mix={"real": True, "pools": {}}, mix_name="baseline", mix_pools=[], matched=None, matched_labels=None,
-            labels=["NORMAL", "PNEUMONIA"], backend="torch", validation_fraction=0.2, seed_split=1, seed_train=2,
-            root=str(folder),
+            arm={"mix": {"real": True, "pools": {}}, "augmented": [], "steps_of": None, "known": None},
+            name="baseline", known_scenarios=[], mix_pools=[], labels=["NORMAL", "PNEUMONIA"], positive_label="NORMAL",
+            backend="torch", validation="images", validation_fraction=0.2, seed_split=1, seed_train=2, root=str(folder),
         ),
     )
     runpy.run_path(script, init_globals={"snakemake": snakemake})

@@ -51,7 +51,7 @@ def check(files, **gates):
 
 
 def plant(files, changes=(), test_images=None, validation_images=None):
-    """Change cells of the manifest (row, column, value), and the images of test_1 and validation, in all files."""
+    """Change cells of the manifest (row, column, value), and test_1 and validation, in all files alike."""
     manifest = read_table(files.manifest)
     for row, column, value in changes:
         manifest.loc[row, column] = value

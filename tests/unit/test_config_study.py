@@ -93,6 +93,43 @@ def test_test_sets_are_own_external_and_synthetic_ones(core):
     ], "one sampling needs no common test set"
 
 
+def test_mixes_of_one_composition_share_a_control_and_others_have_their_own(core):
+    core["mixes"] |= {
+        "ddpm_only": {"real": False, "pools": {"ddpm": 2000}},
+        "half": {"real": True, "pools": {"ddpm": 1000}},
+        "mixed": {"real": True, "pools": {"ddpm": 1000, "pggan": 1000}},
+        "changed": {"real": True, "pools": {"pggan": 2000}, "augment": "cxr"},
+        "oversampled": {"real": True, "balance": "oversample"},
+    }
+    study = Study(core)
+    assert study.controls("small") == {
+        **dict.fromkeys(("ddpm", "pggan", "mixed"), "matched_ddpm"),
+        **{name: f"matched_{name}" for name in ("ddpm_only", "half", "changed")},
+    }, "mixes without synthetic images have none"
+    assert study.alike("small") == [["ddpm", "pggan", "mixed"], ["ddpm_only"], ["half"], ["changed"]]
+    assert study.arms("small")[-4:] == ["matched_ddpm", "matched_ddpm_only", "matched_half", "matched_changed"]
+    assert study.mix_pools("small", "matched_ddpm") == []
+    arm = study.arm("imbalanced", "matched_changed")
+    assert arm["mix"]["augment"] == "cxr" and arm["augmented"] == ["PNEUMONIA"] and arm["steps_of"] is None
+    assert study.arm("small", "ddpm")["known"] is None
+    assert Study(core | {"matched_controls": False}).controls("small") == {}
+
+
+def test_a_control_draws_from_all_real_images_that_the_mix_knows(core):
+    """The generator of PNEUMONIA has learnt from 1,500 + 200 images, so a mix of 200 + 200 knows those too."""
+    core["generators"]["ddpm"] |= {"train_on": "imbalanced"}
+    study = Study(core)
+    assert study.arm("small", "matched_ddpm")["known"] == {"NORMAL": "imbalanced", "PNEUMONIA": "small"}
+    assert study.arm("imbalanced", "matched_ddpm")["known"] == dict.fromkeys(core["labels"], "imbalanced")
+    assert study.arm("small", "matched_pggan")["known"] == dict.fromkeys(core["labels"], "small")
+    assert "matched_pggan" in study.arms("small"), "the mixes do not know the same images"
+    assert study.controls("imbalanced") == {"ddpm": "matched_ddpm", "pggan": "matched_ddpm"}, "here they do"
+    core["generators"]["ddpm"]["per"] = "all"
+    core["scenarios"]["imbalanced"]["train"]["PNEUMONIA"] = 100
+    joint = Study(core).arm("imbalanced", "matched_ddpm")["known"]
+    assert joint == dict.fromkeys(core["labels"], "imbalanced"), "a joint model knows the images of all its labels"
+
+
 def test_validation_is_none_unless_asked_for_and_only_patients_are_held_back_from_generators(core):
     assert core["validation"] == "images", "as in the paper"
     assert Study(OWN_FOLDER)["validation"] == "none"
@@ -121,6 +158,10 @@ WRONG = {
     "scenario like a rule": (
         {"scenarios.order": {"train": {"NORMAL": 5, "PNEUMONIA": 5}}},
         "scenarios: order has a meaning of its own",
+    ),
+    "a control's name": (
+        {"mixes.matched_ddpm": {"real": True}},
+        "mixes.matched_ddpm: this name is kept for an arm that is made by itself",
     ),
     "number as a name": (
         {"samplings": {1: {"method": "random"}}},

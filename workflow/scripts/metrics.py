@@ -28,7 +28,7 @@ with job(snakemake) as log:
         "comparisons": comparisons,
         "verdicts": statistics.verdict_rows(comparisons, arms, cohorts),
         "mcnemar": statistics.mcnemar_rows(evaluations, arms),
-        "replicates": statistics.replicate_rows(comparisons, study["samplings"]),
+        "replicates": statistics.replicate_rows(comparisons, arms),
         "recognition": collect.recognition_rows(evaluations),
         "training": collect.training_rows(given.models, results),
         "costs": collect.cost_rows(given.benchmarks, results, jobs),

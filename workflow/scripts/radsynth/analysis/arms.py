@@ -24,21 +24,26 @@ GENERATORS, SAMPLINGS, OTHER = "generators", "samplings", "other"
 
 @dataclass(frozen=True)
 class Arms:
-    """The mixes of a study, the matched control of each that has one, and which mixes differ in their generators alone.
+    """The mixes of a study, the matched control of each that has one, those that differ in their generators alone.
 
-    ``mixes`` are those of the configuration; ``controls`` is {scenario: {mix: its control}}, ``alike`` {scenario: lists
-    of mixes}.
+    ``mixes`` and ``samplings`` are those of the configuration; ``controls`` is {scenario: {mix: its control}},
+    ``alike`` {scenario: lists of mixes}.
     """
 
     mixes: Mapping[str, Mapping[str, Any]]
     controls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alike: Mapping[str, Iterable[Iterable[str]]] = field(default_factory=dict)
+    samplings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Arms":
         """Return the arms that the facts of a study tell (study.csv, in which they stand as JSON)."""
-        values = (facts.get(key, {}) for key in ("mixes", "controls", "alike"))
+        values = (facts.get(key, {}) for key in ("mixes", "controls", "alike", "samplings"))
         return cls(*(json.loads(value) if isinstance(value, str) else value for value in values))
+
+    def method(self, sampling: str) -> Any:
+        """Return what replicates of a sampling have in common."""
+        return {key: value for key, value in self.samplings[sampling].items() if key != "replicate"}
 
     def augmented(self) -> list[str]:
         """Return the mixes of real and synthetic images: those of which it is asked whether they help."""

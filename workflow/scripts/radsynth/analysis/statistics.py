@@ -106,7 +106,7 @@ def compare(evaluations: Iterable[Evaluation], arms: Arms, seed: int) -> list[Ro
                 if all(found.runs(*side[1:]) for side in sides):
                     about = names | {"question": question, "classifier": classifier, "mix": mix, "reference": reference}
                     rows += _rows(about, *sides, CORRECTED in (mix, reference))
-    rows += _compare_samplings(evaluations, seed)
+    rows += _compare_samplings(evaluations, arms, seed)
     _correct(rows, [*TESTED, "metric", "question"])
     return rows
 
@@ -119,8 +119,8 @@ def _by_test(evaluations: Iterable[Evaluation]) -> dict[tuple[str, ...], list[Ev
     return tests
 
 
-def _compare_samplings(evaluations: Iterable[Evaluation], seed: int) -> list[Row]:
-    """Return the comparisons of every sampling with those before it, arm by arm, on their common test set."""
+def _compare_samplings(evaluations: Iterable[Evaluation], arms: Arms, seed: int) -> list[Row]:
+    """Return the comparisons of every sampling with those of other methods before it, on their common test set."""
     common: dict[tuple[str, str], dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
     for evaluation in evaluations:
         if evaluation.tested_on == COMMON:
@@ -134,6 +134,8 @@ def _compare_samplings(evaluations: Iterable[Evaluation], seed: int) -> list[Row
             for name, members in samplings.items()
         }
         for reference, sampling in combinations(samplings, 2):
+            if arms.method(reference) == arms.method(sampling):
+                continue
             names = dict(zip(TESTED, (dataset, sampling, scenario, COMMON), strict=True))
             names |= {"question": SAMPLINGS, "reference": reference, "n_groups": tested[sampling].n_groups}
             for classifier, mix in dict.fromkeys((member.classifier, member.mix) for member in samplings[sampling]):
@@ -267,25 +269,22 @@ def _word(against: Mapping[str, Row], up: bool, decided: bool, has_control: bool
     return NO_WORSE_THAN_TRAINING if baseline == BELOW and control != BELOW else UNDECIDED
 
 
-def replicate_rows(comparisons: Iterable[Row], samplings: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
     """Return the rows of replicates.csv: the mean difference over samplings that differ in their draw alone.
 
-    ``samplings`` are those of the configuration: samplings of one method (and extractor) are replicates, named after
-    the first of them. Each counts with its mean difference over runs; interval and p-value are Student's with the
-    replicates as units, Holm's correction as in ``compare``. They cover what the runs of a single cohort cannot: other
-    training images and another generator.
+    Samplings of one method (and extractor) are replicates, named after the first of them. Each counts with its mean
+    difference over runs; interval and p-value are Student's with the replicates as units, Holm's correction as in
+    ``compare``. They cover what the runs of a single cohort cannot: other training images and another generator.
     """
-    methods = {
-        name: tuple(sorted((key, value) for key, value in entry.items() if key != "replicate"))
-        for name, entry in samplings.items()
+    alike = {
+        name: [other for other in arms.samplings if arms.method(other) == arms.method(name)] for name in arms.samplings
     }
-    first = {method: name for name, method in reversed(methods.items())}
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     keys = [*TESTED, "question", "classifier", "mix", "reference", "metric"]
     for row in comparisons:
-        method = methods[row["sampling"]]
-        if row["question"] != SAMPLINGS and sum(method == other for other in methods.values()) > 1:
-            groups[tuple((row | {"sampling": first[method]})[key] for key in keys)].append(row)
+        replicates = alike[row["sampling"]]
+        if row["question"] != SAMPLINGS and len(replicates) > 1:
+            groups[tuple((row | {"sampling": replicates[0]})[key] for key in keys)].append(row)
     found = []
     for names, members in groups.items():
         defined = [row for row in members if "difference" in row]

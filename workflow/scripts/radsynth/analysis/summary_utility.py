@@ -188,10 +188,11 @@ def _other_arms(metrics: Metrics, cohort: tuple[str, str, str]) -> list[str]:
 
 def _samplings(metrics: Metrics) -> list[str]:
     """Return the samplings against each other, on the test set that they share alone."""
-    rows, lines = _comparisons(metrics, SAMPLINGS), []
-    rows = rows[rows["mix"].isin(Arms.of(study_facts(metrics)).mixes)]
+    rows, lines, arms = _comparisons(metrics, SAMPLINGS), [], Arms.of(study_facts(metrics))
+    rows = rows[rows["mix"].isin(arms.mixes)]
     for (dataset, scenario), part in metrics["cohorts"].groupby(["dataset", "scenario"], sort=False):
-        if part["sampling"].nunique() < 2:
+        methods = [arms.method(sampling) for sampling in part["sampling"].unique()]
+        if all(method == methods[0] for method in methods):
             continue
         common = part[(part["subset"] == COMMON) & (part["sampling"] == part["sampling"].iloc[0])]
         if not common["n_images"].sum():

@@ -63,7 +63,7 @@ def calibration_line(event: np.ndarray, probability: np.ndarray) -> dict[str, fl
 def _slope(event: np.ndarray, logit: np.ndarray) -> float | str:
     yes, no = logit[event], logit[~event]
     if no.max() <= yes.min() or yes.max() <= no.min():
-        return "a threshold separates the labels, so the slope is infinite"
+        return "a threshold separates the labels, so no slope is finite"
     scale = logit.std()
     design = np.stack([np.ones(len(logit)), (logit - logit.mean()) / scale], axis=1)
 

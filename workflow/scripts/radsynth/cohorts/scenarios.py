@@ -108,7 +108,8 @@ def build_cohort(
             if 0 in parts:
                 raise UserError(
                     f"validation: patients leaves {parts[0]} of {counts[label]} {label} images of {key}.train to learn "
-                    f"from and {parts[1]} for validation, expected at least 1 of each; ask for more images or for none"
+                    f"from and {parts[1]} for validation, expected at least 1 of each; ask for more images, or "
+                    "validation: none"
                 )
     tested = pd.concat(tests)
     return Cohort(

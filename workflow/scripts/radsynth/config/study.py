@@ -238,8 +238,11 @@ class Study:
         return [f"test_{k}" for k in range(1, 1 + (1 if test == "rest" else test["sets"]))]
 
     def has_common_test(self) -> bool:
-        """Return whether there are several samplings, which a test set of their own makes comparable."""
-        return len(self["samplings"]) > 1
+        """Return whether samplings of several methods are to be compared, which only a test set of both allows."""
+        methods = [
+            {key: value for key, value in entry.items() if key != "replicate"} for entry in self["samplings"].values()
+        ]
+        return any(method != methods[0] for method in methods)
 
     def real_test_sets(self, scenario: str) -> list[str]:
         """Return the names of a scenario's own test sets, of that common to all samplings, and of the external ones."""
