@@ -62,8 +62,9 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
             for scenario, sizes in plan["scenarios"].items():
                 cohort = (dataset, sampling, scenario)
                 put("summaries", f"cohorts/{'/'.join(cohort)}/summary.json", _cohort(scenario, sizes, patients))
-                common = plan.get("common", 40) if len(plan["samplings"]) > 1 else 0
-                if len(plan["samplings"]) > 1:
+                shared = len({name == "greedy" for name in plan["samplings"]}) > 1  # by samplings of two methods
+                common = plan.get("common", 40) if shared else 0
+                if shared:
                     put("summaries", f"cohorts/{'/'.join(cohort)}/common.json", _common(common, patients))
                 tests = {f"test_{k}": make_test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
                 tests |= {name: make_test(size, True, rng) for name, size in plan.get("external", {}).items()}
@@ -177,7 +178,7 @@ def write_metrics(target: Path, paths: dict, results: str, plan: dict) -> dict[s
         "comparisons": comparisons,
         "verdicts": statistics.verdict_rows(comparisons, arms, cohorts),
         "mcnemar": statistics.mcnemar_rows(evaluations, arms),
-        "replicates": statistics.replicate_rows(comparisons, facts(plan)["samplings"]),
+        "replicates": statistics.replicate_rows(comparisons, arms),
         "recognition": collect.recognition_rows(evaluations),
         "training": collect.training_rows(paths["models"], results),
         "costs": collect.cost_rows(paths["benchmarks"], results, jobs),
