@@ -183,14 +183,16 @@ def scores(metrics: Metrics) -> Table:
     table = pd.concat([arms(metrics, name).assign(metric=name) for name in names], ignore_index=True)
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
+        cells = {(row["classifier"], row["mix"], row["metric"]): _cell(row) for _, row in rows.iterrows()}
+        arms_of = {name: order.in_order(part["mix"]) for name, part in rows.groupby("classifier", sort=False)}
         for title, group in SCORES.items():
-            lines = []
-            for classifier, of_classifier in rows.groupby("classifier", sort=False):
-                for mix in order.in_order(of_classifier["mix"]):
-                    if mix == CORRECTED and title in ("Ranking", "Threshold"):  # as those of the baseline, or undefined
-                        continue
-                    cells = of_classifier[of_classifier["mix"] == mix].set_index("metric").reindex(group)
-                    lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
+            hidden = {CORRECTED} if title in ("Ranking", "Threshold") else set()  # as the baseline's, or undefined
+            lines = [
+                [classifier, mix, *(cells.get((classifier, mix, name), "") for name in group)]
+                for classifier, of_classifier in arms_of.items()
+                for mix in of_classifier
+                if mix not in hidden
+            ]
             header = ["classifier", "mix", *(shown[name] for name in group)]
             note = f"Mean ± SD ({_runs(rows)}). {NOTES.get(title, '')}".rstrip()
             sections.append(Section(f"{title}: {place(tested)}", header, lines, note, 2))

@@ -82,7 +82,9 @@ def _values(metrics: Metrics, names: list[str], without: list[str], same_range: 
     tests = list(runs[names[0]].groupby(TESTED, sort=False))
     with mpl.rc_context(STYLE):
         labels = [list(dict.fromkeys(rows["classifier"])) for _, rows in tests]
-        figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(mixes)) for classifiers in labels], len(names))
+        below = {name: wrap(f"{capitalised(shown[name])}, mean ± SD", 90 // len(names)) for name in names}
+        heights = [height(classifiers, 2 + MIX_HEIGHT * len(mixes)) for classifiers in labels]
+        figure, axes = grid(heights, len(names), 1 + max(text.count("\n") for text in below.values()))
         for line, (tested, rows), classifiers in zip(axes, tests, labels, strict=True):
             for axis, name in zip(line, names, strict=True):
                 table = runs[name]
@@ -91,7 +93,7 @@ def _values(metrics: Metrics, names: list[str], without: list[str], same_range: 
                     y = classifiers.index(classifier) + offset(mixes.index(mix), len(mixes))
                     _runs(axis, arm["value"].dropna(), y, *styles[mix])
                 label_rows(axis, classifiers)
-                axis.set_xlabel(wrap(f"{capitalised(shown[name])}, mean ± SD", 90 // len(names)))
+                axis.set_xlabel(below[name])
                 axis.locator_params(axis="x", nbins=6)
             n_runs = rows.groupby(["classifier", "mix"], sort=False).size()
             title(line[0], place(tested), f"{_runs_text(n_runs)}, {_n_test(metrics, tested)}")
