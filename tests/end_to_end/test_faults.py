@@ -207,6 +207,7 @@ def test_too_few_images_name_the_key(study, snakemake):
 
 def test_broken_images_and_empty_folders_stop_with_one_line(study, snakemake):
     raw, command = study / "raw/Bilder für mich", [*COMMAND, "--", "data"]
+    shutil.rmtree(study / "results")
     broken = raw / "NORMAL/bild 3.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
