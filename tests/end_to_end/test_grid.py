@@ -110,7 +110,7 @@ def test_two_generators_and_four_classifiers(finished):
     assert "random" in (results / "summary.md").read_text(), "random weights are named in the answer"
     for name in ("training", "test_1"):
         files = list(results.glob(f"classifiers/**/{name}.json"))
-        assert len(files) == 8 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
+        assert len(files) == 12 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
 
 
 def test_the_other_arms_and_an_external_dataset(finished, snakemake):
