@@ -1,8 +1,12 @@
-"""The paper's grid in small (two generators, four classifiers), and the other arms, on 32 px phantoms."""
+"""The paper's grid in small (two generators, four classifiers), and the other arms, on 32 px phantoms.
+
+As in the core study the classifiers run on torch. There is no TensorFlow for these jobs.
+"""
 
 import json
 
 import pandas as pd
+import pytest
 import yaml
 
 PHANTOM = {"source": "phantom", "images": {"NORMAL": 80, "PNEUMONIA": 60}}
@@ -35,32 +39,54 @@ GRID = {
     "pool_size": 16,
     "quality": {"baseline_draws": 3, "diversity": []},
     "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"ddpm": 8, "pggan": 8}}},
+    "keras_backend": "torch",
     "runs": 1,
 }
 CNN = {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2, "batch_size": 16}}
 
 
+SMALL = {"input_size": 32, "epochs": 1}
+CLASSIFIERS = {
+    **CNN,
+    "vgg16_untrained": {"architecture": "vgg16_untrained", **SMALL},
+    "vgg16_pretrained": {"architecture": "vgg16_pretrained", "weights": "random", **SMALL},
+    "resnet50_pretrained": {"architecture": "resnet50_pretrained", "weights": "random", **SMALL},
+}
+
+
 def run(checkout, snakemake, config, *targets):
-    path = checkout / "study.yaml"
-    path.write_text(yaml.safe_dump(config))
-    result = snakemake(checkout, "--configfile", str(path), "--cores", "2", "--", *targets)
+    (checkout / "study.yaml").write_text(yaml.safe_dump(config))
+    command = ["--configfile", "study.yaml", "--cores", "2", "--", *targets]
+    result = snakemake(checkout, *command)
     assert result.returncode == 0, result.stdout[-3000:]
     return checkout / "results" / config["study"]
 
 
-def test_two_generators_and_four_classifiers(checkout, snakemake):
-    small = {"input_size": 32, "epochs": 1}
-    classifiers = CNN | {"vgg16_untrained": {"architecture": "vgg16_untrained", **small}}
-    for name in ("vgg16_pretrained", "resnet50_pretrained"):
-        classifiers[name] = {"architecture": name, "weights": "random", **small}
-    config = GRID | {"classifiers": classifiers, "experts": ["vgg16_pretrained"]}
-    results = run(checkout, snakemake, config, "all")
+@pytest.fixture(scope="module", autouse=True)
+def without_tensorflow(tmp_path_factory):
+    """Jobs find no TensorFlow, and the environment asks for it: the configuration decides."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "tensorflow.py").write_text("raise ImportError('there is no TensorFlow here')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(modules))
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        yield
 
+
+@pytest.fixture(scope="module")
+def finished(module_checkout, snakemake):
+    """A checkout with the finished grid."""
+    run(module_checkout, snakemake, GRID | {"classifiers": CLASSIFIERS, "experts": ["vgg16_pretrained"]}, "all")
+    return module_checkout
+
+
+def test_two_generators_and_four_classifiers(finished):
+    results = finished / "results/grid"
     found = pd.read_csv(results / "metrics/classification.csv")
     own = found[(found["testset"] == "test_1") & (found["metric"] == "accuracy")]
     assert set(map(tuple, own[["classifier", "mix"]].to_numpy())) == {
         (classifier, mix)
-        for classifier in classifiers
+        for classifier in CLASSIFIERS
         for mix in (*GRID["mixes"], "matched_both", "baseline_corrected")
     }
     assert own["value"].between(0, 1).all()
@@ -82,9 +108,13 @@ def test_two_generators_and_four_classifiers(checkout, snakemake):
     assert judged["n"] == {"NORMAL": 0, "PNEUMONIA": 16}
     assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic_*.json")), "only experts judge"
     assert "random" in (results / "summary.md").read_text(), "random weights are named in the answer"
+    for name in ("training", "test_1"):
+        files = list(results.glob(f"classifiers/**/{name}.json"))
+        assert len(files) == 12 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
 
 
-def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
+def test_the_other_arms_and_an_external_dataset(finished, snakemake):
+    """Added to the finished grid, whose data, cohort, models and pools serve them."""
     external = PHANTOM | {"images": {"NORMAL": 10, "PNEUMONIA": 14}, "role": "external_test"}
     mixes = {
         "baseline": {"real": True},
@@ -94,14 +124,14 @@ def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
         "classical": {"real": True, "augment": "cxr"},
         "baseline_long": {"real": True, "steps": {"match": "ddpm"}},
     }
-    config = GRID | {"study": "arms", "mixes": mixes, "classifiers": CNN, "validation": "images"}
+    config = GRID | {"mixes": mixes, "classifiers": CNN, "validation": "images"}
     config["generators"] = {"ddpm": GRID["generators"]["ddpm"]}
     config["datasets"] = {"phantom": PHANTOM, "elsewhere": external}
-    wanted = "results/arms/classifiers/phantom/random/imbalanced"
+    wanted = "results/grid/classifiers/phantom/random/imbalanced"
     targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in (*mixes, "matched_ddpm")]
-    results = run(checkout, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
+    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
 
-    cohort = checkout / wanted
+    cohort = finished / wanted
     trained = {mix: json.loads((cohort / mix / "custom_cnn/run_1/training.json").read_text()) for mix in mixes}
     # Of 32 + 16 real images, 6 + 3 are kept for validation.
     assert trained["baseline"]["n"]["train"] == {"real": {"NORMAL": 26, "PNEUMONIA": 13}}

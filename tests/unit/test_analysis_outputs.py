@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from radsynth.analysis import archive, classifier_tables, collect, drawing, figures, published, render, summary, tables
+from radsynth.analysis.evaluations import Evaluation, identity
 from radsynth.analysis.tidy import COLUMNS, read_metrics, write_csv
 from radsynth.common.errors import UserError
 
@@ -66,7 +67,7 @@ def test_identity_of_a_path():
         "results/s/quality/a/b/c/d/NORMAL.json",
         "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}",
     )
-    assert collect.identity(path, "results/s", pattern) == {
+    assert identity(path, "results/s", pattern) == {
         "dataset": "a",
         "sampling": "b",
         "scenario": "c",
@@ -75,7 +76,7 @@ def test_identity_of_a_path():
     }
     for wrong in ("results/t/quality/a/b/c/d/e", "results/s/quality/a", "results/s/cohorts/a/b/c/d/e"):
         with pytest.raises(UserError, match="not a path of the form"):
-            collect.identity(wrong, "results/s", pattern)
+            identity(wrong, "results/s", pattern)
 
 
 def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_path, run_script):
@@ -139,7 +140,7 @@ def test_recognition_stands_beside_that_of_real_images(tmp_path):
         test = planted.make_test(len(truth), False, np.random.default_rng(0))
         test["label"] = np.array(planted.LABELS)[truth]
         table = planted.predictions_table(test, np.stack([1 - np.array(scores), scores], axis=1), planted.LABELS)
-        return collect.Evaluation(("d", "s", "c"), mix, "vgg16", 1, testset, planted.report(table), table)
+        return Evaluation(("d", "s", "c"), mix, "vgg16", 1, testset, planted.report(table), table)
 
     evaluations = [
         evaluation("synthetic_ddpm", [1, 1, 1, 1], [0.9, 0.8, 0.6, 0.1]),

@@ -3,7 +3,7 @@
 import analysis_planted as planted
 import numpy as np
 import pytest
-from radsynth.analysis import drawing, figures, outcomes, statistics, summary, summary_limits, summary_utility, tables
+from radsynth.analysis import arms, drawing, figures, outcomes, summary, summary_limits, summary_utility, tables
 from radsynth.analysis.names import metric_names
 from radsynth.analysis.render import latex, markdown
 from radsynth.analysis.tidy import COLUMNS, read_metrics
@@ -38,9 +38,9 @@ def metrics(study):
     [
         ({"good": 0.15, "bad": -0.2, "same": 0.0}, 0.0, ["helps", "hurts", "undecided"], "It depends"),
         ({"ddpm": 0.15}, 0.0, ["helps"], "Yes, here they help"),
-        ({"ddpm": 0.15}, 0.15, [statistics.NO_MORE_THAN_TRAINING], "No more than longer training does"),
-        ({"ddpm": -0.2}, -0.2, [statistics.NO_WORSE_THAN_TRAINING], "No worse than longer training does"),
-        ({"ddpm": 0.15}, None, [statistics.NO_CONTROL], "Above real images alone, but without a control"),
+        ({"ddpm": 0.15}, 0.15, [arms.NO_MORE_THAN_TRAINING], "No more than longer training does"),
+        ({"ddpm": -0.2}, -0.2, [arms.NO_WORSE_THAN_TRAINING], "No worse than longer training does"),
+        ({"ddpm": 0.15}, None, [arms.NO_CONTROL], "Above real images alone, but without a control"),
     ],
 )
 def test_planted_effects_get_their_verdicts_in_the_summary(tmp_path, mixes, control, words, answer):

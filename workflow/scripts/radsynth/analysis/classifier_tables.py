@@ -5,20 +5,23 @@ import math
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.arms import AGAINST_BASELINE, CORRECTED, OTHER, Arms
-from radsynth.analysis.names import capitalised, metric_names
-from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
-from radsynth.analysis.resampling import THRESHOLDED
-from radsynth.analysis.statistics import (
+from radsynth.analysis.arms import (
     ABOVE,
+    AGAINST_BASELINE,
     BELOW,
+    CORRECTED,
     HELPS,
     HURTS,
     NO_CONTROL,
     NO_MORE_THAN_THRESHOLD,
     NO_MORE_THAN_TRAINING,
     NO_WORSE_THAN_TRAINING,
+    OTHER,
+    Arms,
 )
+from radsynth.analysis.names import capitalised, metric_names
+from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
+from radsynth.analysis.resampling import THRESHOLDED
 from radsynth.analysis.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
 
 # The columns of the paper's tables: mixes by name, and how they are called there.

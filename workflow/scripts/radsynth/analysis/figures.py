@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from radsynth.analysis import heat_map, image_figures, quality_figures
-from radsynth.analysis.arms import CORRECTED, OTHER, REFERENCES, Arms
+from radsynth.analysis.arms import (
+    CORRECTED,
+    HELPS,
+    HURTS,
+    NO_MORE_THAN_THRESHOLD,
+    NO_MORE_THAN_TRAINING,
+    NO_WORSE_THAN_TRAINING,
+    OTHER,
+    REFERENCES,
+    UNDECIDED,
+    Arms,
+)
 from radsynth.analysis.drawing import (
     GREY,
     STYLE,
@@ -26,14 +37,6 @@ from radsynth.analysis.drawing import (
     wrap,
 )
 from radsynth.analysis.names import capitalised, metric_names
-from radsynth.analysis.statistics import (
-    HELPS,
-    HURTS,
-    NO_MORE_THAN_THRESHOLD,
-    NO_MORE_THAN_TRAINING,
-    NO_WORSE_THAN_TRAINING,
-    UNDECIDED,
-)
 from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, headline_metrics, per_run, place, range_text, study_facts
 
 # Height in mm of one mix in the rows of a classifier.
