@@ -1,4 +1,4 @@
-"""The paper's grid in small (two generators, four classifiers), and the other arms, on 32 px phantoms.
+"""The paper's grid in small (two generators, four classifiers), new families and other arms, on 32 px phantoms.
 
 As in the core study the classifiers run on torch. There is no TensorFlow for these jobs.
 """
@@ -8,7 +8,51 @@ import json
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
+JOINT = '''
+"""One conditional model for all labels: class mean and noise."""
+
+import numpy as np
+from radsynth.generators.base import Generator
+
+
+class Joint(Generator):
+    conditional = True
+
+    def learn(self, data, run_dir, seed):
+        for label in data.label_counts:
+            self.arrays[label] = data.images[data.labels == label].mean(axis=0)
+
+    def draw(self, rng, condition):
+        mean = self.arrays[condition["label"]]
+        return np.clip(mean + rng.normal(0, self.options["noise"], mean.shape), 0, 255).astype(np.uint8)
+'''
+MASKED = '''
+"""A training image with noise, and its mask."""
+
+import numpy as np
+from radsynth.generators.base import Generator
+
+
+class Masked(Generator):
+    def learn(self, data, run_dir, seed):
+        self.arrays = {"images": data.images, "masks": data.masks}
+
+    def draw(self, rng, condition):
+        index = rng.integers(len(self.arrays["images"]))
+        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32))
+        return np.clip(image, 0, 255).astype(np.uint8), self.arrays["masks"][index]
+'''
+SCHEMA = """
+type: object
+properties:
+  options:
+    type: object
+    additionalProperties: false
+    properties:
+      noise: {description: Standard deviation in grey levels., type: number, default: 12}
+"""
 PHANTOM = {"source": "phantom", "images": {"NORMAL": 80, "PNEUMONIA": 60}}
 GRID = {
     "study": "grid",
@@ -35,16 +79,19 @@ GRID = {
             "preset": "cpu",
             "options": {"start_images": 64, "fade_images": 64, "stabilize_images": 64, "previews": 1, "log_every": 4},
         },
+        "joint": {"family": "joint", "per": "all"},
+        "masked": {"family": "masked", "options": {"noise": 5}},
     },
     "pool_size": 16,
     "quality": {"baseline_draws": 3, "diversity": []},
-    "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"ddpm": 8, "pggan": 8}}},
+    "mixes": {
+        "baseline": {"real": True},
+        "mixed": {"real": True, "pools": {"ddpm": 4, "pggan": 4, "joint": 4, "masked": 6}},
+    },
     "keras_backend": "torch",
     "runs": 1,
 }
 CNN = {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2, "batch_size": 16}}
-
-
 SMALL = {"input_size": 32, "epochs": 1}
 CLASSIFIERS = {
     **CNN,
@@ -75,7 +122,14 @@ def without_tensorflow(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(module_checkout, snakemake):
-    """A checkout with the finished grid."""
+    """A checkout with two more families of generators and the finished grid."""
+    generators = module_checkout / "workflow/scripts/radsynth/generators"
+    for name, code in {"joint": JOINT, "masked": MASKED}.items():
+        (generators / f"{name}.py").write_text(code)
+        (module_checkout / f"workflow/schemas/generators/{name}.schema.yaml").write_text(SCHEMA)
+        registry = generators / "registry.py"
+        line = f'    "{name}": "radsynth.generators.{name}:{name.title()}",\n'
+        registry.write_text(registry.read_text().replace("FAMILIES = {\n", "FAMILIES = {\n" + line))
     run(module_checkout, snakemake, GRID | {"classifiers": CLASSIFIERS, "experts": ["vgg16_pretrained"]}, "all")
     return module_checkout
 
@@ -101,7 +155,7 @@ def test_two_generators_and_four_classifiers(finished):
     assert training["loss"].count()["ddpm"] > 0 and training["critic_loss"].count()["pggan"] > 1
     assert sorted(training["resolution"].unique()["pggan"]) == [8, 16, 32]
     quality = pd.read_csv(results / "metrics/quality.csv")
-    assert set(quality["generator"]) == {"ddpm", "pggan"}
+    assert set(quality["generator"]) == set(GRID["generators"])
     assert set(quality["label"]) == {"PNEUMONIA"}, "no mix adds NORMAL images"
     cohort = results / "classifiers/phantom/random/imbalanced/baseline/vgg16_pretrained/run_1"
     judged = json.loads((cohort / "synthetic_pggan.json").read_text())
@@ -111,6 +165,20 @@ def test_two_generators_and_four_classifiers(finished):
     for name in ("training", "test_1"):
         files = list(results.glob(f"classifiers/**/{name}.json"))
         assert len(files) == 12 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
+
+
+def test_new_families_are_a_file_a_line_and_a_schema(finished):
+    """A joint conditional family and one that also writes masks have passed through the whole study."""
+    results = finished / "results/grid"
+    assert list((results / "generators/phantom/random/imbalanced/joint/joint/model").iterdir())
+    pool = results / "pools/phantom/random/imbalanced/masked/PNEUMONIA"
+    masked = pd.read_csv(pool / "manifest.csv")
+    assert len(masked) == 16
+    for file in masked["mask_file"]:
+        with Image.open(pool / file) as mask:
+            assert set(mask.tobytes()) <= {0, 1, 2}
+    split = pd.read_csv(results / "classifiers/phantom/random/imbalanced/mixed/custom_cnn/run_1/split.csv")
+    assert (split["origin"] == "synthetic").sum() == 4 + 4 + 4 + 6
 
 
 def test_the_other_arms_and_an_external_dataset(finished, snakemake):

@@ -37,57 +37,7 @@ TINY = {
 }
 
 
-JOINT = '''
-"""One conditional model for all labels: class mean and noise."""
-
-import numpy as np
-from radsynth.generators.base import Generator
-
-
-class Joint(Generator):
-    conditional = True
-
-    def learn(self, data, run_dir, seed):
-        for label in data.label_counts:
-            self.arrays[label] = data.images[data.labels == label].mean(axis=0)
-
-    def draw(self, rng, condition):
-        mean = self.arrays[condition["label"]]
-        return np.clip(mean + rng.normal(0, self.options["noise"], mean.shape), 0, 255).astype(np.uint8)
-'''
-MASKED = '''
-"""A training image with noise, and its mask."""
-
-import numpy as np
-from radsynth.generators.base import Generator
-
-
-class Masked(Generator):
-    def learn(self, data, run_dir, seed):
-        self.arrays = {"images": data.images, "masks": data.masks}
-
-    def draw(self, rng, condition):
-        index = rng.integers(len(self.arrays["images"]))
-        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32))
-        return np.clip(image, 0, 255).astype(np.uint8), self.arrays["masks"][index]
-'''
-SCHEMA = """
-type: object
-properties:
-  options:
-    type: object
-    additionalProperties: false
-    properties:
-      noise: {description: Standard deviation in grey levels., type: number, default: 12}
-"""
-
 COMMAND = ["--configfile", "study.yaml", "--cores", "2"]
-# The tiny study with two families of its own beside DDPM.
-STUDY = TINY | {
-    "generators": TINY["generators"]
-    | {"joint": {"family": "joint", "per": "all"}, "masked": {"family": "masked", "options": {"noise": 5}}},
-    "mixes": TINY["mixes"] | {"both": {"real": True, "pools": {"joint": 12, "masked": 6}}},
-}
 
 
 def write_config(folder: Path, config: dict) -> None:
@@ -100,15 +50,8 @@ def files_below(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tiny(module_checkout, snakemake) -> Path:
-    """A checkout with two more families of generators and the finished study."""
-    generators = module_checkout / "workflow/scripts/radsynth/generators"
-    for name, code in {"joint": JOINT, "masked": MASKED}.items():
-        (generators / f"{name}.py").write_text(code)
-        (module_checkout / f"workflow/schemas/generators/{name}.schema.yaml").write_text(SCHEMA)
-        registry = generators / "registry.py"
-        line = f'    "{name}": "radsynth.generators.{name}:{name.title()}",\n'
-        registry.write_text(registry.read_text().replace("FAMILIES = {\n", "FAMILIES = {\n" + line))
-    write_config(module_checkout, STUDY)
+    """A checkout with the finished study."""
+    write_config(module_checkout, TINY)
     result = snakemake(module_checkout, *COMMAND)
     assert result.returncode == 0, result.stdout[-3000:]
     return module_checkout
@@ -124,7 +67,7 @@ def test_the_tiny_study_from_images_to_words(tiny):
         assert image.mode == "L" and image.size == (32, 32)
 
     accuracy = pd.read_csv(results / "metrics/classification.csv").query("metric == 'accuracy'")
-    trained = {*STUDY["mixes"], "matched_ddpm", "matched_both"}
+    trained = {"baseline", "ddpm", "matched_ddpm"}
     assert set(accuracy["mix"]) == trained | {"baseline_corrected"} and set(accuracy["run"]) == {1, 2}
     assert accuracy["value"].between(0, 1).all()
     apart = set(pd.read_csv(results / "cohorts/phantom/greedy/small/validation.csv")["image_id"])
@@ -137,7 +80,7 @@ def test_the_tiny_study_from_images_to_words(tiny):
     assert control["n"]["train"] == {"real": dict.fromkeys(TINY["labels"], learned)}
     assert control["images_per_epoch"] == dict.fromkeys(TINY["labels"], learned + 12), "as many as the mix has"
     verdicts = pd.read_csv(results / "metrics/verdicts.csv").query("headline").set_index("mix")
-    assert verdicts["control"].to_dict() == {"ddpm": "matched_ddpm", "both": "matched_both"}
+    assert verdicts["control"].to_dict() == {"ddpm": "matched_ddpm"}
     assert set(verdicts["metric"]) == {"roc_auc"}
     quality = json.loads((results / "quality/phantom/greedy/small/ddpm/NORMAL.json").read_text())
     assert {"fid", "kid", "coverage", "ssim", "view_copy_rate"} <= {row["metric"] for row in quality["metrics"]}
@@ -146,25 +89,12 @@ def test_the_tiny_study_from_images_to_words(tiny):
     assert not list(results.glob("classifiers/**/model.keras")), "trained classifiers are temporary"
 
 
-def test_new_families_are_a_file_a_line_and_a_schema(tiny):
-    """A joint conditional family and one that also writes masks have passed through the whole study."""
-    results = tiny / "results/tiny"
-    assert files_below(results / "generators/phantom/greedy/small/joint/joint/model")
-    masked = pd.read_csv(results / "pools/phantom/greedy/small/masked/PNEUMONIA/manifest.csv")
-    assert len(masked) == 12
-    for file in masked["mask_file"]:
-        with Image.open(results / "pools/phantom/greedy/small/masked/PNEUMONIA" / file) as mask:
-            assert set(mask.tobytes()) <= {0, 1, 2}
-    split = pd.read_csv(results / "classifiers/phantom/greedy/small/both/custom_cnn/run_1/split.csv")
-    assert (split["origin"] == "synthetic").sum() == 2 * (12 + 6)
-
-
 def test_a_finished_study_is_finished_and_its_archive_draws_the_same(tiny, snakemake, tmp_path):
     assert "Nothing to be done" in snakemake(tiny, *COMMAND).stdout
     assert snakemake(tiny, *COMMAND, "archive").returncode == 0
     again = tmp_path / "archive only"
     shutil.copytree(tiny, again, ignore=shutil.ignore_patterns("results", ".snakemake"))
-    write_config(again, STUDY | {"paper": {"source": "archive", "version": "tiny"}})
+    write_config(again, TINY | {"paper": {"source": "archive", "version": "tiny"}})
     redrawn = snakemake(again, *COMMAND)
     assert redrawn.returncode == 0, redrawn.stdout[-3000:]
     first, second = tiny / "results/tiny", again / "results/tiny"
@@ -191,7 +121,7 @@ def without_times(path: Path) -> list[dict]:
 
 
 def test_the_same_seed_gives_the_same_results_from_scratch(tiny, checkout, snakemake):
-    """In another folder, and without what else the first study holds."""
+    """In another folder, and with fewer runs."""
     write_config(checkout, TINY | {"runs": 1})
     result = snakemake(checkout, *COMMAND, "--", "quality", "classifiers")
     assert result.returncode == 0, result.stdout[-3000:]
