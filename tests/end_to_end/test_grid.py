@@ -141,7 +141,7 @@ def test_two_generators_and_four_classifiers(finished):
     assert set(map(tuple, own[["classifier", "mix"]].to_numpy())) == {
         (classifier, mix)
         for classifier in CLASSIFIERS
-        for mix in (*GRID["mixes"], "matched_both", "baseline_corrected")
+        for mix in (*GRID["mixes"], "matched_mixed", "baseline_corrected")
     }
     assert own["value"].between(0, 1).all()
     used = own.groupby("classifier")["weights"].unique().str.join("")
