@@ -42,6 +42,7 @@ STUDY = {
     "quality": {"baseline_draws": 2, "diversity": []},
     "mixes": {"baseline": {"real": True}, "mixed": {"real": True, "pools": {"ddpm": 6}}},
     "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 16}},
+    "matched_controls": False,
     "runs": 1,
 }
 

@@ -151,8 +151,8 @@ def test_an_edited_classifier_runs_no_generator_again(finished, planned):
     by = "by the classifier trained on greedy/small"
     assert jobs == ANALYSIS | {
         "Collecting the metrics",
-        *(f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in STUDY["mixes"]),
-        *(f"Evaluating custom_cnn on {mix}, small, run 1" for mix in STUDY["mixes"]),
+        *(f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")),
+        *(f"Evaluating custom_cnn on {mix}, small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")),
         *(f"custom_cnn, trained on baseline, judges {generator}" for generator in STUDY["generators"]),
         f"Features of phantom {by}",
         *(f"Controls of the {label} pools of small" for label in STUDY["labels"]),

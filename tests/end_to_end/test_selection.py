@@ -24,6 +24,7 @@ STUDY = TINY | {
     },
     "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"chosen": 12, "given": 12}}},
     "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 16}},
+    "matched_controls": False,
     "runs": 1,
 }
 

@@ -41,6 +41,7 @@ STUDY = {
     "quality": {"extractors": ["pixels"], "baseline_draws": 3},
     "mixes": {"baseline": {"real": True}, "ddpm": {"real": True, "pools": {"ddpm": 8}}},
     "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 16}},
+    "matched_controls": False,
     "runs": 1,
 }
 MODELS = "results/tiny/generators/phantom/random/small/ddpm"
