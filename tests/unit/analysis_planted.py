@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from radsynth.analysis import collect, statistics
-from radsynth.analysis.arms import CONTROL, Arms
-from radsynth.analysis.correction import corrected_evaluations
+from radsynth.analysis.arms import CONTROL
+from radsynth.analysis.metrics import metric_tables
 from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics, write_csv
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.common.files import write_json, write_text
@@ -160,28 +159,7 @@ def _threshold(plan: dict) -> float | None:
 
 def write_metrics(target: Path, paths: dict, results: str, plan: dict) -> dict[str, Path]:
     """Write metrics/*.csv as the rule does; return their paths by name."""
-    measured = [collect.read_evaluation(path, results) for path in paths["evaluations"]]
-    evaluations = measured + corrected_evaluations(measured)
-    arms = Arms.of(facts(plan))
-    comparisons = statistics.compare(evaluations, arms, 7)
-    cohorts = collect.cohort_rows(paths["summaries"], results)
-    jobs = collect.job_names(paths["models"], paths["pools"], paths["trainings"], measured, results)
-    tables = {
-        "study": collect.study_rows(facts(plan)),
-        "integrity": collect.integrity_rows(paths["integrity"], results),
-        "cohorts": cohorts,
-        "quality": collect.quality_rows(paths["quality"], results),
-        "classification": collect.classification_rows(evaluations),
-        "confusion": collect.confusion_rows(evaluations),
-        "roc_auc": statistics.roc_auc_rows(evaluations),
-        "comparisons": comparisons,
-        "verdicts": statistics.verdict_rows(comparisons, arms, cohorts),
-        "mcnemar": statistics.mcnemar_rows(evaluations, arms),
-        "replicates": statistics.replicate_rows(comparisons, facts(plan)["samplings"]),
-        "recognition": collect.recognition_rows(evaluations),
-        "training": collect.training_rows(paths["models"], results),
-        "costs": collect.cost_rows(paths["benchmarks"], results, jobs),
-    }
+    tables = metric_tables(paths, results, facts(plan))
     files = {name: target / f"{name}.csv" for name in tables}
     for name, rows in tables.items():
         write_csv(files[name], COLUMNS[name], rows)

@@ -91,7 +91,7 @@ def test_a_study_and_an_archive_side_by_side(results, tmp_path, run_script):
             write_archive(folder / "v1", files, "2025-01-01")
             files = [folder / "v1" / file.name for file in files]
         inputs[f"metrics_{side}"] = list(map(str, files))
-    names = ("configuration", "classification", "images")
+    names = ("configuration", "verdicts", "classification", "images")
     outputs = {
         f"{name}{format}": str(tmp_path / "out" / f"{name}.{format}") for name in names for format in ("csv", "md")
     }
@@ -99,6 +99,7 @@ def test_a_study_and_an_archive_side_by_side(results, tmp_path, run_script):
     pages = {name: (tmp_path / "out" / f"{name}.md").read_text() for name in names}
     assert "| seed | 1 | 2 |" in pages["configuration"]
     assert "| test | ddpm | custom_cnn | accuracy | 0." in pages["classification"]
+    assert "| test | ddpm | custom_cnn | ROC-AUC | undecided | undecided | +0." in pages["verdicts"]
     assert "a is a, b is b." in pages["images"] and "KID" not in pages["configuration"]
     table = pd.read_csv(tmp_path / "out/classification.csv")
     assert len(table) and (table["low"] < table["difference"]).sum() > 0
@@ -115,4 +116,12 @@ def test_whole_results_compare(results):
     assert table.empty and "The resolved configurations of the two are the same." in markdown(title, sections)
     rows = tables["classification"][1]
     assert set(rows[rows["mix"] == "more"]["reason"]) == {"only in b"}
+    assert {"matched_ddpm", "baseline_corrected"} <= set(rows["mix"])
+    words = tables["verdicts"][1]
+    more = words["mix"] == "more"
+    assert set(words[more]["verdict_a"]) == {"only in b"} and not set(words[~more]["verdict_b"]) & {"only in a"}
+    assert set(words.loc[words["headline"], "metric"]) == {"roc_auc"}
+    own = words[(words["mix"] == "ddpm") & words["headline"]].iloc[0]
+    differences = a["comparisons"].set_index(["question", "mix", "metric"])["difference"]
+    assert own["control_difference_a"] == differences["control", "ddpm", "roc_auc"]
     assert set(tables["images"][1]["metric"]) >= {"fid", "kid", "copy_rate"}

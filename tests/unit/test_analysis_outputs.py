@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from radsynth.analysis import archive, classifier_tables, collect, drawing, figures, published, render, summary, tables
+from radsynth.analysis.evaluations import Evaluation, identity
 from radsynth.analysis.tidy import COLUMNS, read_metrics, write_csv
 from radsynth.common.errors import UserError
 
@@ -66,7 +67,7 @@ def test_identity_of_a_path():
         "results/s/quality/a/b/c/d/NORMAL.json",
         "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}",
     )
-    assert collect.identity(path, "results/s", pattern) == {
+    assert identity(path, "results/s", pattern) == {
         "dataset": "a",
         "sampling": "b",
         "scenario": "c",
@@ -75,7 +76,7 @@ def test_identity_of_a_path():
     }
     for wrong in ("results/t/quality/a/b/c/d/e", "results/s/quality/a", "results/s/cohorts/a/b/c/d/e"):
         with pytest.raises(UserError, match="not a path of the form"):
-            collect.identity(wrong, "results/s", pattern)
+            identity(wrong, "results/s", pattern)
 
 
 def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_path, run_script):
@@ -139,7 +140,7 @@ def test_recognition_stands_beside_that_of_real_images(tmp_path):
         test = planted.make_test(len(truth), False, np.random.default_rng(0))
         test["label"] = np.array(planted.LABELS)[truth]
         table = planted.predictions_table(test, np.stack([1 - np.array(scores), scores], axis=1), planted.LABELS)
-        return collect.Evaluation(("d", "s", "c"), mix, "vgg16", 1, testset, planted.report(table), table)
+        return Evaluation(("d", "s", "c"), mix, "vgg16", 1, testset, planted.report(table), table)
 
     evaluations = [
         evaluation("synthetic_ddpm", [1, 1, 1, 1], [0.9, 0.8, 0.6, 0.1]),
@@ -215,10 +216,10 @@ def test_accuracy_table_shows_published_values_for_the_papers_images_only(root, 
 @pytest.mark.parametrize(
     ("verdicts", "means", "best"),
     [
-        (["helps", "undecided"], [0.8, 0.9, 0.7], "ddpm"),
-        (["undecided", "helps"], [0.8, 0.9, 0.7], None),
-        (["hurts", "hurts"], [0.8, 0.7, 0.6], "baseline"),
-        (["hurts", "undecided"], [0.8, 0.7, 0.79], None),
+        (["above", "undecided"], [0.8, 0.9, 0.7], "ddpm"),
+        (["undecided", "above"], [0.8, 0.9, 0.7], None),
+        (["below", "below"], [0.8, 0.7, 0.6], "baseline"),
+        (["below", "undecided"], [0.8, 0.7, 0.79], None),
     ],
 )
 def test_only_a_distinguishable_best_value_is_bold(metrics, verdicts, means, best):
@@ -226,7 +227,8 @@ def test_only_a_distinguishable_best_value_is_bold(metrics, verdicts, means, bes
     values = values[(values["sampling"] == "random") & (values["classifier"] == "custom_cnn")].copy()
     values["value"] = values["mix"].map(dict(zip(["baseline", "ddpm", "pggan"], means, strict=True)))
     rows = metrics["comparisons"]
-    rows["verdict"] = rows["mix"].map(dict(zip(["ddpm", "pggan"], verdicts, strict=True)))
+    against = rows["reference"] == "baseline"  # what is said against other references does not count
+    rows["verdict"] = rows["mix"].map(dict(zip(["ddpm", "pggan"], verdicts, strict=True))).where(against, "above")
     changed = metrics | {"classification": values, "comparisons": rows}
     _, _, sections = classifier_tables.accuracy(changed, published.read_published([], {}))
     styles = dict(zip(classifier_tables.PAPER, [cell.style for cell in sections[0].cells[0][1:]], strict=True))
@@ -249,10 +251,36 @@ def test_a_mix_that_was_not_run_leaves_an_empty_cell_beside_the_published_value(
 def test_other_mixes_and_other_tests_stand_in_their_own_sections(metrics):
     _, table, sections = tables.PLAIN["mixes"](metrics)
     titles = [section.title for section in sections]
-    assert "Accuracy of all mixes: chest, random, small" in titles
-    assert "Accuracy of all mixes: chest, random, small, tested on nih" in titles
-    assert sections[0].header == ["mix", "custom_cnn", "vgg16_untrained"]
-    assert set(table["tested_on"]) == {"test", "external_nih"}
+    for tested in ("", ", tested on nih", ", tested on the images that no sampling has drawn"):
+        for metric in ("Accuracy", "ROC-AUC"):
+            assert f"{metric} of all arms: chest, random, small{tested}" in titles
+    assert sections[0].header == ["mix", "what it is", "custom_cnn", "vgg16_untrained"]
+    arms = {line[0].text: line[1].text for line in sections[0].cells}
+    assert list(arms) == ["baseline", "baseline_corrected", "ddpm", "pggan", "matched_ddpm"]
+    assert arms["matched_ddpm"] == "real images, as many steps and of each class as many as ddpm and pggan"
+    assert [line[0].text for line in sections[1].cells] == ["baseline", "ddpm", "pggan", "matched_ddpm"], "same ranking"
+    assert set(table["tested_on"]) == {"test", "common", "external_nih"}
+
+
+@pytest.mark.parametrize(
+    ("word", "mark"),
+    [
+        ("helps", " ↑"),
+        ("hurts", " ↓"),
+        ("no more than longer training does", " ≈"),
+        ("no more than a shifted threshold does", " ≈"),
+        ("no worse than longer training does", " ≈"),
+        ("above the baseline, without a control", " (↑)"),
+        ("undecided", ""),
+    ],
+)
+def test_values_are_marked_by_the_verdict_not_by_the_difference_to_the_baseline(metrics, word, mark):
+    metrics["verdicts"]["verdict"] = word
+    metrics["comparisons"]["verdict"] = "above"
+    _, _, sections = tables.PLAIN["mixes"](metrics)
+    cells = {line[0].text: line[2].text for line in sections[0].cells}
+    assert cells["ddpm"].lstrip("0123456789. ±") == mark.strip() and cells["matched_ddpm"].endswith(" ↑")
+    assert not set("↑↓≈") & set(cells["baseline"])
 
 
 def test_latex_escapes_and_markdown_bars():
@@ -264,75 +292,11 @@ def test_latex_escapes_and_markdown_bars():
     assert "| 50 % | **1 ± 2** |" in section.markdown()
 
 
-def test_the_summary_gives_three_verdicts_for_three_planted_effects(tmp_path):
-    plan = planted.SMALL | {
-        "mixes": {"baseline": 0.0, "good": 0.12, "bad": -0.15, "same": 0.0},
-        "runs": 5,
-        "scenarios": {"small": [400]},
-    }
-    text = summary.summary(planted.metrics(tmp_path, plan))
-    assert "custom_cnn with good: **helps**" in text
-    assert "custom_cnn with bad: **hurts**" in text
-    assert "custom_cnn with same: **undecided**" in text
-    assert "**It depends.**" in text
-    assert "below 0.0625" in text and "cannot reach 0.05" in text
-    # Three comparisons: 3 x 2 / 2^5 at best, 3 x 2 / 2^10 with ten runs.
-    assert "3 comparisons of a table raises that to 0.188 (ten runs: 0.00586)" in text
-    assert "decides 0 of them (with so few runs it could not decide any: no corrected p-value below 0.188" in text
-    assert "PR-AUC" not in text, "the training labels are balanced"
-    assert len(summary.headline(planted.metrics(tmp_path / "again", TINY))) == 3
-
-
-def test_the_summary_names_other_tests_replicates_and_recognition(tmp_path):
-    plan = planted.FULL | {
-        "samplings": ["random", "greedy", "random_2"],
-        "scenarios": {"imbalanced": [60]},
-        "classifiers": {"vgg16_pretrained": 0.8},
-        "mixes": {"baseline": 0.0, "ddpm": 0.05, "oversampled": 0.0},
-        "external": {"external_nih": 40},
-        "runs": 2,
-    }
-    found = planted.metrics(tmp_path, plan)
-    text = summary.summary(found)
-    assert "chest, random, imbalanced, tested on nih: 2 (" in text
-    assert "vgg16_pretrained with ddpm (chest, random, imbalanced) over random, random_2: " in text
-    assert "vgg16_pretrained with oversampled (no synthetic images)" in text
-    assert "with real images alone, judged by the 95 % interval of the difference in accuracy: 3 (" in text
-    assert "    - sensitivity at 95 % specificity: " in text
-    shares = found["recognition"].set_index(["sampling", "generator", "label"]).loc[("random", "ddpm", "NORMAL")]
-    assert f"recognises {100 * shares['recognised'].mean():.1f} % of the ddpm images of NORMAL" in text
-    _, table, sections = tables.PLAIN["replicates"](found)
-    assert set(table["samplings"]) == {"random; random_2"} and len(sections) == 2
-    row = table[(table["metric"] == "accuracy") & (table["mix"] == "ddpm") & (table["tested_on"] == "test")].iloc[0]
-    rows = found["comparisons"]
-    rows = rows[(rows["metric"] == "accuracy") & (rows["mix"] == "ddpm") & (rows["tested_on"] == "test")]
-    assert row["difference"] == pytest.approx(rows[rows["sampling"] != "greedy"]["difference"].mean())
-
-
-def test_the_headline_is_about_synthetic_images_and_nothing_reads_nan(tmp_path):
-    plan = planted.SMALL | {
-        "samplings": ["random", "random_2"],
-        "scenarios": {"imbalanced": [60]},
-        "mixes": {"baseline": 0.0, "oversampled": 0.0, "ddpm": 0.05},
-        "runs": 2,
-    }
-    found = planted.metrics(tmp_path, plan)
-    assert " with ddpm; difference " in summary.headline(found)[0]
-    rows, detected = found["replicates"], found["comparisons"]["metric"] == "pr_auc"
-    rows[["sd", "ci_low", "ci_high"]] = np.nan  # as where the other replicate is undefined
-    found["comparisons"].loc[detected, ["baseline_mean", "mix_mean", "difference"]] = np.nan
-    found["comparisons"].loc[detected, "reason"] = "planted"
-    text = summary.summary(found)
-    assert "    - PR-AUC: undefined (planted)" in text and "no interval" in text and "nan" not in text
-    none = found | {"comparisons": found["comparisons"][found["comparisons"]["mix"] == "oversampled"]}
-    assert " with oversampled; difference " in summary.headline(none)[0]
-
-
 def test_unknown_patients_are_called_so(tmp_path):
     metrics = planted.metrics(tmp_path, TINY, patients=False)
     assert "not patient-safe" in summary.summary(metrics)
     _, _, sections = tables.cohorts(metrics)
-    assert sections[0].cells[0][3].text == "unknown"
+    assert [cell.text for cell in sections[0].cells[0][3:6]] == ["unknown", "", ""]
     assert sections[0].note.startswith("Not patient-safe")
 
 
@@ -362,6 +326,9 @@ def drawn_ticks(axis):
 def test_texts_of_a_figure_do_not_overlap_and_are_readable(metrics, name):
     figure = figures.FIGURES[name](metrics)
     figure.canvas.draw()
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
     texts = [text for axis in figure.axes for text in [axis.xaxis.label, *axis.texts, *drawn_ticks(axis)]]
     boxes = [(text, text.get_window_extent()) for text in texts if text.get_text().strip() and text.get_visible()]
     assert figure.get_size_inches()[0] == pytest.approx(180 / 25.4)
@@ -404,7 +371,11 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
         drawn = [draw(found) for draw in tables.PLAIN.values()]
         drawn.append(classifier_tables.accuracy(found, published.read_published([], {})))
         assert all("nan" not in render.markdown(title, sections) for title, _, sections in drawn), folder
-        assert "nan" not in summary.summary(found), folder
+        text = summary.summary(found)
+        assert "nan" not in text, folder
+        if found["verdicts"].empty:  # made before there were controls and p-values
+            assert "**These runs cannot tell.**" in text and "No control was trained." in text, folder
+            assert "made before p-values for new patients: run anew" in text and "after Holm" not in text, folder
         for draw in figures.FIGURES.values():
             draw(found)
 

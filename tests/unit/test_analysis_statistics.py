@@ -10,36 +10,32 @@ import pandas as pd
 import pytest
 from radsynth.analysis import statistics
 from radsynth.analysis.arms import (
+    ABOVE,
     AGAINST_BASELINE,
     AGAINST_CONTROL,
+    BELOW,
     CORRECTED,
     GENERATORS,
-    OTHER,
-    REFERENCES,
-    SAMPLINGS,
-    Arms,
-)
-from radsynth.analysis.collect import Evaluation
-from radsynth.analysis.correction import corrected_evaluations
-from radsynth.analysis.inference import ALPHA, crossed_model, delong, effect_size, holm, mcnemar, student
-from radsynth.analysis.resampling import METRICS, THRESHOLDED
-from radsynth.analysis.statistics import (
-    ABOVE,
-    BELOW,
     HELPS,
     HURTS,
     NO_CONTROL,
     NO_MORE_THAN_THRESHOLD,
     NO_MORE_THAN_TRAINING,
     NO_WORSE_THAN_TRAINING,
+    OTHER,
+    REFERENCES,
+    SAMPLINGS,
     UNDECIDED,
-    compare,
-    mcnemar_rows,
-    replicate_rows,
-    roc_auc_rows,
-    verdict_rows,
+    Arms,
 )
+from radsynth.analysis.correction import corrected_evaluations
+from radsynth.analysis.evaluations import Evaluation
+from radsynth.analysis.inference import ALPHA, crossed_model, delong, effect_size, holm, mcnemar, student
+from radsynth.analysis.resampling import METRICS, THRESHOLDED
+from radsynth.analysis.single_models import mcnemar_rows, roc_auc_rows
+from radsynth.analysis.statistics import compare, replicate_rows
 from radsynth.analysis.tidy import headline_metrics
+from radsynth.analysis.verdicts import verdict_rows
 from radsynth.classifiers.evaluation import predictions_table
 from radsynth.common.errors import UserError
 from radsynth.common.shares import excess_p_value

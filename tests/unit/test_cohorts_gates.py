@@ -389,14 +389,12 @@ def test_orders_are_deterministic_and_replicates_differ(study, method):
 
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
 def test_orders_do_not_depend_on_whose_images_they_are(study, method):
-    """An image is neither preferred nor put off for sharing a patient, or near duplicates, with one before it."""
+    """An image is neither preferred nor put off for sharing a patient with one before it."""
     first = study.order(study.path / "a.csv", "A", method=method)["image_id"].tolist()
     manifest = read_table(study.path / "manifest.csv")
     assert manifest["patient_id"].nunique() < len(manifest)
     for patients in (manifest["patient_id"].sample(frac=1, random_state=0).to_numpy(), "one", ""):
-        manifest.assign(patient_id=patients, near_duplicate_group=patients).to_csv(
-            study.path / "manifest.csv", index=False
-        )
+        manifest.assign(patient_id=patients).to_csv(study.path / "manifest.csv", index=False)
         assert study.order(study.path / "b.csv", "A", method=method)["image_id"].tolist() == first
 
 

@@ -76,24 +76,42 @@ def test_a_limit_keeps_the_prefix_and_orders_the_rest_by_distance():
     assert part[20:].tolist() != whole[20:].tolist()
 
 
+def test_duplicates_follow_their_image_and_count_as_centres():
+    points, groups = line(0, 10, 9, 5, 1), np.array([0, 1, 2, 3, 1])
+    # Image 4 (at 1) is of the group of image 1 (at 10); without groups it would come last.
+    assert farthest_first(points, 0, groups).tolist() == [0, 1, 4, 3, 2]
+    assert farthest_first(points, 0).tolist() == [0, 1, 3, 2, 4]
+    # Image 1 (at 1) follows image 0 (at 10); measured to it, 5 is the farthest; to 10 alone it would be 0.
+    assert farthest_first(line(10, 1, 0, 5), 0, np.array([0, 0, 1, 2])).tolist() == [0, 1, 3, 2]
+
+
 @pytest.mark.parametrize("draw", ["random", "k_center_greedy"])
 @pytest.mark.parametrize("limit", [None, 15])
-def test_orders_hold_every_image_once(draw, limit):
+def test_orders_hold_every_image_once_and_duplicates_together(draw, limit):
     rng = np.random.default_rng(5)
     for _ in range(20):
         n = int(rng.integers(1, 60))
+        groups = rng.integers(n, size=n)
         if draw == "random":
-            order = random_order(n, rng)
+            order = random_order(groups, rng)
         else:
-            order = farthest_first(rng.normal(size=(n, 3)).astype(np.float32), int(rng.integers(n)), limit)
+            features = rng.normal(size=(n, 3)).astype(np.float32)
+            order = farthest_first(features, int(rng.integers(n)), groups, limit)
         assert sorted(order) == list(range(n))
+        changes = np.count_nonzero(np.diff(groups[order])) + 1
+        assert changes == len(set(groups.tolist()))
 
 
-def test_random_order_is_a_uniform_permutation():
-    assert random_order(50, np.random.default_rng(3)).tolist() == np.random.default_rng(3).permutation(50).tolist()
+def test_every_image_is_as_likely_as_any_other_at_the_front_of_a_random_order():
     rng = np.random.default_rng(0)
-    firsts = np.bincount([random_order(4, rng)[0] for _ in range(4000)], minlength=4)
-    assert (abs(firsts - 1000) < 150).all()  # 5.5 standard deviations
+    orders = [random_order(np.arange(4), rng) for _ in range(4000)]
+    for place in range(4):
+        counts = np.bincount([order[place] for order in orders], minlength=4)
+        assert (abs(counts - 1000) < 150).all()  # 5.5 standard deviations
+    # A pair of duplicates among 40 images is in a third of them no more often than the others are.
+    groups = np.array([0, 0, *range(1, 39)])
+    drawn = np.bincount(np.concatenate([random_order(groups, rng)[:13] for _ in range(4000)]), minlength=40)
+    assert drawn[:2].mean() == pytest.approx(4000 * 13 / 40, rel=0.08)
 
 
 def check_patients_of_draws(patients, k, draws=300):
@@ -102,7 +120,7 @@ def check_patients_of_draws(patients, k, draws=300):
     sizes, n = np.bincount(patients), len(patients)
     rng, found = np.random.default_rng(1), []
     for _ in range(draws):
-        drawn = patients[random_order(n, rng)[:k]]
+        drawn = patients[random_order(np.arange(n), rng)[:k]]
         found.append((sizes[drawn].mean(), len(set(drawn.tolist()))))
     images_per_patient, distinct = np.mean(found, axis=0)
     assert images_per_patient == pytest.approx(sizes[patients].mean(), rel=0.05)
@@ -135,5 +153,5 @@ def test_k_center_greedy_is_more_diverse_than_a_random_draw():
     rng = np.random.default_rng(2)
     features = rng.gamma(1.0, 1.0, (600, 64)).astype(np.float32)
     greedy = mean_pairwise_distance(features[farthest_first(features, 0, limit=60)[:60]])
-    draws = [mean_pairwise_distance(features[random_order(600, rng)[:60]]) for _ in range(5)]
+    draws = [mean_pairwise_distance(features[random_order(np.arange(600), rng)[:60]]) for _ in range(5)]
     assert greedy > max(draws)

@@ -37,7 +37,7 @@ def make_orders(manifest, seed, method="random"):
     for label in sorted(set(manifest["label"])):
         rows = manifest[manifest["label"] == label]
         if method == "random":
-            order = random_order(len(rows), rng)
+            order = random_order(np.arange(len(rows)), rng)
         else:
             order = farthest_first(rng.normal(size=(len(rows), 4)).astype(np.float32), 0)
         orders[label] = rows.iloc[order]

@@ -10,11 +10,12 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.analysis.arms import AGAINST_BASELINE, AGAINST_CORRECTED, Arms
-from radsynth.analysis.collect import Evaluation
+from radsynth.analysis.arms import ABOVE, AGAINST_BASELINE, AGAINST_CORRECTED, HELPS, NO_MORE_THAN_TRAINING, Arms
 from radsynth.analysis.correction import corrected_evaluations
-from radsynth.analysis.statistics import ABOVE, HELPS, NO_MORE_THAN_TRAINING, compare, verdict_rows
+from radsynth.analysis.evaluations import Evaluation
+from radsynth.analysis.statistics import compare
 from radsynth.analysis.tidy import BASELINE
+from radsynth.analysis.verdicts import verdict_rows
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.classifiers.mixes import assemble
 from scipy import special

@@ -18,6 +18,7 @@ rule cohort_order:
     params:
         sampling=lambda wildcards: SAMPLINGS[wildcards.sampling],
         sampling_name="{sampling}",
+        gates=STUDY["gates"],
         test_split=test_split,
         limit=lambda wildcards: STUDY.longest_prefix(wildcards.label),
         seed=STUDY["seed"],

@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     import numpy as np
-    from radsynth.cohorts.groups import kept_for_testing
+    from radsynth.cohorts.groups import image_groups, kept_for_testing
     from radsynth.cohorts.orders import farthest_first, random_order
     from radsynth.common.errors import UserError
     from radsynth.common.features import read_features
@@ -19,11 +19,13 @@ with job(snakemake):
     if images.empty:
         found = ", ".join(f"{label} ({n})" for label, n in manifest["label"].value_counts().items())
         raise UserError(f"labels: no image of class {wildcards.label} in {snakemake.input.manifest}, found {found}")
+    # Duplicates come together, for one of them in training keeps the others from testing; a patient's images do not.
+    duplicates = image_groups(manifest, params.gates | {"patient": False})[images["image_id"]].to_numpy()
     parts = (wildcards.dataset, params.sampling_name, params.sampling["replicate"], wildcards.label)
     rng = np.random.default_rng(derive_seed(params.seed, "order", *parts))
     if params.sampling["method"] == "random":
-        order = random_order(len(images), rng)
+        order = random_order(duplicates, rng)
     else:
         features = read_features(snakemake.input.features, np.float32).of(images["image_id"])
-        order = farthest_first(features, int(rng.integers(len(images))), params.limit)
+        order = farthest_first(features, int(rng.integers(len(images))), duplicates, params.limit)
     write_table(snakemake.output.order, images.iloc[order].assign(rank=range(len(order))))

@@ -21,6 +21,14 @@ REFERENCES = (AGAINST_BASELINE, AGAINST_CONTROL, AGAINST_CORRECTED)
 # other mixes, synthetic images alone and the references themselves against their own.
 GENERATORS, SAMPLINGS, OTHER = "generators", "samplings", "other"
 
+# What a comparison says, and what is said of a mix of real and synthetic images.
+ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
+HELPS, HURTS = "helps", "hurts"
+NO_MORE_THAN_TRAINING = "no more than longer training does"
+NO_WORSE_THAN_TRAINING = "no worse than longer training does"
+NO_MORE_THAN_THRESHOLD = "no more than a shifted threshold does"
+NO_CONTROL = "above the baseline, without a control"
+
 
 @dataclass(frozen=True)
 class Arms:

@@ -5,20 +5,23 @@ import math
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.arms import AGAINST_BASELINE, CORRECTED, OTHER, Arms
-from radsynth.analysis.names import capitalised, metric_names
-from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
-from radsynth.analysis.resampling import THRESHOLDED
-from radsynth.analysis.statistics import (
+from radsynth.analysis.arms import (
     ABOVE,
+    AGAINST_BASELINE,
     BELOW,
+    CORRECTED,
     HELPS,
     HURTS,
     NO_CONTROL,
     NO_MORE_THAN_THRESHOLD,
     NO_MORE_THAN_TRAINING,
     NO_WORSE_THAN_TRAINING,
+    OTHER,
+    Arms,
 )
+from radsynth.analysis.names import capitalised, metric_names
+from radsynth.analysis.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
+from radsynth.analysis.resampling import THRESHOLDED
 from radsynth.analysis.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
 
 # The columns of the paper's tables: mixes by name, and how they are called there.
@@ -183,14 +186,16 @@ def scores(metrics: Metrics) -> Table:
     table = pd.concat([arms(metrics, name).assign(metric=name) for name in names], ignore_index=True)
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
+        cells = {(row["classifier"], row["mix"], row["metric"]): _cell(row) for _, row in rows.iterrows()}
+        arms_of = {name: order.in_order(part["mix"]) for name, part in rows.groupby("classifier", sort=False)}
         for title, group in SCORES.items():
-            lines = []
-            for classifier, of_classifier in rows.groupby("classifier", sort=False):
-                for mix in order.in_order(of_classifier["mix"]):
-                    if mix == CORRECTED and title in ("Ranking", "Threshold"):  # as those of the baseline, or undefined
-                        continue
-                    cells = of_classifier[of_classifier["mix"] == mix].set_index("metric").reindex(group)
-                    lines.append([classifier, mix, *(_cell(cell) for _, cell in cells.iterrows())])
+            hidden = {CORRECTED} if title in ("Ranking", "Threshold") else set()  # as the baseline's, or undefined
+            lines = [
+                [classifier, mix, *(cells.get((classifier, mix, name), "") for name in group)]
+                for classifier, of_classifier in arms_of.items()
+                for mix in of_classifier
+                if mix not in hidden
+            ]
             header = ["classifier", "mix", *(shown[name] for name in group)]
             note = f"Mean ± SD ({_runs(rows)}). {NOTES.get(title, '')}".rstrip()
             sections.append(Section(f"{title}: {place(tested)}", header, lines, note, 2))

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
+from radsynth.analysis.evaluations import Evaluation, identity
 from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS
-from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.generators.metrics import read_metrics as read_training
 
@@ -17,78 +16,6 @@ Row = dict[str, Any]
 
 # Rows of a model's training that are kept, at most (and one for each resolution).
 TRAINING_ROWS = 400
-
-
-def identity(path: str | Path, results: str | Path, pattern: str) -> dict[str, str]:
-    """Return the parts of a path below ``results`` by the names in a pattern.
-
-    ``identity("R/data/a/integrity.json", "R", "data/{dataset}/integrity.json")`` is ``{"dataset": "a"}``.
-    """
-    try:
-        parts = PurePosixPath(path).relative_to(PurePosixPath(results)).parts
-    except ValueError:
-        parts = ()
-    names = PurePosixPath(pattern).parts
-    found = {}
-    for name, part in zip(names, parts, strict=False):
-        if name.startswith("{"):
-            found[name[1:-1]] = part
-        elif name != part:
-            break
-    else:
-        if len(names) == len(parts):
-            return found
-    raise UserError(f"{path}: not a path of the form {results}/{pattern}")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One classifier on one test set: its metrics and its predictions (image_id, label, patient_id, predicted, p_*)."""
-
-    cohort: tuple[str, str, str]
-    mix: str
-    classifier: str
-    run: int
-    testset: str
-    report: dict[str, Any]
-    predictions: pd.DataFrame
-
-    @property
-    def tested_on(self) -> str:
-        """``test`` for each of the cohort's own test sets, else the test set's name."""
-        return OWN if self.testset.rpartition("_")[0] == OWN else self.testset
-
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether the test set is a generator's pools."""
-        return self.testset.startswith(SYNTHETIC)
-
-    @property
-    def arm(self) -> tuple[str, str, int]:
-        """Classifier, mix and run."""
-        return self.classifier, self.mix, self.run
-
-    @property
-    def keys(self) -> Row:
-        """The columns that name it in a tidy table."""
-        names = dict(zip(COHORT, self.cohort, strict=True)) | {"tested_on": self.tested_on}
-        return names | {"mix": self.mix, "classifier": self.classifier, "run": self.run, "testset": self.testset}
-
-
-def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
-    """Read ``{testset}.json`` and the predictions of the same name beside it."""
-    names = identity(path, results, "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/{testset}")
-    text = dict.fromkeys(("image_id", "label", "patient_id", "predicted"), str)
-    predictions = pd.read_csv(Path(path).with_suffix(".csv"), dtype=text, keep_default_na=False)
-    return Evaluation(
-        cohort=(names["dataset"], names["sampling"], names["scenario"]),
-        mix=names["mix"],
-        classifier=names["classifier"],
-        run=int(names["run"].removeprefix("run_")),
-        testset=names["testset"].removesuffix(".json"),
-        report=read_json(path),
-        predictions=predictions,
-    )
 
 
 def study_rows(facts: Mapping[str, Any]) -> list[Row]:

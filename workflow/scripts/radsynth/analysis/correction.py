@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from radsynth.analysis.arms import CORRECTED
-from radsynth.analysis.collect import Evaluation
+from radsynth.analysis.evaluations import Evaluation
 from radsynth.analysis.tidy import BASELINE
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.common.errors import UserError

@@ -53,9 +53,12 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
             figure.savefig(temporary, metadata=metadata)
 
 
-def grid(heights: list[float], n_columns: int) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes (rows, columns); ``heights`` are those of the rows' contents in mm."""
-    extra = 13  # title, tick labels and gap of each row, in mm
+def grid(heights: list[float], n_columns: int, label_lines: int = 1) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes (rows, columns).
+
+    ``heights`` are those of the rows' contents in mm, ``label_lines`` the lines of the longest label below an axis.
+    """
+    extra = 13 + 3.4 * (label_lines - 1)  # title, tick labels and gap of each row, in mm
     total = sum(heights) + extra * len(heights) + 14
     figure = Figure(figsize=(WIDTH, total * MM), layout="constrained")
     FigureCanvasAgg(figure)
@@ -122,9 +125,9 @@ def mix_styles(mixes: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def wrap(text: str, width: int) -> str:
-    """Wrap a text, also after underscores."""
+    """Wrap a text, also after underscores, but not before a per cent sign."""
     mark = "\0"
-    wrapped = textwrap.fill(text.replace("_", f"_{mark} "), width, break_on_hyphens=False)
+    wrapped = textwrap.fill(text.replace(" %", "\u00a0%").replace("_", f"_{mark} "), width, break_on_hyphens=False)
     return wrapped.replace(f"{mark} ", "").replace(mark, "")
 
 

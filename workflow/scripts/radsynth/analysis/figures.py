@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from radsynth.analysis import heat_map, image_figures, quality_figures
-from radsynth.analysis.arms import CORRECTED, OTHER, REFERENCES, Arms
+from radsynth.analysis.arms import (
+    CORRECTED,
+    HELPS,
+    HURTS,
+    NO_MORE_THAN_THRESHOLD,
+    NO_MORE_THAN_TRAINING,
+    NO_WORSE_THAN_TRAINING,
+    OTHER,
+    REFERENCES,
+    UNDECIDED,
+    Arms,
+)
 from radsynth.analysis.drawing import (
     GREY,
     STYLE,
@@ -26,14 +37,6 @@ from radsynth.analysis.drawing import (
     wrap,
 )
 from radsynth.analysis.names import capitalised, metric_names
-from radsynth.analysis.statistics import (
-    HELPS,
-    HURTS,
-    NO_MORE_THAN_THRESHOLD,
-    NO_MORE_THAN_TRAINING,
-    NO_WORSE_THAN_TRAINING,
-    UNDECIDED,
-)
 from radsynth.analysis.tidy import BASELINE, TESTED, Metrics, headline_metrics, per_run, place, range_text, study_facts
 
 # Height in mm of one mix in the rows of a classifier.
@@ -82,7 +85,9 @@ def _values(metrics: Metrics, names: list[str], without: list[str], same_range: 
     tests = list(runs[names[0]].groupby(TESTED, sort=False))
     with mpl.rc_context(STYLE):
         labels = [list(dict.fromkeys(rows["classifier"])) for _, rows in tests]
-        figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(mixes)) for classifiers in labels], len(names))
+        below = {name: wrap(f"{capitalised(shown[name])}, mean ± SD", 90 // len(names)) for name in names}
+        heights = [height(classifiers, 2 + MIX_HEIGHT * len(mixes)) for classifiers in labels]
+        figure, axes = grid(heights, len(names), 1 + max(text.count("\n") for text in below.values()))
         for line, (tested, rows), classifiers in zip(axes, tests, labels, strict=True):
             for axis, name in zip(line, names, strict=True):
                 table = runs[name]
@@ -91,7 +96,7 @@ def _values(metrics: Metrics, names: list[str], without: list[str], same_range: 
                     y = classifiers.index(classifier) + offset(mixes.index(mix), len(mixes))
                     _runs(axis, arm["value"].dropna(), y, *styles[mix])
                 label_rows(axis, classifiers)
-                axis.set_xlabel(wrap(f"{capitalised(shown[name])}, mean ± SD", 90 // len(names)))
+                axis.set_xlabel(below[name])
                 axis.locator_params(axis="x", nbins=6)
             n_runs = rows.groupby(["classifier", "mix"], sort=False).size()
             title(line[0], place(tested), f"{_runs_text(n_runs)}, {_n_test(metrics, tested)}")

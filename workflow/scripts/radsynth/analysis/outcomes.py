@@ -3,17 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.arms import AGAINST_BASELINE, REFERENCES
-from radsynth.analysis.render import number, signed
-from radsynth.analysis.statistics import (
+from radsynth.analysis.arms import (
+    AGAINST_BASELINE,
     HELPS,
     HURTS,
     NO_CONTROL,
     NO_MORE_THAN_THRESHOLD,
     NO_MORE_THAN_TRAINING,
     NO_WORSE_THAN_TRAINING,
+    REFERENCES,
     UNDECIDED,
 )
+from radsynth.analysis.render import number, signed
 from radsynth.analysis.tidy import COHORT, OWN, TESTED, Metrics, headline_metrics
 
 # In the order in which they are counted.

@@ -7,48 +7,35 @@ as test sets are not compared. Intervals and p-values are those of ``inference.c
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 
 from radsynth.analysis.arms import (
-    AGAINST_BASELINE,
-    AGAINST_CONTROL,
-    AGAINST_CORRECTED,
+    ABOVE,
+    BELOW,
     CORRECTED,
-    REFERENCES,
     SAMPLINGS,
+    UNDECIDED,
     Arms,
 )
-from radsynth.analysis.collect import Evaluation
+from radsynth.analysis.evaluations import Evaluation, by_test, label_indices, tested_images
 from radsynth.analysis.inference import (
     ALPHA,
-    TAIL,
     crossed_model,
-    delong,
     detectable,
     effect_size,
     holm,
-    mcnemar,
     student,
 )
 from radsynth.analysis.resampling import METRICS, THRESHOLDED, resampled_metrics
-from radsynth.analysis.tidy import COMMON, TESTED, headline_metrics
-from radsynth.common.errors import UserError
+from radsynth.analysis.tidy import COMMON, TESTED
 from radsynth.common.seeds import derive_seed
 
 # Patients that are left out one by one; of more, as many random groups of this number.
 UNITS = 500
-ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
-HELPS, HURTS = "helps", "hurts"
-NO_MORE_THAN_TRAINING = "no more than longer training does"
-NO_WORSE_THAN_TRAINING = "no worse than longer training does"
-NO_MORE_THAN_THRESHOLD = "no more than a shifted threshold does"
-NO_CONTROL = "above the baseline, without a control"
 
 Row = dict[str, Any]
 Key = tuple[str, str, int]  # classifier, mix, run
@@ -62,7 +49,7 @@ class _Tested:
     """
 
     def __init__(self, members: list[Evaluation], seed: int):
-        images = _images(members)
+        images = tested_images(members)
         groups = np.concatenate([table["group"] for table in images.values()])
         self.n_groups = len(set(groups))
         units = _units(groups, seed)
@@ -73,7 +60,7 @@ class _Tested:
         for member in members:
             values = {metric: _number(member.report["metrics"].get(metric)) for metric in METRICS}
             without = resampled_metrics(
-                *_indices(member), of_testset[member.testset], counts, member.report.get("threshold")
+                *label_indices(member), of_testset[member.testset], counts, member.report.get("threshold")
             )
             collected[member.arm].append((values, without))
         self.values = {
@@ -97,7 +84,7 @@ def compare(evaluations: Iterable[Evaluation], arms: Arms, seed: int) -> list[Ro
     on the test set that they share alone: their own differ in difficulty.
     """
     rows = []
-    for tested, members in _by_test(evaluations).items():
+    for tested, members in by_test(evaluations).items():
         found = _Tested(members, derive_seed(seed, "units", *tested))
         names = dict(zip(TESTED, tested, strict=True)) | {"n_groups": found.n_groups}
         for question, mix, reference in arms.comparisons(tested[2]):
@@ -107,16 +94,8 @@ def compare(evaluations: Iterable[Evaluation], arms: Arms, seed: int) -> list[Ro
                     about = names | {"question": question, "classifier": classifier, "mix": mix, "reference": reference}
                     rows += _rows(about, *sides, CORRECTED in (mix, reference))
     rows += _compare_samplings(evaluations, arms, seed)
-    _correct(rows, [*TESTED, "metric", "question"])
+    correct(rows, [*TESTED, "metric", "question"])
     return rows
-
-
-def _by_test(evaluations: Iterable[Evaluation]) -> dict[tuple[str, ...], list[Evaluation]]:
-    tests: dict[tuple[str, ...], list[Evaluation]] = defaultdict(list)
-    for evaluation in evaluations:
-        if not evaluation.is_synthetic:
-            tests[(*evaluation.cohort, evaluation.tested_on)].append(evaluation)
-    return tests
 
 
 def _compare_samplings(evaluations: Iterable[Evaluation], arms: Arms, seed: int) -> list[Row]:
@@ -128,7 +107,7 @@ def _compare_samplings(evaluations: Iterable[Evaluation], arms: Arms, seed: int)
             common[dataset, scenario][sampling].append(evaluation)
     rows = []
     for (dataset, scenario), samplings in common.items():
-        _images([member for members in samplings.values() for member in members])  # refuses different images
+        tested_images([member for members in samplings.values() for member in members])  # refuses different images
         tested = {
             name: _Tested(members, derive_seed(seed, "units", dataset, scenario, COMMON))
             for name, members in samplings.items()
@@ -205,7 +184,7 @@ def paired_figures(values: np.ndarray, left_out: list[np.ndarray]) -> Row:
     }
 
 
-def _correct(rows: list[Row], family: list[str]) -> None:
+def correct(rows: list[Row], family: list[str]) -> None:
     """Add Holm's correction within the rows that share ``family``, what it decides and what it could have."""
     families: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
@@ -218,55 +197,6 @@ def _correct(rows: list[Row], family: list[str]) -> None:
                 row["detectable"] = detectable(row.pop("estimate"), len(members))
             if p_holm < ALPHA and "difference" in row:
                 row["verdict"] = ABOVE if row["difference"] > 0 else BELOW
-
-
-def verdict_rows(comparisons: Iterable[Row], arms: Arms, cohorts: Iterable[Row]) -> list[Row]:
-    """Return the rows of verdicts.csv: does a mix of real and synthetic images help, by the word?
-
-    It helps where it beats all its references: the baseline, its matched control and, in metrics that a threshold
-    changes, the baseline with corrected outputs. The p-value is the largest of theirs (intersection-union test), 1 if
-    the differences disagree in sign, and Holm's correction is over the classifiers and mixes of one cohort, test and
-    metric. It hurts where it is below baseline and control in the same way. Otherwise the word says what explains a
-    difference to the baseline, or that nothing is decided. ``cohorts`` are the rows of cohorts.csv.
-    """
-    headline = headline_metrics(pd.DataFrame(cohorts))
-    asked: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
-    for row in comparisons:
-        if row["question"] in REFERENCES:
-            asked[tuple(row[key] for key in (*TESTED, "classifier", "mix", "metric"))][row["question"]] = row
-    rows = []
-    for key, against in asked.items():
-        row = dict(zip((*TESTED, "classifier", "mix", "metric"), key, strict=True))
-        row |= {"headline": row["metric"] == headline.get(key[:3]), "reason": ""}
-        row["control"] = arms.controls.get(row["scenario"], {}).get(row["mix"], "")
-        up = all(reference.get("difference", 0) > 0 for reference in against.values())
-        below = [reference for question, reference in against.items() if question != AGAINST_CORRECTED]
-        down = all(reference.get("difference", 0) < 0 for reference in below)
-        needed = list(against.values()) if up else below
-        if all("p_value" in reference for reference in needed):
-            row["p_value"] = max(reference["p_value"] for reference in needed) if up or down else 1.0
-        else:
-            row["reason"] = next(reference["reason"] for reference in needed if "p_value" not in reference)
-        rows.append(row | {"up": up, "against": against})
-    _correct(rows, [*TESTED, "metric"])
-    for row in rows:
-        row["verdict"] = _word(row.pop("against"), row.pop("up"), row.get("p_holm", 1.0) < ALPHA, bool(row["control"]))
-    return rows
-
-
-def _word(against: Mapping[str, Row], up: bool, decided: bool, has_control: bool) -> str:
-    """Return the verdict on one mix from what it was compared with."""
-    said = {question: row["verdict"] for question, row in against.items()}
-    baseline, control = said[AGAINST_BASELINE], said.get(AGAINST_CONTROL)
-    if not has_control:
-        return {ABOVE: NO_CONTROL, BELOW: HURTS}.get(baseline, UNDECIDED)
-    if decided:
-        return HELPS if up else HURTS
-    if baseline == ABOVE and control != ABOVE:
-        return NO_MORE_THAN_TRAINING
-    if baseline == ABOVE and said.get(AGAINST_CORRECTED, ABOVE) != ABOVE:
-        return NO_MORE_THAN_THRESHOLD
-    return NO_WORSE_THAN_TRAINING if baseline == BELOW and control != BELOW else UNDECIDED
 
 
 def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
@@ -303,77 +233,8 @@ def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
             note = "all replicates differ by the same amount" if len(values) >= 2 else note
             row["reason"] = "; ".join(filter(None, [row["reason"], note]))
         found.append(row)
-    _correct(found, [*TESTED, "metric", "question"])
+    correct(found, [*TESTED, "metric", "question"])
     return found
-
-
-def mcnemar_rows(evaluations: Iterable[Evaluation], arms: Arms) -> list[Row]:
-    """Return the rows of mcnemar.csv: every run of a mix against the same run of its reference, image by image."""
-    rows = []
-    for tested, members in _by_test(evaluations).items():
-        found = {(*member.arm, member.testset): member for member in members}
-        for question, mix, reference in arms.comparisons(tested[2]):
-            for (classifier, of, run, testset), ours in found.items():
-                theirs = found.get((classifier, reference, run, testset))
-                if of != mix or theirs is None or ours.predictions.empty:
-                    continue
-                _images([ours, theirs])  # refuses different images
-                sides = [side.predictions["predicted"] == side.predictions["label"] for side in (ours, theirs)]
-                ours_alone, theirs_alone, p_value = mcnemar(*(side.to_numpy() for side in sides))
-                row = dict(zip(TESTED, tested, strict=True)) | {"question": question, "classifier": classifier}
-                row |= {"mix": mix, "reference": reference, "run": run, "testset": testset}
-                row |= {"n_images": len(sides[0]), "n_groups": _images([ours])[testset]["group"].nunique()}
-                row |= {"only_mix_right": ours_alone, "only_reference_right": theirs_alone, "p_value": p_value}
-                rows.append(row)
-    return rows
-
-
-def roc_auc_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
-    """Return the rows of roc_auc.csv: the ROC-AUC of every single model with DeLong's 95 % interval.
-
-    The interval is the normal one, cut at 0 and 1; images are taken as independent, which makes it too narrow where
-    patients have several. The corrected baseline ranks as the baseline does and has no rows.
-    """
-    rows = []
-    for evaluation in evaluations:
-        if evaluation.is_synthetic or evaluation.mix == CORRECTED:
-            continue
-        true, _, scores, positive = _indices(evaluation)
-        own = true == positive
-        row = evaluation.keys | {"n_positive": int(own.sum()), "n_negative": int((~own).sum()), "reason": ""}
-        if scores.shape[1] > 2:
-            row["reason"] = "DeLong's interval is for two labels"
-        elif min(own.sum(), (~own).sum()) < 2:
-            row["reason"] = "DeLong's interval needs at least two images of either label"
-        else:
-            row["roc_auc"], error = delong(own, scores[:, positive])
-            if error:
-                half = float(stats.norm.ppf(TAIL)) * error
-                low, high = max(0.0, row["roc_auc"] - half), min(1.0, row["roc_auc"] + half)
-                row |= {"standard_error": error, "ci_low": low, "ci_high": high}
-            else:
-                row["reason"] = "the labels are separated without an error, so DeLong's variance is 0"
-        rows.append(row)
-    return rows
-
-
-def _images(members: list[Evaluation]) -> dict[str, pd.DataFrame]:
-    """Return the images of every test set with their ``group`` (patient, else the image); all arms must share them."""
-    images: dict[str, pd.DataFrame] = {}
-    for member in members:
-        table = member.predictions[["image_id", "label", "patient_id"]]
-        if not images.setdefault(member.testset, table).equals(table):
-            raise UserError(
-                f"{'/'.join(member.cohort)}, {member.testset}: the images that run {member.run} of {member.mix} "
-                f"{member.classifier} was tested on differ from the other runs', expected the same in the same order"
-            )
-    # The prefixes keep a patient and an image of the same name apart.
-    return {
-        testset: table.assign(
-            group=("patient " + table["patient_id"]).where(table["patient_id"] != "", "image " + table["image_id"])
-        )
-        for testset, table in images.items()
-    }
 
 
 def _units(groups: np.ndarray, seed: int) -> np.ndarray:
@@ -386,12 +247,3 @@ def _units(groups: np.ndarray, seed: int) -> np.ndarray:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _indices(member: Evaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return true and predicted label indices, probabilities (n, labels) and the index of the positive label."""
-    labels, table = member.report["labels"], member.predictions
-    index = {label: position for position, label in enumerate(labels)}
-    true, predicted = (table[column].map(index).to_numpy(int) for column in ("label", "predicted"))
-    scores = table[[f"p_{label}" for label in labels]].to_numpy(float)
-    return true, predicted, scores, index[member.report["positive_label"]]

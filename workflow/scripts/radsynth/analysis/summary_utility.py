@@ -12,12 +12,12 @@ from radsynth.analysis.arms import (
     OTHER,
     REFERENCES,
     SAMPLINGS,
+    UNDECIDED,
     Arms,
 )
 from radsynth.analysis.names import BESIDE, metric_names
 from radsynth.analysis.outcomes import answer, difference, headline_outcomes, is_headline, outcomes, tally, value
 from radsynth.analysis.render import number, signed
-from radsynth.analysis.statistics import UNDECIDED
 from radsynth.analysis.tidy import COHORT, COMMON, OWN, TESTED, Metrics, place, range_text, study_facts
 
 

@@ -1,0 +1,44 @@
+"""All tidy tables of a study from the files of its jobs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from radsynth.analysis import collect
+from radsynth.analysis.arms import Arms
+from radsynth.analysis.correction import corrected_evaluations
+from radsynth.analysis.evaluations import read_evaluation
+from radsynth.analysis.single_models import mcnemar_rows, roc_auc_rows
+from radsynth.analysis.statistics import compare, replicate_rows
+from radsynth.analysis.verdicts import verdict_rows
+
+Row = dict[str, Any]
+
+
+def metric_tables(given: Mapping[str, Iterable[str]], results: str, study: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """Return the rows of every table of ``tidy.COLUMNS``.
+
+    ``given`` names the files below the folder ``results`` by kind: integrity, summaries, quality, evaluations, models,
+    pools, trainings, benchmarks. ``study`` are the facts of the study (``Study.facts``).
+    """
+    measured = [read_evaluation(path, results) for path in given["evaluations"]]
+    evaluations = measured + corrected_evaluations(measured)
+    arms = Arms.of(study)
+    cohorts = collect.cohort_rows(given["summaries"], results)
+    comparisons = compare(evaluations, arms, study["seed"])
+    jobs = collect.job_names(given["models"], given["pools"], given["trainings"], measured, results)
+    return {
+        "study": collect.study_rows(study) + collect.warning_rows(given["models"], results),
+        "integrity": collect.integrity_rows(given["integrity"], results),
+        "cohorts": cohorts,
+        "quality": collect.quality_rows(given["quality"], results),
+        "classification": collect.classification_rows(evaluations),
+        "confusion": collect.confusion_rows(evaluations),
+        "roc_auc": roc_auc_rows(evaluations),
+        "comparisons": comparisons,
+        "verdicts": verdict_rows(comparisons, arms, cohorts),
+        "mcnemar": mcnemar_rows(evaluations, arms),
+        "replicates": replicate_rows(comparisons, arms),
+        "recognition": collect.recognition_rows(evaluations),
+        "training": collect.training_rows(given["models"], results),
+        "costs": collect.cost_rows(given["benchmarks"], results, jobs),
+    }
