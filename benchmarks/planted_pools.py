@@ -18,10 +18,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.analysis.arms import Arms
-from radsynth.analysis.collect import Evaluation
 from radsynth.analysis.correction import corrected_evaluations
-from radsynth.analysis.statistics import compare, verdict_rows
+from radsynth.analysis.evaluations import Evaluation
+from radsynth.analysis.statistics import compare
 from radsynth.analysis.tidy import BASELINE
+from radsynth.analysis.verdicts import verdict_rows
 from radsynth.classifiers.backend import prepare as prepare_backend
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.classifiers.mixes import assemble, read_pools
