@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from radsynth.analysis import archive
 from radsynth.analysis.tidy import COLUMNS
+from radsynth.common.errors import UserError
 
 SHIPPED = "kaggle_imbalanced_2026-11-21"
 STUDY = {
@@ -108,19 +109,27 @@ def test_an_environment_of_the_analysis_alone_draws_every_archive(root, checkout
     assert drawn(results) == first, "the same bytes as in the environment of the lock file"
 
 
-@pytest.fixture
-def study(checkout) -> Path:
-    """A checkout with a study of raw images that has not yet been run."""
+BUILD = ["--configfile", "study.yaml", "--cores", "2"]
+
+
+@pytest.fixture(scope="module")
+def finished(module_checkout, snakemake) -> Path:
+    """A checkout with a study of raw images whose jobs have pretended to work (tests/stand_in)."""
     for label in STUDY["labels"]:
-        folder = checkout / "raw/mine" / label
+        folder = module_checkout / "raw/mine" / label
         folder.mkdir(parents=True)
         for number in range(20):
             Image.new("L", (40, 40), number).save(folder / f"{number}.png")
-    (checkout / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    return checkout
+    (module_checkout / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    result = snakemake(module_checkout, *BUILD, pretend=True)
+    assert result.returncode == 0, result.stdout[-3000:]
+    return module_checkout
 
 
-BUILD = ["--configfile", "study.yaml", "--cores", "2"]
+@pytest.fixture
+def study(finished, tmp_path) -> Path:
+    """A copy of it, with its times."""
+    return Path(shutil.copytree(finished, tmp_path / "radsynth copy ü"))
 
 
 def test_nothing_is_trained_for_an_archive_whatever_else_is_there(study, snakemake):
@@ -130,21 +139,15 @@ def test_nothing_is_trained_for_an_archive_whatever_else_is_there(study, snakema
         return dict(re.findall(r"^(\S+)\s+(\d+)$", result.stdout, re.MULTILINE))
 
     alone = {"tables": "1", "charts": "1", "summary": "1", "all": "1", "total": "4"}
-    assert planned() == alone, "raw images"
-    assert snakemake(study, *BUILD, "--", "pools", pretend=True).returncode == 0
     results = study / "results/kept"
-    shutil.rmtree(results / "generators/mine/random/small/ddpm/NORMAL/model")
+    assert (results / "summary.md").is_file() and planned() == alone, "a finished study"
+    for stage in ("quality", "classifiers", "metrics", "tables", "figures", "generators/mine/random/small/ddpm/NORMAL"):
+        shutil.rmtree(results / stage)
     assert (results / "pools/mine/random/small/ddpm/PNEUMONIA/manifest.csv").is_file()
     assert planned() == alone, "half a study"
-    assert snakemake(study, *BUILD, pretend=True).returncode == 0
-    assert (results / "summary.md").is_file() and planned() == alone, "a finished study"
-
-
-@pytest.fixture
-def kept(checkout) -> Path:
-    """An archive in a checkout."""
-    cache = checkout / "resources/paper_cache"
-    return shutil.copytree(cache / SHIPPED, cache / "kept")
+    shutil.rmtree(study / "results")
+    shutil.rmtree(study / ".snakemake")
+    assert planned() == alone, "raw images"
 
 
 def change_a_table(folder):
@@ -193,8 +196,16 @@ def remove_the_manifest(folder):
         *(break_the_manifest, remove_the_manifest),
     ],
 )
-def test_a_damaged_archive_is_one_line_before_anything_is_drawn(checkout, kept, snakemake, damage):
-    expected = damage(kept)
+def test_a_damaged_archive_is_refused(root, tmp_path, damage):
+    kept = Path(shutil.copytree(root / "resources/paper_cache" / SHIPPED, tmp_path / "kept"))
+    archive.verify_archive(kept)
+    with pytest.raises(UserError, match=f"^{kept}/{damage(kept)}$"):
+        archive.verify_archive(kept)
+
+
+def test_a_damaged_archive_is_one_line_before_anything_is_drawn(checkout, snakemake):
+    cache = checkout / "resources/paper_cache"
+    expected = change_a_table(Path(shutil.copytree(cache / SHIPPED, cache / "kept")))
     (checkout / "study.yaml").write_text(yaml.safe_dump(STUDY))
     result = snakemake(checkout, *from_archive(checkout, "kept", "study.yaml"))
     assert result.returncode != 0 and not (checkout / "results").exists()
@@ -204,7 +215,6 @@ def test_a_damaged_archive_is_one_line_before_anything_is_drawn(checkout, kept, 
 
 def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, snakemake):
     metrics = study / "resources/paper_cache" / SHIPPED
-    assert snakemake(study, *BUILD, "--", "metrics", pretend=True).returncode == 0
     own = study / "results/kept/metrics"
     for name in archive.FILES:
         shutil.copyfile(metrics / name, own / name)

@@ -70,8 +70,9 @@ class Running:
     def __init__(self, folder: Path):
         self.folder, self.log = folder, folder / "output.txt"
         with open(self.log, "w") as output:
+            command = [sys.executable, "-m", "snakemake", *TRAIN]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *TRAIN], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+                command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def job(self) -> int:
@@ -168,15 +169,57 @@ def test_after_the_death_of_snakemake_the_message_says_how_to_go_on(study, runni
     finished(study, snakemake)
 
 
-def test_an_image_that_was_cut_off_between_stages_is_named(study, snakemake):
+def test_ctrl_c_removes_partial_outputs_and_the_next_run_resumes(study, running, snakemake):
+    first = running()
+    job = first.job()
+    # Ctrl-C in a terminal reaches the whole process group.
+    os.killpg(first.process.pid, signal.SIGINT)
+    os.kill(job, signal.SIGCONT)
+    output = first.end()
+    assert first.process.returncode != 0, output[-2000:]
+    assert not (study / RUN / "model").exists()
+    finished(study, snakemake)
+
+
+def test_an_image_that_was_cut_off_or_vanished_between_stages_is_named(study, snakemake):
     victim = sorted((study / "results/own/data/own/images").glob("*.png"))[3]
+    features = study / "results/own/features/pixels/real/own.npz"
+    features.unlink()
+
+    def line():
+        result = snakemake(study, *COMMAND, "--", str(features.relative_to(study)))
+        assert result.returncode != 0 and not features.exists()
+        return single_error(result.stdout, "features_real")
+
     victim.write_bytes(victim.read_bytes()[:300])
-    (study / "results/own/features/pixels/real/own.npz").unlink()
-    result = snakemake(study, *COMMAND, "--", "results/own/features/pixels/real/own.npz")
-    assert result.returncode != 0
-    line = single_error(result.stdout, "features_real")
-    assert f"images/{victim.name}: not a readable image" in line
-    assert not (study / "results/own/features/pixels/real/own.npz").exists()
+    assert f"images/{victim.name}: not a readable image" in line()
+    victim.unlink()
+    said = line()
+    assert victim.name in said and "vanished" in said
+
+
+def test_too_few_images_name_the_key(study, snakemake):
+    few = {"scenarios": {"small": {"train": {"NORMAL": 5, "PNEUMONIA": 20}}}}
+    (study / "study.yaml").write_text(yaml.safe_dump(STUDY | few))
+    line = single_error(snakemake(study, *COMMAND, "--", "cohorts").stdout, "cohort_small")
+    assert "scenarios.small.train.PNEUMONIA" in line and "20" in line and "12" in line
+
+
+def test_broken_images_and_empty_folders_stop_with_one_line(study, snakemake):
+    raw, command = study / "raw/Bilder für mich", [*COMMAND, "--", "data"]
+    shutil.rmtree(study / "results")
+    broken = raw / "NORMAL/bild 3.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    result = snakemake(study, *command)
+    assert result.returncode != 0 and "bild 3.png" in single_error(result.stdout, "prepare_data")
+    assert not (study / "results/own/data/own/images").exists(), "no half-written output"
+
+    broken.write_bytes(whole)
+    for image in (raw / "PNEUMONIA").iterdir():
+        image.unlink()
+    result = snakemake(study, *command)
+    assert result.returncode != 0 and "PNEUMONIA" in single_error(result.stdout, "prepare_data")
 
 
 def test_a_folder_dated_in_the_future_is_named_and_runs_once_its_time_is_set_right(study, snakemake):

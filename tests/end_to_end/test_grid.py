@@ -1,10 +1,58 @@
-"""The paper's grid in small (two generators, four classifiers), and the other arms, on 32 px phantoms."""
+"""The paper's grid in small (two generators, four classifiers), new families and other arms, on 32 px phantoms.
+
+As in the core study the classifiers run on torch. There is no TensorFlow for these jobs.
+"""
 
 import json
 
 import pandas as pd
+import pytest
 import yaml
+from PIL import Image
 
+JOINT = '''
+"""One conditional model for all labels: class mean and noise."""
+
+import numpy as np
+from radsynth.generators.base import Generator
+
+
+class Joint(Generator):
+    conditional = True
+
+    def learn(self, data, run_dir, seed):
+        for label in data.label_counts:
+            self.arrays[label] = data.images[data.labels == label].mean(axis=0)
+
+    def draw(self, rng, condition):
+        mean = self.arrays[condition["label"]]
+        return np.clip(mean + rng.normal(0, self.options["noise"], mean.shape), 0, 255).astype(np.uint8)
+'''
+MASKED = '''
+"""A training image with noise, and its mask."""
+
+import numpy as np
+from radsynth.generators.base import Generator
+
+
+class Masked(Generator):
+    def learn(self, data, run_dir, seed):
+        self.arrays = {"images": data.images, "masks": data.masks}
+
+    def draw(self, rng, condition):
+        index = rng.integers(len(self.arrays["images"]))
+        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32))
+        return np.clip(image, 0, 255).astype(np.uint8), self.arrays["masks"][index]
+'''
+SCHEMA = """
+type: object
+properties:
+  options:
+    type: object
+    additionalProperties: false
+    properties:
+      noise: {description: Standard deviation in grey levels., type: number, default: 12}
+"""
 PHANTOM = {"source": "phantom", "images": {"NORMAL": 80, "PNEUMONIA": 60}}
 GRID = {
     "study": "grid",
@@ -31,37 +79,69 @@ GRID = {
             "preset": "cpu",
             "options": {"start_images": 64, "fade_images": 64, "stabilize_images": 64, "previews": 1, "log_every": 4},
         },
+        "joint": {"family": "joint", "per": "all"},
+        "masked": {"family": "masked", "options": {"noise": 5}},
     },
     "pool_size": 16,
     "quality": {"baseline_draws": 3, "diversity": []},
-    "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"ddpm": 8, "pggan": 8}}},
+    "mixes": {
+        "baseline": {"real": True},
+        "mixed": {"real": True, "pools": {"ddpm": 4, "pggan": 4, "joint": 4, "masked": 6}},
+    },
+    "keras_backend": "torch",
     "runs": 1,
 }
 CNN = {"custom_cnn": {"architecture": "custom_cnn", "epochs": 2, "batch_size": 16}}
+SMALL = {"input_size": 32, "epochs": 1}
+CLASSIFIERS = {
+    **CNN,
+    "vgg16_untrained": {"architecture": "vgg16_untrained", **SMALL},
+    "vgg16_pretrained": {"architecture": "vgg16_pretrained", "weights": "random", **SMALL},
+    "resnet50_pretrained": {"architecture": "resnet50_pretrained", "weights": "random", **SMALL},
+}
 
 
 def run(checkout, snakemake, config, *targets):
-    path = checkout / "study.yaml"
-    path.write_text(yaml.safe_dump(config))
-    result = snakemake(checkout, "--configfile", str(path), "--cores", "2", "--", *targets)
+    (checkout / "study.yaml").write_text(yaml.safe_dump(config))
+    command = ["--configfile", "study.yaml", "--cores", "2", "--", *targets]
+    result = snakemake(checkout, *command)
     assert result.returncode == 0, result.stdout[-3000:]
     return checkout / "results" / config["study"]
 
 
-def test_two_generators_and_four_classifiers(checkout, snakemake):
-    small = {"input_size": 32, "epochs": 1}
-    classifiers = CNN | {"vgg16_untrained": {"architecture": "vgg16_untrained", **small}}
-    for name in ("vgg16_pretrained", "resnet50_pretrained"):
-        classifiers[name] = {"architecture": name, "weights": "random", **small}
-    config = GRID | {"classifiers": classifiers, "experts": ["vgg16_pretrained"]}
-    results = run(checkout, snakemake, config, "all")
+@pytest.fixture(scope="module", autouse=True)
+def without_tensorflow(tmp_path_factory):
+    """Jobs find no TensorFlow, and the environment asks for it: the configuration decides."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "tensorflow.py").write_text("raise ImportError('there is no TensorFlow here')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(modules))
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        yield
 
+
+@pytest.fixture(scope="module")
+def finished(module_checkout, snakemake):
+    """A checkout with two more families of generators and the finished grid."""
+    generators = module_checkout / "workflow/scripts/radsynth/generators"
+    for name, code in {"joint": JOINT, "masked": MASKED}.items():
+        (generators / f"{name}.py").write_text(code)
+        (module_checkout / f"workflow/schemas/generators/{name}.schema.yaml").write_text(SCHEMA)
+        registry = generators / "registry.py"
+        line = f'    "{name}": "radsynth.generators.{name}:{name.title()}",\n'
+        registry.write_text(registry.read_text().replace("FAMILIES = {\n", "FAMILIES = {\n" + line))
+    run(module_checkout, snakemake, GRID | {"classifiers": CLASSIFIERS, "experts": ["vgg16_pretrained"]}, "all")
+    return module_checkout
+
+
+def test_two_generators_and_four_classifiers(finished):
+    results = finished / "results/grid"
     found = pd.read_csv(results / "metrics/classification.csv")
     own = found[(found["testset"] == "test_1") & (found["metric"] == "accuracy")]
     assert set(map(tuple, own[["classifier", "mix"]].to_numpy())) == {
         (classifier, mix)
-        for classifier in classifiers
-        for mix in (*GRID["mixes"], "matched_both", "baseline_corrected")
+        for classifier in CLASSIFIERS
+        for mix in (*GRID["mixes"], "matched_mixed", "baseline_corrected")
     }
     assert own["value"].between(0, 1).all()
     used = own.groupby("classifier")["weights"].unique().str.join("")
@@ -75,16 +155,34 @@ def test_two_generators_and_four_classifiers(checkout, snakemake):
     assert training["loss"].count()["ddpm"] > 0 and training["critic_loss"].count()["pggan"] > 1
     assert sorted(training["resolution"].unique()["pggan"]) == [8, 16, 32]
     quality = pd.read_csv(results / "metrics/quality.csv")
-    assert set(quality["generator"]) == {"ddpm", "pggan"}
+    assert set(quality["generator"]) == set(GRID["generators"])
     assert set(quality["label"]) == {"PNEUMONIA"}, "no mix adds NORMAL images"
     cohort = results / "classifiers/phantom/random/imbalanced/baseline/vgg16_pretrained/run_1"
     judged = json.loads((cohort / "synthetic_pggan.json").read_text())
     assert judged["n"] == {"NORMAL": 0, "PNEUMONIA": 16}
     assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic_*.json")), "only experts judge"
     assert "random" in (results / "summary.md").read_text(), "random weights are named in the answer"
+    for name in ("training", "test_1"):
+        files = list(results.glob(f"classifiers/**/{name}.json"))
+        assert len(files) == 12 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
 
 
-def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
+def test_new_families_are_a_file_a_line_and_a_schema(finished):
+    """A joint conditional family and one that also writes masks have passed through the whole study."""
+    results = finished / "results/grid"
+    assert list((results / "generators/phantom/random/imbalanced/joint/joint/model").iterdir())
+    pool = results / "pools/phantom/random/imbalanced/masked/PNEUMONIA"
+    masked = pd.read_csv(pool / "manifest.csv")
+    assert len(masked) == 16
+    for file in masked["mask_file"]:
+        with Image.open(pool / file) as mask:
+            assert set(mask.tobytes()) <= {0, 1, 2}
+    split = pd.read_csv(results / "classifiers/phantom/random/imbalanced/mixed/custom_cnn/run_1/split.csv")
+    assert (split["origin"] == "synthetic").sum() == 4 + 4 + 4 + 6
+
+
+def test_the_other_arms_and_an_external_dataset(finished, snakemake):
+    """Added to the finished grid, whose data, cohort, models and pools serve them."""
     external = PHANTOM | {"images": {"NORMAL": 10, "PNEUMONIA": 14}, "role": "external_test"}
     mixes = {
         "baseline": {"real": True},
@@ -94,14 +192,14 @@ def test_the_other_arms_and_an_external_dataset(checkout, snakemake):
         "classical": {"real": True, "augment": "cxr"},
         "baseline_long": {"real": True, "steps": {"match": "ddpm"}},
     }
-    config = GRID | {"study": "arms", "mixes": mixes, "classifiers": CNN, "validation": "images"}
+    config = GRID | {"mixes": mixes, "classifiers": CNN, "validation": "images"}
     config["generators"] = {"ddpm": GRID["generators"]["ddpm"]}
     config["datasets"] = {"phantom": PHANTOM, "elsewhere": external}
-    wanted = "results/arms/classifiers/phantom/random/imbalanced"
+    wanted = "results/grid/classifiers/phantom/random/imbalanced"
     targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in (*mixes, "matched_ddpm")]
-    results = run(checkout, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
+    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
 
-    cohort = checkout / wanted
+    cohort = finished / wanted
     trained = {mix: json.loads((cohort / mix / "custom_cnn/run_1/training.json").read_text()) for mix in mixes}
     # Of 32 + 16 real images, 6 + 3 are kept for validation.
     assert trained["baseline"]["n"]["train"] == {"real": {"NORMAL": 26, "PNEUMONIA": 13}}

@@ -61,8 +61,9 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
             for scenario, sizes in plan["scenarios"].items():
                 cohort = (dataset, sampling, scenario)
                 put("summaries", f"cohorts/{'/'.join(cohort)}/summary.json", _cohort(scenario, sizes, patients))
-                common = plan.get("common", 40) if len(plan["samplings"]) > 1 else 0
-                if len(plan["samplings"]) > 1:
+                shared = len({name == "greedy" for name in plan["samplings"]}) > 1  # by samplings of two methods
+                common = plan.get("common", 40) if shared else 0
+                if shared:
                     put("summaries", f"cohorts/{'/'.join(cohort)}/common.json", _common(common, patients))
                 tests = {f"test_{k}": make_test(size, patients, rng) for k, size in enumerate(sizes, start=1)}
                 tests |= {name: make_test(size, True, rng) for name, size in plan.get("external", {}).items()}

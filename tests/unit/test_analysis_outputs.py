@@ -288,6 +288,8 @@ def test_latex_escapes_and_markdown_bars():
     assert r"50 \% & \textbf{1 $\pm$ 2} \\" in section.latex()
     assert r"\caption{a\_b.}" in section.latex()
     assert render.Cell("0.9 ↑").latex() == r"0.9 $\uparrow$"
+    assert [render.signed(value) for value in (-0.0001, 0.0004, -0.0006)] == ["+0.000", "+0.000", "−0.001"]
+    assert render.mean_sd(-0.5, 0.1) == "−0.500 ± 0.100"
     assert r"| x\|y | n |" in section.markdown()
     assert "| 50 % | **1 ± 2** |" in section.markdown()
 

@@ -171,7 +171,7 @@ def test_the_summary_names_generators_samplings_other_tests_replicates_and_recog
         "chest, random, imbalanced, tested on nih (test patients, images where unknown: 10): undecided: 2; ",
         "vgg16_pretrained with ddpm against matched_ddpm (chest, random, imbalanced) over random, random_2: ",
         "train 1500 NORMAL (750 patients) + 200 PNEUMONIA (100 patients); validation 375 NORMAL",
-        "2.00 images of a training image's patient in NORMAL (of all images of the class 2.10)",
+        "Images per patient of a training image: 2.00 in NORMAL (over all images of the class 2.10), 2.00 in PNEUM",
         "With 2 runs next to nothing can be decided",
         "runs − 1 = 1 degree of freedom",
     ):

@@ -58,5 +58,5 @@ for architecture, size, dim, scaling in (
 def test_features_are_what_the_last_layer_of_the_saved_classifier_reads(root, tmp_path, backend):
     environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts")}
     command = [sys.executable, "-c", HIDDEN, backend]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -28,7 +28,7 @@ def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
     """Return ``0.934 ± 0.011``; the SD is left out where it is undefined (a single run)."""
     if math.isnan(mean):
         return UNDEFINED
-    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
+    return f"{mean:.{digits}f}".replace("-", "−") + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -39,8 +39,8 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign, an undefined one as an empty text."""
-    return "" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
+    """Return a difference with its sign (zero is +0.000), an undefined one as an empty text."""
+    return "" if math.isnan(value) else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def limits(low: float, high: float, form: Callable[[float], str]) -> str:

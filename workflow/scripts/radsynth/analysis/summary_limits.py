@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from radsynth.analysis.arms import REFERENCES
+from radsynth.analysis.arms import CORRECTED, REFERENCES
 from radsynth.analysis.inference import FEW_RUNS
 from radsynth.analysis.names import metric_names
 from radsynth.analysis.outcomes import headline_outcomes
@@ -120,7 +120,7 @@ def data_lines(metrics: Metrics) -> list[str]:
         done = f" ({row['what_was_done']})" if row["what_was_done"] else ""
         lines.append(f"- {what}: {row['count']:.0f}{done}.")
     classified = on_real_images(metrics["classification"])
-    undefined = classified[classified["value"].isna()]
+    undefined = classified[classified["value"].isna() & (classified["mix"] != CORRECTED)]
     for (metric, reason), rows in undefined.groupby(["metric", "reason"], sort=False):
         lines.append(f"- Evaluations in which {names[metric]} is undefined: {len(rows)} ({reason}).")
     weights = sorted(set(metrics["classification"]["weights"]) - {""})
@@ -133,8 +133,8 @@ def _per_patient(rows: pd.DataFrame) -> str:
     """Return how many images the patients of the training images have, beside those of the whole class, where known."""
     train = rows[(rows["subset"] == "train") & rows["images_per_patient"].notna()]
     parts = [
-        f"{row['images_per_patient']:.2f} images of a training image's patient in {row['label']} (of all images of the "
-        f"class {row['images_per_patient_available']:.2f})"
+        f"{row['images_per_patient']:.2f} in {row['label']} (over all images of the class "
+        f"{row['images_per_patient_available']:.2f})"
         for _, row in train.iterrows()
     ]
-    return f" On average {', '.join(parts)}." if parts else ""
+    return f" Images per patient of a training image: {', '.join(parts)}." if parts else ""
