@@ -14,7 +14,7 @@ from radsynth.analysis import archive
 from radsynth.analysis.tidy import COLUMNS
 from radsynth.common.errors import UserError
 
-SHIPPED = "kaggle_imbalanced_2026-11-21"
+SHIPPED = "kaggle_imbalanced_2026-11-28"
 STUDY = {
     "study": "kept",
     "image_size": 32,

@@ -42,12 +42,12 @@ def test_one_measured_job_of_each_kind_is_enough(core, tmp_path, monkeypatch, ca
     core["generators"]["ddpm"]["gpus"] = 2
     twice = gpu_hours(Study(core), tmp_path / "results/khazrak2025/benchmarks").set_index(["stage", "name"])
     assert twice.loc[("train_generator", "ddpm"), "gpu_hours"] == 12
-    assert table.loc[("evaluate", "custom_cnn")].tolist() == [60, 1, 0.6, pytest.approx(0.6)]
+    assert table.loc[("evaluate", "custom_cnn")].tolist() == [80, 1, 0.6, pytest.approx(0.8)]
     assert np.isnan(table.loc[("judge", "vgg16_pretrained"), "gpu_hours"])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "core.yaml").write_text(yaml.safe_dump(core))
     main(["core.yaml"])
-    assert "at least 12.60 GPU hours" in capsys.readouterr().out
+    assert "at least 12.80 GPU hours" in capsys.readouterr().out
 
 
 def test_the_costs_of_an_archive_serve_as_well(core, tmp_path):

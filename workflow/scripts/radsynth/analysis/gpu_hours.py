@@ -32,7 +32,7 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
             for label in study.pool_labels(name):
                 jobs[f"write_pool/{cohort}_{label}"] = ("write_pool", name)
         for scenario, name, run in product(study["scenarios"], study["classifiers"], range(1, study["runs"] + 1)):
-            for mix in study["mixes"]:
+            for mix in study.arms(scenario):
                 for stage in ("train_classifier", "evaluate"):
                     jobs[f"{stage}/{dataset}_{sampling}_{scenario}_{mix}_{name}_{run}"] = (stage, name)
             for generator in study["generators"] if name in study["experts"] else ():
