@@ -5,12 +5,22 @@ compares and gives the verdict. 100 studies of 5 runs, 300 test images of 100 pa
 0 to 99, with a standard error of up to .05. With Keras, images and fewer seeds: benchmarks/planted_pools.py.
 """
 
+import runpy
 from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.analysis.arms import ABOVE, AGAINST_BASELINE, AGAINST_CORRECTED, HELPS, NO_MORE_THAN_TRAINING, Arms
+from radsynth.analysis.arms import (
+    ABOVE,
+    AGAINST_BASELINE,
+    AGAINST_CONTROL,
+    AGAINST_CORRECTED,
+    HELPS,
+    NO_MORE_THAN_TRAINING,
+    UNDECIDED,
+    Arms,
+)
 from radsynth.analysis.correction import corrected_evaluations
 from radsynth.analysis.evaluations import Evaluation
 from radsynth.analysis.statistics import compare
@@ -190,3 +200,23 @@ def test_a_pool_that_only_shifts_the_class_frequencies_is_no_help():
     assert above["copies", "accuracy", AGAINST_CORRECTED] <= 5
     for metric in ("pr_auc", "accuracy"):
         assert words["copies", metric, HELPS] <= 5, metric
+
+
+@pytest.mark.slow
+def test_exact_copies_of_phantoms_are_no_help_either(root, tmp_path):
+    """One study of the benchmark in small, with the custom CNN, through files and Keras."""
+    benchmark = runpy.run_path(str(root / "benchmarks/planted_pools.py"))
+    settings = {"real": 100, "copies": 400, "tested": 100, "size": 24, "epochs": 4, "runs": 4}
+    comparisons, verdicts = benchmark["study"](
+        tmp_path, benchmark["phantoms"](**settings), ["copies"], **settings, seed=1
+    )
+    assert {row["verdict"] for row in verdicts if row["metric"] in ("accuracy", "roc_auc")} <= {
+        NO_MORE_THAN_TRAINING,
+        UNDECIDED,
+    }
+    gain = {
+        row["question"]: row["difference"]
+        for row in comparisons
+        if row["metric"] == "accuracy" and row["mix"] == "copies"
+    }
+    assert gain[AGAINST_BASELINE] > 0.1 + gain[AGAINST_CONTROL]
