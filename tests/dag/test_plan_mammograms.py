@@ -19,7 +19,7 @@ def test_the_real_study_is_planned_by_the_rules_of_chest_radiographs(root, snake
     jobs = plan(root, snakemake, "vindr_mammo")
     assert jobs["download"] == jobs["prepare_data"] == jobs["describe_data"] == 1
     assert jobs["cohort_small"] == jobs["cohort_imbalanced"] == 1 and jobs["gates"] == 2
-    assert jobs["train_classifier"] == 2 * 6 * 2 * 5, "scenarios x mixes x classifiers x runs"
+    assert jobs["train_classifier"] == 2 * (5 + 2) * 2 * 5, "scenarios x mixes and controls x classifiers x runs"
     core = plan(root, snakemake, "config", "runs=5")
     assert set(jobs) - set(core) == set(), "no rule of their own"
 
@@ -32,7 +32,7 @@ def test_the_real_study_is_one_at_any_size(root, size):
 
 def test_the_study_of_the_standin_is_planned(root, snakemake):
     jobs = plan(root, snakemake, "vindr_demo")
-    assert jobs["train_classifier"] == 2 * 3 * 2, "scenarios x mixes x runs"
+    assert jobs["train_classifier"] == 2 * (3 + 1) * 2, "scenarios x mixes and control x runs"
     assert jobs["train_generator"] == jobs["write_pool"] == 4, "labels x DDPM and PGGAN"
 
 
