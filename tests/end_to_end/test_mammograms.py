@@ -78,6 +78,7 @@ def check(results, size):
     assert (results / "summary.md").read_text().strip()
 
 
+@pytest.mark.slow
 def test_mammograms_from_dicom_to_words(checkout, snakemake):
     results = run(checkout, snakemake, STUDY, "all")
     check(results, 64)

@@ -238,6 +238,7 @@ def test_a_loss_that_is_no_number_stops_the_job():
         fit({**CLASSIFIER, "learning_rate": 1e30}, *easy())
 
 
+@pytest.mark.slow
 def test_shuffled_labels_teach_nothing_that_labels_of_phantoms_do():
     images, targets = phantoms(200, 0)
     test_images, test_targets = phantoms(300, 10_000)

@@ -30,6 +30,9 @@ from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.classifiers.mixes import assemble
 from scipy import special
 
+# 100 studies each: run by CI.
+pytestmark = pytest.mark.slow
+
 LABELS = ["healthy", "ill"]
 COHORT = {"dataset": "simulated", "sampling": "random", "scenario": "small"}
 CONTROL = "matched"
@@ -174,7 +177,6 @@ def test_exact_copies_help_in_no_more_than_five_of_a_hundred_studies_and_new_ima
         assert words["new", metric, HELPS] >= 85, metric
 
 
-@pytest.mark.slow
 def test_noisy_and_mirrored_copies():
     """Both teach the networks something: that noise, and the side of a feature, matter little.
 
@@ -202,7 +204,6 @@ def test_a_pool_that_only_shifts_the_class_frequencies_is_no_help():
         assert words["copies", metric, HELPS] <= 5, metric
 
 
-@pytest.mark.slow
 def test_exact_copies_of_phantoms_are_no_help_either(root, tmp_path):
     """One study of the benchmark in small, with the custom CNN, through files and Keras."""
     benchmark = runpy.run_path(str(root / "benchmarks/planted_pools.py"))
