@@ -44,7 +44,7 @@ Key = tuple[str, str, int]  # classifier, mix, run
 class _Tested:
     """The evaluations of one cohort (or several, of one dataset and scenario) on the same images.
 
-    ``values[metric][arm]`` is the value of every arm (classifier, mix, run), the mean over its test sets;
+    ``values[arm][metric]`` is the value of every arm (classifier, mix, run), the mean over its test sets;
     ``left_out[arm][metric]`` (units,) the same without each unit of patients in turn.
     """
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from radsynth.analysis.arms import CONTROL, CORRECTED
+from radsynth.analysis.arms import CONTROL, CORRECTED, Arms
 from radsynth.common.errors import UserError
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
@@ -239,9 +239,8 @@ class Study:
 
     def has_common_test(self) -> bool:
         """Return whether samplings of several methods are to be compared, which only a test set of both allows."""
-        methods = [
-            {key: value for key, value in entry.items() if key != "replicate"} for entry in self["samplings"].values()
-        ]
+        arms = Arms(self["mixes"], samplings=self["samplings"])
+        methods = [arms.method(sampling) for sampling in self["samplings"]]
         return any(method != methods[0] for method in methods)
 
     def real_test_sets(self, scenario: str) -> list[str]:
