@@ -40,7 +40,7 @@ rule all:
     default_target: True
     input:
         analysis_targets(),
-        () if FROM_ARCHIVE else [data_targets(), picture_targets(), neighbour_targets()],
+        () if FROM_ARCHIVE else [data_targets(), picture_targets(), neighbour_targets(), suspect_targets()],
 
 
 rule data:

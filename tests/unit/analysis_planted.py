@@ -289,7 +289,9 @@ HONEST_COPYING_CONTROL = {
     "dcr_share": (0.49, 0.71, 0.5),
     "dcr_tail": (0.009, 0.12, 0.011),
     "copy_rate": (0.004, 0.061, 0.01),
+    "nearest_copy": (0.42, 0.03, 0.44),
 }
+TAIL = {"tail_n": 800, "tail_k": 80, "tail_limit": 0.62, "tail_excess": 0.07}
 
 
 def quality_row(family: str, metric: str, value: float | None, **given) -> dict:
@@ -297,7 +299,7 @@ def quality_row(family: str, metric: str, value: float | None, **given) -> dict:
     row = dict.fromkeys(
         ("extractor", "preprocessing", "weights_sha256", "low", "high", "sd", "n_reference", "control", "control_sd")
     )
-    row |= dict.fromkeys(("n_control_a", "n_control_b", "threshold"))
+    row |= dict.fromkeys(("n_control_a", "n_control_b", "threshold", "planted", *TAIL))
     row |= {"family": family, "metric": metric, "value": value, "reference": "", "control_is": "", "note": ""}
     row |= {"reason": "" if value is not None else "planted: too few images", "n_synthetic": 2000}
     return row | given
@@ -333,8 +335,9 @@ def quality(extractors: list[str], rng: np.random.Generator, factor: float = 1.0
         for metric, values in HONEST_COPYING_CONTROL.items():
             value = None if (extractor, metric) == ("inception_v3_fid", "c_t") else values[copying]
             threshold = 0.7 if metric == "copy_rate" else None
-            control = None if value is None else values[2]
-            rows.append(quality_row("memorisation", metric, value, control=control, threshold=threshold, **beside))
+            given = {"control": None if value is None else values[2], "threshold": threshold}
+            given |= TAIL if metric == "nearest_copy" else {}
+            rows.append(quality_row("memorisation", metric, value, **given, **beside))
     pairs = {"control_is": "real_pairs", "n_control_a": 500}
     alexnet = {"preprocessing": {"name": "alexnet"}}
     scales = {"preprocessing": {"name": "ms_ssim", "resize": "none", "scales": 3}}
@@ -350,8 +353,11 @@ def quality(extractors: list[str], rng: np.random.Generator, factor: float = 1.0
         quality_row("similarity", "mse", 52 if copying else 471, sd=90.0, control=516, control_sd=120, **train),
         quality_row("memorisation", "view_copy_rate", 0.03 if copying else 0.009, control=0.01, threshold=0.6, **train),
         quality_row("memorisation", "hash_copy_rate", 0.0, control=0.001, threshold=4.0, **train),
+        quality_row("memorisation", "view_nearest_copy", 0.4, control=0.43, planted=0.2, **TAIL, **train),
         quality_row("memorisation", "exact_copy_rate", 0.0005 * copying, control=0.0, **train),
         quality_row("memorisation", "duplicate_rate", 0.0, control=0.001, control_is="held_out", n_control_a=1600),
         quality_row("memorisation", "constant_rate", 0.0, control=0.0, control_is="held_out", n_control_a=1600),
     ]
-    return {"n_synthetic": 2000, "metrics": rows}
+    named = {"metric": "nearest_copy", "extractor": extractors[0], "nearest_image_id": "NORMAL-7"}
+    suspects = [named | {"file": f"images/00000{k}.png", "distance": 0.03, "chance": 1e-12} for k in range(12)]
+    return {"n_synthetic": 2000, "metrics": rows, "suspects": suspects if copying else []}

@@ -12,10 +12,11 @@ import yaml
 from jsonschema import validate
 from matplotlib.colors import to_rgb
 from radsynth.analysis import collect, heat_map, image_tables, quality_figures, render, summary, summary_copying
-from radsynth.analysis.image_metrics import MEANINGS, features_name, goodness, of_family, suspicious, told_apart
+from radsynth.analysis.image_metrics import MEANINGS, features_name, goodness, judged, of_family, suspicious, told_apart
 from radsynth.analysis.summary_images import realism, variety_lines
 from radsynth.analysis.tidy import COLUMNS, NUMERIC, read_metrics, write_csv
 from radsynth.common.files import read_json, write_json
+from scipy.stats import norm
 
 PLAN = planted.FULL | {
     "scenarios": {"small": [20]},
@@ -46,6 +47,7 @@ def metrics(study):
 
 
 PAIRS = {"control_is": "real_pairs", "n_control_a": 100.0}
+TAIL = {key: float(value) for key, value in planted.TAIL.items()}
 FEWER = {"n_reference": 900.0, "n_control_a": 270.0, "n_control_b": 600.0}
 
 
@@ -60,11 +62,13 @@ def set_rows(metrics, metric, **values):
     rows = metrics["quality"]
     for column, value in values.items():
         rows.loc[rows["metric"] == metric, column] = value
+    metrics["quality"] = judged(rows)
 
 
 def honest(metrics):
     """Leave the generator that does not copy."""
-    return metrics | {"quality": metrics["quality"][metrics["quality"]["generator"] == "ddpm"].copy()}
+    names = ("quality", "suspects")
+    return metrics | {name: metrics[name][metrics[name]["generator"] == "ddpm"].copy() for name in names}
 
 
 def test_planted_files_are_what_the_schema_asks_for(root):
@@ -81,7 +85,8 @@ def test_quality_rows_keep_every_key_and_undefined_values_are_empty(tmp_path):
     path = tmp_path / "quality/a/b/c/d/NORMAL.json"
     rows = planted.quality(["inception_v3_fid"], np.random.default_rng(0))
     write_json(path, rows)
-    tidy = collect.quality_rows([str(path)], str(tmp_path))
+    tidy, suspects = collect.quality_rows([str(path)], str(tmp_path))
+    assert suspects == []
     write_csv(tmp_path / "quality.csv", COLUMNS["quality"], tidy)
     found = pd.read_csv(tmp_path / "quality.csv", dtype=str, keep_default_na=False)
     assert set(rows["metrics"][0]) <= set(COLUMNS["quality"]) and len(found) == len(rows["metrics"])
@@ -120,8 +125,11 @@ def test_features_are_named_with_their_preprocessing(extractor, preprocessing, n
         (row("duplicate_rate", value=0.0, control=0.1), False),
         (row("authpct", value=60.0, control=72.0), True),
         (row("authpct", value=80.0, control=72.0), False),
-        (row("c_t", value=-3.1), True),
-        (row("c_t", value=-2.9), False),
+        (row("c_t", value=-1.7), True),  # p = 0.045
+        (row("c_t", value=-1.6), False),
+        (row("nearest_copy", value=0.2, control=0.4, **TAIL), True),
+        (row("nearest_copy", value=0.39, control=0.4, **TAIL), False),
+        (row("view_nearest_copy", value=0.0, control=0.4), None),
         (row("c_t"), None),
         (row("ms_ssim", value=0.4, low=0.35, high=0.45, control=0.34), True),
         (row("ms_ssim", value=0.4, low=0.33, high=0.47, control=0.34), False),
@@ -135,7 +143,33 @@ def test_features_are_named_with_their_preprocessing(extractor, preprocessing, n
     ],
 )
 def test_what_calls_for_a_look(given, found):
-    assert suspicious(given) is found
+    (alone,) = (line for _, line in judged(pd.DataFrame([given])).iterrows())
+    assert suspicious(alone) is found
+
+
+def test_p_values_are_corrected_over_all_pools_and_metrics(metrics):
+    """The smallest of m p-values counts m times; what is not tested counts for nothing."""
+    rows = honest(metrics)["quality"]
+    one = (rows["metric"] == "c_t") & (rows["extractor"] == "pixels")
+    rows.loc[rows[one].index[0], "value"] = -3.5
+    found = judged(rows)
+    n = found["p_value"].notna().sum()
+    least = found.loc[found["p_value"].idxmin()]
+    assert set(found["n_comparisons"].dropna()) == {n} and n > 40
+    assert least["metric"] == "c_t" and least["p_holm"] == pytest.approx(n * norm.cdf(-3.5))
+    assert found.loc[found["metric"].isin(("exact_copy_rate", "kid", "ms_ssim")), "p_value"].isna().all()
+
+
+def test_suspects_are_corrected_over_the_study_and_named(metrics):
+    suspects = metrics["suspects"]
+    n = metrics["quality"]["n_comparisons"].max()
+    assert suspects["p_corrected"].tolist() == pytest.approx([1e-12 * 2000 * n] * 48)
+    assert "nearest_image_id" not in suspects, "the metrics name no image of a patient"
+    text = "\n".join(summary_copying.sharing(metrics))
+    line = "    - `images/000000.png`: nearest image 0.03 (0 is a copy, the nearest held-out real image 0.44; p = "
+    assert text.count(line) == 4 and text.count("    - and 2 more, in `metrics/suspects.csv`.") == 4
+    metrics["suspects"] = suspects.assign(p_corrected=0.2)
+    assert "images/000000.png" not in "\n".join(summary_copying.sharing(metrics))
 
 
 @pytest.mark.parametrize(
@@ -240,11 +274,19 @@ def test_memorisation_stands_beside_held_out_images_and_says_what_is_undefined(m
     by_title = {section.title: section for section in sections}
     assert [title.rpartition("; ")[2] for title in by_title][-2:] == ["the images themselves"] * 2
     inception = by_title["Memorisation: chest, random, small; features: inception_v3_fid (pytorch-fid)"]
-    assert inception.header[2:] == ["copy rate", "AuthPct", "C_T", "DCR median", "DCR share", "DCR tail"]
-    assert cells(inception)[0][2:5] == ["0.4 % (1.0 %)", "74.0 % (72.0 %)", "undefined"]
+    assert inception.header[2:] == [
+        "copy rate",
+        "nearest image",
+        "AuthPct",
+        "C_T",
+        "DCR median",
+        "DCR share",
+        "DCR tail",
+    ]
+    assert cells(inception)[0][2:6] == ["0.4 % (1.0 %)", "0.420 (0.440)", "74.0 % (72.0 %)", "undefined"]
     assert "C_T undefined: planted: too few images." in inception.note
     pixels = by_title["Memorisation: chest, random, small; features: pixels (area32)"]
-    assert [cell.style for cell in pixels.cells[1][2:]] == ["bold", "bold", "bold", "", "", "bold"]
+    assert [cell.style for cell in pixels.cells[1][2:]] == ["bold", "bold", "bold", "bold", "", "", "bold"]
     images = by_title["Memorisation: chest, random, small; the images themselves"]
     assert images.cells[1][images.header.index("exact copies")] == render.Cell("0.05 % (0 %)", "bold")
 
@@ -338,12 +380,12 @@ def test_the_summary_names_the_pool_and_the_metric_that_speak_against_sharing(me
     text = "\n".join(summary_copying.sharing(metrics))
     assert text.startswith("**Not as they are.**") and "do not share that pool" in text
     (line,) = (line for line in text.splitlines() if line.startswith("- **pggan NORMAL** (chest, random, small)"))
-    assert "copy rate in pixels (area32) 6.1 % against 1.0 % (p = " in line
+    assert "copy rate in pixels (area32) 6.1 % against 1.0 % (p after Holm " in line
     assert "exact copies 0.05 % against 0 %" in line and "C_T in pixels (area32) −9.3 against 0.1" in line
     assert "**ddpm" not in text
     assert "C_T in inception_v3_fid (pytorch-fid) is undefined (8 pools): planted: too few images" in text
     said = summary.headline(metrics)[2]
-    assert "signs of copies in 4 of 8 pools (copy rate; view copy rate; exact copies)" in said
+    assert "signs of copies in 4 of 8 pools (copy rate; view copy rate; nearest image; exact copies)" in said
     assert "; 4 nearer to training images than held-out ones" in said
 
 
@@ -351,12 +393,30 @@ def test_the_summary_names_the_pool_and_the_metric_that_speak_against_sharing(me
     ("metric", "values", "words"),
     [
         (None, {}, ["Nothing found against it", "not a proof"]),
-        ("copy_rate", {"value": 0.02}, ["do not share that pool", "copy rate in pixels (area32) 2.0 %"]),
-        ("view_copy_rate", {"value": 0.02}, ["do not share that pool", "- view copy rate: "]),
+        ("copy_rate", {"value": 0.05}, ["do not share that pool", "copy rate in pixels (area32) 5.0 %"]),
+        ("view_copy_rate", {"value": 0.05}, ["do not share that pool", "- view copy rate: "]),
         ("hash_copy_rate", {"value": 0.02}, ["do not share that pool", "hash copy rate 2.0 % against 0.1 %"]),
         ("exact_copy_rate", {"value": 0.0005, "control": math.nan}, ["do not share that pool", "exact copies 0.05 %"]),
         ("copy_rate", {"control": math.nan}, ["Not known", "do not share", "no held-out real images to compare with"]),
         ("copy_rate", {"value": math.nan, "reason": "one image"}, ["Not known", "not checked, one image"]),
+        ("nearest_copy", {"value": 0.01}, ["do not share that pool", "nearest image in pixels (area32) 0.010 against"]),
+        ("view_nearest_copy", {"value": 0.01}, ["do not share that pool", "- nearest view: the same with flipped"]),
+        (
+            "view_nearest_copy",
+            {"tail_n": math.nan, "note": "few"},
+            ["Not known", "single copies were not looked for, few"],
+        ),
+        (
+            "view_nearest_copy",
+            {"planted": 0.5},
+            ["Not known", "not 95 % stand out from 800 held-out patients; no number"],
+        ),
+        (
+            "view_nearest_copy",
+            {"planted": 0.26, "tail_n": 60.0, "tail_k": 20.0},
+            ["Not known", "60 held-out", "would do"],
+        ),
+        ("copy_rate", {"n_control_a": 100.0, "value": 0.0}, ["Nothing found"]),
         ("c_t", {"value": -4.0}, ["Look first", "a z-score", "smooth images"]),
         ("authpct", {"value": 50.0}, ["Look first", "AuthPct in pixels (area32) 50.0 % against 72.0 %"]),
         ("dcr_tail", {"value": 0.1}, ["Look first", "DCR tail"]),
@@ -395,12 +455,20 @@ def test_a_model_chosen_although_all_copy_is_told(metrics, tmp_path):
 def test_the_summary_says_how_many_copies_it_could_have_missed(metrics):
     metrics = honest(metrics)
     # Against 8 of 800 in the control, 39 of 2,000 stand out: see above.
-    beginning = "A copy rate of less than 1.95 % could have gone unnoticed against 800 held-out images, in ddpm "
-    assert beginning in summary.summary(metrics)
-    set_rows(metrics, "copy_rate", control=0.0, n_control_a=4.0, value=0.2)
-    assert "A copy rate of less than 52.8 % could have gone unnoticed against 4 held-out" in summary.summary(metrics)
-    set_rows(metrics, "copy_rate", control=1.0, n_control_a=1.0)
+    text = summary.summary(metrics)
+    assert "could have gone unnoticed against 800 held-out images, in ddpm " in text
+    assert "would have been found one by one in 4 pools" not in text
+    assert "at least 95 % of each kind would have been found one by one in 4 of 4 pools" in text
+    for metric in ("copy_rate", "view_copy_rate"):
+        set_rows(metrics, metric, control=0.0, n_control_a=40.0, value=0.0)
+    text = summary.summary(metrics)
+    assert "**Not known.**" in text and "% could have gone unnoticed against 40 held-out images; about " in text
+    for metric in ("copy_rate", "view_copy_rate"):
+        set_rows(metrics, metric, control=1.0, n_control_a=1.0)
     assert "**No copy rate at all could have stood out** against 1 held-out images" in summary.summary(metrics)
+    for metric in ("copy_rate", "view_copy_rate"):
+        set_rows(metrics, metric, control=0.0, n_control_a=800.0, n_synthetic=20.0)
+    assert "the pool of 20 images is too small for 5 %" in summary.summary(metrics)
 
 
 def test_no_word_of_the_summary_is_missing_a_number(metrics):

@@ -33,6 +33,7 @@ def pool(tmp_path):
             "relative_distance": relative,
             "view_nearest_image_id": [f"real_{(i + 1) % 2}" for i in range(12)],
             "view_relative_distance": views,
+            "chance": np.where(np.arange(12) == 9, 1e-6, np.nan),
         }
     )
     table.to_csv(tmp_path / "NORMAL_nearest.csv", index=False)
@@ -71,6 +72,8 @@ def run(root, pool):
 
 def test_the_closest_by_either_measure_come_first(pool):
     table = read_nearest(pool / "NORMAL_nearest.csv")
+    assert closest(table, 4).index.tolist()[0] == 9, "a suspect comes first"
+    table["chance"] = np.nan
     assert closest(table, 4).index.tolist()[:2] in ([3, 7], [7, 3])
     # Then the second of either: 0 by features; by views image 8, which has the value of image 3 from behind.
     assert set(closest(table, 4).index) == {3, 7, 0, 8}

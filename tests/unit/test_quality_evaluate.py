@@ -150,8 +150,8 @@ def test_every_metric_for_every_extractor_and_reference(study):
     result, _ = study.evaluate()
     rows = result["metrics"]
     between = ["fid", "kid", "kid_subsets", "precision", "recall", "density", "coverage"]
-    copied = ["authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate"]
-    on_images = ["mse", "psnr", "ssim", "view_copy_rate", "hash_copy_rate", "exact_copy_rate"]
+    copied = ["authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate", "nearest_copy"]
+    on_images = ["mse", "psnr", "ssim", "view_copy_rate", "hash_copy_rate", "view_nearest_copy", "exact_copy_rate"]
     inside = ["duplicate_rate", "constant_rate"]
     expected = [(m, e, r) for e in ("wide", "narrow") for r in ("all", "train", "held_out") for m in between]
     expected += [(m, e, "train") for e in ("wide", "narrow") for m in copied]
@@ -240,6 +240,35 @@ def test_the_planted_copy_is_reported_with_its_control(study):
     assert copy["value"] - without["value"] == pytest.approx(1 / N_POOL)
 
 
+def test_a_single_copy_is_judged_by_itself_and_named(study):
+    """One copy of a training image moves no share of this pool, yet is nearer than any held-out image: it is listed."""
+    result, nearest = study.evaluate()
+    row = find(result["metrics"], metric="nearest_copy", extractor="narrow")
+    held_out = N_PER_CLASS - N_TRAIN
+    assert row["value"] == 0 < row["control"] < row["tail_limit"] and row["n_control_a"] == row["tail_n"] == held_out
+    found = [(suspect["file"], suspect["metric"], suspect["extractor"]) for suspect in result["suspects"]]
+    copy = "images/000000.png"
+    assert {found[0][0], found[1][0]} == {copy} and ("nearest_copy", "wide") in {names[1:] for names in found}
+    assert {suspect["nearest_image_id"] for suspect in result["suspects"]} == {f"i{N_PER_CLASS:03d}"}
+    assert all(suspect["chance"] * N_POOL < 0.05 for suspect in result["suspects"])
+    assert list(nearest.loc[nearest["chance"].notna(), "file"]) == [copy]
+    study.pool["wide"][0] += 50
+    assert ("nearest_copy", "wide") not in {
+        (suspect["metric"], suspect["extractor"]) for suspect in study.evaluate()[0]["suspects"]
+    }
+
+
+def test_images_of_one_patient_count_once_in_the_calibration(study):
+    study.manifest["patient_id"] = [f"p{index // 10}" for index in range(2 * N_PER_CLASS)]
+    study.train = study.manifest.groupby("label").head(N_TRAIN)
+    row = find(study.rows(), metric="nearest_copy", extractor="narrow")
+    assert row["tail_n"] == (N_PER_CLASS - N_TRAIN) // 10 and row["n_control_a"] == N_PER_CLASS - N_TRAIN
+    study.manifest["patient_id"] = [f"p{index // 50}" for index in range(2 * N_PER_CLASS)]
+    study.train = study.manifest.groupby("label").head(N_TRAIN)
+    row = find(study.rows(), metric="nearest_copy", extractor="narrow")
+    assert row["tail_n"] is None and "needs held-out images of at least 10 patients, found" in row["note"]
+
+
 def test_images_withheld_from_the_generator_are_not_its_training_images(study):
     """The planted copy repeats an image that was withheld: the generator cannot have learnt it by heart."""
     study.withheld = study.folder / "withheld.csv"
@@ -261,7 +290,7 @@ def test_nearest_training_images_are_listed(study):
     study.pool["narrow"][0] += 1  # the table is in the features of the first extractor
     _, nearest = study.evaluate()
     ids = ["nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance"]
-    assert list(nearest) == ["file", *ids]
+    assert list(nearest) == ["file", *ids, "chance"]
     assert len(nearest) == N_POOL
     copy, other = nearest.iloc[0], nearest.iloc[3]
     assert copy["file"] == "images/000000.png" and copy["nearest_image_id"] == f"i{N_PER_CLASS:03d}"

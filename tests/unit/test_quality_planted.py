@@ -144,8 +144,8 @@ def test_the_hash_threshold_lets_at_most_one_in_a_hundred_pass():
     assert hashes.hash_threshold(np.r_[3, 3, [7] * 198]) == 6
     with pytest.raises(UndefinedError, match="too many held-out images"):
         hashes.hash_threshold(np.zeros(50))
-    thresholds = measure.near_thresholds({"view_copy_rate": np.full(50, 0.5), "hash_copy_rate": np.zeros(50)})
-    found = measure.near_copies(dict.fromkeys(measure.NEAR_COPIES, np.full(9, 0.1)), thresholds)
+    thresholds = measure.near_thresholds({"view": np.full(50, 0.5), "hash": np.zeros(50)})
+    found = measure.near_copies(dict.fromkeys(("view", "hash"), np.full(9, 0.1)), thresholds)
     assert found["view_copy_rate"]["value"] == 1
     assert "look like copies" in found["hash_copy_rate"]["reason"], "0 would read as a clean bill"
     with pytest.raises(UndefinedError, match="found 1"):

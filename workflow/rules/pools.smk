@@ -117,3 +117,35 @@ rule neighbours:
         "Nearest training images of the {wildcards.label} pool of {wildcards.generator}"
     script:
         "../scripts/neighbours.py"
+
+
+rule suspects:
+    """Show every synthetic image that is too near to a training image for chance beside that image."""
+    input:
+        suspects=f"{R}/metrics/suspects.csv",
+        quality=quality_targets(),
+        manifests=expand(f"{DATA}/manifest.csv", dataset=DATASETS),
+        images=expand(f"{DATA}/images", dataset=DATASETS),
+        pools=per_pool(f"{POOL}/images"),
+    output:
+        png=report(f"{R}/suspects.png", caption="../report/suspects.rst", category="0 Answer"),
+    log:
+        f"{LOGS}/suspects.log",
+    benchmark:
+        f"{COSTS}/suspects.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        pool=POOL,
+        data=DATA,
+        quality=QUALITY,
+        shown=30,
+        code=code("suspects"),
+    message:
+        "Single images too near to training images"
+    script:
+        "../scripts/suspects.py"

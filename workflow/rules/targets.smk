@@ -1,6 +1,6 @@
 METRICS = [
-    *("study", "integrity", "cohorts", "quality", "classification", "confusion", "roc_auc", "comparisons"),
-    *("verdicts", "mcnemar", "replicates", "recognition", "training", "costs"),
+    *("study", "integrity", "cohorts", "quality", "suspects", "classification", "test_images", "predictions"),
+    *("confusion", "roc_auc", "comparisons", "verdicts", "mcnemar", "replicates", "recognition", "training", "costs"),
 ]
 TABLES = [
     *("accuracy", "verdicts", "mixes", "scores", "comparisons", "mcnemar", "replicates", "roc_auc", "experts"),
@@ -106,6 +106,10 @@ def quality_targets():
 
 def neighbour_targets():
     return per_pool(f"{POOL}/neighbours.png")
+
+
+def suspect_targets():
+    return [f"{R}/suspects.png"]
 
 
 def evaluation_targets():

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from radsynth.analysis.evaluations import Evaluation, identity
-from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS
+from radsynth.analysis.image_metrics import judged
+from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS, as_table
 from radsynth.common.files import read_json
 from radsynth.generators.metrics import read_metrics as read_training
 
@@ -70,16 +71,29 @@ def cohort_rows(paths: Iterable[str], results: str) -> list[Row]:
     return rows
 
 
-def quality_rows(paths: Iterable[str], results: str) -> list[Row]:
-    """Return the rows of quality.csv; what was done to the images before a network stands there as JSON."""
-    rows = []
+def quality_rows(paths: Iterable[str], results: str) -> tuple[list[Row], list[Row]]:
+    """Return the rows of quality.csv and of suspects.csv.
+
+    What was done to the images before a network stands there as JSON. ``p_corrected`` of a suspect is its chance times
+    the images of its pool and the comparisons of the study.
+    """
+    rows, suspects = [], []
     for path in paths:
         names = identity(path, results, "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}")
         names["label"] = names["label"].removesuffix(".json")
-        for row in read_json(path)["metrics"]:
+        report = read_json(path)
+        for row in report["metrics"]:
             preprocessing = json.dumps(row["preprocessing"]) if row["preprocessing"] else ""
             rows.append(names | row | {"preprocessing": preprocessing})
-    return rows
+        suspects += [
+            names | suspect | {"p_corrected": suspect["chance"] * report["n_synthetic"]}
+            for suspect in report["suspects"]
+        ]
+    quality = as_table("quality", rows)
+    p_values = judged(quality)[["p_value", "n_comparisons", "p_holm"]]
+    rows = [row | found for row, found in zip(rows, p_values.to_dict("records"), strict=True)]
+    n = p_values["n_comparisons"].max()
+    return rows, [row | {"p_corrected": min(1.0, row["p_corrected"] * n)} for row in suspects]
 
 
 def classification_rows(evaluations: Iterable[Evaluation]) -> list[Row]:

@@ -5,10 +5,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
+from radsynth.analysis.inference import ALPHA, holm
 from radsynth.analysis.tidy import COHORT
 from radsynth.common.shares import excess_p_value
+from radsynth.common.tails import LowerTail
 
 LOWER, HIGHER, CONTROL = "lower", "higher", "control"
 # C_T is a z-score: beyond three standard errors it is not chance (Meehan et al. 2020, 2004.05675).
@@ -23,8 +27,9 @@ class Meaning:
 
     ``better`` is ``lower``, ``higher`` or ``control``, where a difference to the control in either direction is worse.
     ``suspect`` names what makes a value suspicious: ``above`` or ``below``, a share that is so against its control by
-    Fisher's exact test (p < 0.05); ``any``, a share above 0; ``c_t``, below C_T_LIMIT; ``less_varied`` and
-    ``less_different``, a mean over pairs above or below that of the control (see ``beyond_control``). ``says`` is what
+    Fisher's exact test; ``c_t``, a z-score below 0; ``nearest``, a distance smaller than the tail of held-out images
+    allows in a pool of its size; these three after Holm's correction over all of a study. ``any``, a share above 0;
+    ``less_varied`` and ``less_different``, a mean over pairs above or below that of the control (``beyond_control``). ``says`` is what
     such a value means. ``whole`` makes it a share, shown in per cent: what all images together count in the data.
     ``decimals`` are those of other values, None for three significant digits.
     """
@@ -120,6 +125,20 @@ MEANINGS = {
         "more images have almost the perceptual hash of a training image than held-out real images have",
         whole=1,
     ),
+    "nearest_copy": Meaning(
+        "nearest image",
+        CONTROL,
+        "nearest",
+        "a single image is nearer to a training image than the nearest of so many held-out real images could be: a copy",
+        decimals=3,
+    ),
+    "view_nearest_copy": Meaning(
+        "nearest view",
+        CONTROL,
+        "nearest",
+        "the same with flipped, turned, shifted or cropped views of the training images",
+        decimals=3,
+    ),
     "exact_copy_rate": Meaning("exact copies", LOWER, "any", "images with all the pixels of a training image", whole=1),
     "authpct": Meaning(
         "AuthPct",
@@ -203,6 +222,44 @@ def share_p_value(row: pd.Series, below: bool) -> float:
     return excess_p_value(value, row["n_synthetic"], control, row["n_control_a"])
 
 
+def tail_of(row: pd.Series) -> LowerTail | None:
+    """Return the tail that a nearest image is judged by; None where it is not calibrated."""
+    if math.isnan(row["tail_n"]):
+        return None
+    return LowerTail(int(row["tail_n"]), int(row["tail_k"]), row["tail_limit"], row["tail_excess"])
+
+
+def p_value(row: pd.Series) -> float:
+    """Return the p-value of what would make a value suspicious; NaN where nothing is tested or something is undefined.
+
+    It holds for one metric of one pool. That of a nearest image is the chance of a held-out image to come as near,
+    times the images of the pool.
+    """
+    suspect = MEANINGS[row["metric"]].suspect
+    if math.isnan(row["value"]):
+        return math.nan
+    if suspect == "c_t":
+        return float(norm.cdf(row["value"]))
+    if suspect == "nearest":
+        tail = tail_of(row)
+        return math.nan if tail is None else min(1.0, row["n_synthetic"] * float(tail.chances([row["value"]])[0]))
+    if suspect not in ("above", "below") or math.isnan(row["control"]):
+        return math.nan
+    return share_p_value(row, suspect == "below")
+
+
+def judged(quality: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with ``p_value``, ``n_comparisons`` and, after Holm's correction over all of them, ``p_holm``.
+
+    One family for all pools and metrics of the study: where nothing was copied, at most one study in twenty says so.
+    """
+    p_values = pd.Series([p_value(row) for _, row in quality.iterrows()], quality.index, dtype=float)
+    n = p_values.notna().sum()
+    return quality.assign(
+        p_value=p_values, n_comparisons=np.where(p_values.notna(), n, np.nan), p_holm=holm(p_values.to_numpy())
+    )
+
+
 def suspicious(row: pd.Series) -> bool | None:
     """Return whether a value calls for a look at the images; None where it or its control is undefined."""
     suspect, value, control = MEANINGS[row["metric"]].suspect, row["value"], row["control"]
@@ -212,13 +269,9 @@ def suspicious(row: pd.Series) -> bool | None:
         return None
     if suspect == "any":
         return bool(value > 0)
-    if suspect == "c_t":
-        return bool(value < C_T_LIMIT)
-    if math.isnan(control):
-        return None
-    if suspect in ("above", "below"):
-        return share_p_value(row, suspect == "below") < 0.05
-    return beyond_control(row) and (value > control) == (suspect == "less_varied")
+    if suspect in ("less_varied", "less_different"):
+        return None if math.isnan(control) else beyond_control(row) and (value > control) == (suspect == "less_varied")
+    return None if math.isnan(row["p_holm"]) else bool(row["p_holm"] < ALPHA)
 
 
 def beyond_control(row: pd.Series) -> bool:

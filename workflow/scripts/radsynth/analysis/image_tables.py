@@ -93,18 +93,19 @@ def memorisation(metrics: Metrics) -> Table:
     table = of_family(metrics["quality"], "memorisation", "similarity")
     note = (
         "In brackets: held-out real images in place of the pool. Bold calls for a look at the images: a share on the "
-        "wrong side of its control by Fisher's exact test (p < 0.05), C_T below −3, or any exact copy, duplicate or "
-        "constant image. "
+        "wrong side of its control (Fisher's exact test), C_T below 0 (as a z-score) or a nearest image too near for "
+        "the tail of held-out images, all with p < 0.05 after Holm's correction over all pools and metrics of the "
+        "study; or any exact copy, duplicate or constant image. "
     )
     of_features = (
         "Copy rate: share of images as near to a training image, relative to its neighbours, as the nearest 1 % of "
-        "held-out reals. AuthPct: share of images farther from their nearest training image than this is from its own "
+        "held-out reals. Nearest image: the smallest of these distances (0 is a copy). AuthPct: share of images farther from their nearest training image than this is from its own "
         "nearest. C_T: z-score of the distances to the training images, below 0 if closer than held-out reals. DCR: "
         "distance to the closest training image; its median, the share of images that are closer to a training than to "
         "a held-out image, and the share within the smallest distances of held-out reals."
     )
     of_images = (
-        "View copy rate: with flipped, turned and cropped training images. Hash copy rate: perceptual hashes within "
+        "View copy rate and nearest view: with flipped, turned, shifted and cropped training images. Hash copy rate: perceptual hashes within "
         "the threshold. Exact copies and duplicates: all pixels equal. SSIM, PSNR and MSE (gray values squared): "
         "mean over the images, each to its nearest training image."
     )

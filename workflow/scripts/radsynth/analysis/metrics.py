@@ -7,6 +7,7 @@ from radsynth.analysis import collect
 from radsynth.analysis.arms import Arms
 from radsynth.analysis.correction import corrected_evaluations
 from radsynth.analysis.evaluations import read_evaluation
+from radsynth.analysis.predictions import image_rows, prediction_rows, renumbered
 from radsynth.analysis.single_models import mcnemar_rows, roc_auc_rows
 from radsynth.analysis.statistics import compare, replicate_rows
 from radsynth.analysis.verdicts import verdict_rows
@@ -20,18 +21,22 @@ def metric_tables(given: Mapping[str, Iterable[str]], results: str, study: Mappi
     ``given`` names the files below the folder ``results`` by kind: integrity, summaries, quality, evaluations, models,
     pools, trainings, benchmarks. ``study`` are the facts of the study (``Study.facts``).
     """
-    measured = [read_evaluation(path, results) for path in given["evaluations"]]
+    measured = renumbered([read_evaluation(path, results) for path in given["evaluations"]], study["seed"])
     evaluations = measured + corrected_evaluations(measured)
     arms = Arms.of(study)
     cohorts = collect.cohort_rows(given["summaries"], results)
     comparisons = compare(evaluations, arms, study["seed"])
+    quality, suspects = collect.quality_rows(given["quality"], results)
     jobs = collect.job_names(given["models"], given["pools"], given["trainings"], measured, results)
     return {
         "study": collect.study_rows(study) + collect.warning_rows(given["models"], results),
         "integrity": collect.integrity_rows(given["integrity"], results),
         "cohorts": cohorts,
-        "quality": collect.quality_rows(given["quality"], results),
+        "quality": quality,
+        "suspects": suspects,
         "classification": collect.classification_rows(evaluations),
+        "test_images": image_rows(measured),
+        "predictions": prediction_rows(measured),
         "confusion": collect.confusion_rows(evaluations),
         "roc_auc": roc_auc_rows(evaluations),
         "comparisons": comparisons,

@@ -6,15 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsynth.analysis.image_metrics import MEANINGS, POOL, distinct, of_family, share_p_value, suspicious
+from radsynth.analysis.image_metrics import MEANINGS, POOL, distinct, of_family, suspicious, tail_of
+from radsynth.analysis.inference import ALPHA
 from radsynth.analysis.tidy import COHORT, WARNINGS, Metrics, place
 from radsynth.common.shares import noticeable_share
+from radsynth.quality.memorisation import THRESHOLD_QUANTILE
 
 # Signs of copies, of pools that only lie near to their training images, and of useless images.
-COPIES = ["copy_rate", "view_copy_rate", "hash_copy_rate", "exact_copy_rate"]
+SINGLE = ["nearest_copy", "view_nearest_copy"]
+COPIES = [*SINGLE, "copy_rate", "view_copy_rate", "hash_copy_rate", "exact_copy_rate"]
 NEARNESS = ["authpct", "c_t", "dcr_tail"]
 REPEATS = ["duplicate_rate", "constant_rate"]
 FOUND, FINE, UNKNOWN = "found", "fine", "unknown"
+LISTED = 10  # suspects of a pool that the summary names
+# A copy rate up to this may go unnoticed in a pool that nothing was found against.
+LARGEST = 0.05
+MANY = 10**6  # held-out images that no study has
 
 
 def checks(metrics: Metrics, family: str, names: list[str]) -> pd.DataFrame:
@@ -47,7 +54,7 @@ def headline(metrics: Metrics) -> str:
     if rows.empty:
         return "no copy rate was measured"
     found, pools, missing = rows[rows["state"] == FOUND], _count(metrics["quality"]), len(unchecked(metrics))
-    rest = f"; {missing} could not be checked" if missing else ""
+    rest = f"; {missing} not checked well enough to say so" if missing else ""
     rest += f"; {len(models)} chosen from models that all copy" if (models := warned(metrics)) else ""
     near = checks(metrics, "memorisation", NEARNESS)
     near = near[near["state"] == FOUND]
@@ -69,32 +76,36 @@ def sharing(metrics: Metrics) -> list[str]:
     missing, models = unchecked(metrics), warned(metrics)
     if copies:
         answer = (
-            "**Not as they are.** More images of a pool come near to training images than of held-out real images: "
-            "**do not share that pool** before its nearest training images have been looked at (in the report, under "
-            "3 Synthetic images)."
+            "**Not as they are.** There are signs of copies of training images: **do not share that pool** before its "
+            "nearest training images have been looked at (in the report, under 0 Answer and 3 Synthetic images)."
         )
     elif len(missing):
-        answer = "**Not known.** A pool could not be checked for copies: **do not share that pool**."
+        answer = (
+            "**Not known.** No sign of copies was found, but these data could not have shown all of them: **do not "
+            "share a pool named here**."
+        )
     elif near:
         answer = (
-            "**Look first.** No copy rate is above its control, but a pool lies nearer to its training images than "
+            "**Look first.** There is no sign of single copies, but a pool lies nearer to its training images than "
             "held-out real images do: look at its nearest training images in the report before you share it."
         )
     elif models:
         answer = (
-            "**Look first.** No copy rate of a pool is above its control, but every model of a training that was to "
+            "**Look first.** There is no sign of copies in a pool, but every model of a training that was to "
             "choose from copied: look at its nearest training images in the report before you share it."
         )
     else:
         answer = (
-            "**Nothing found against it.** No pool comes nearer to its training images than held-out real images do. "
-            "This is a necessary check, not a proof of privacy: the features may miss copies of a part of an image or "
-            "of a patient's identity. Share with caution and within the terms of the training data."
+            "**Nothing found against it.** No image is nearer to a training image, and no pool nearer to its training "
+            "images, than held-out real images are. This is a necessary check, not a proof of privacy: it may miss "
+            "copies of a part of an image or of a patient's identity. Share with caution and within the terms of the "
+            "training data."
         )
     lines = [answer, *([""] if len(found) or len(missing) or models else [])]
     for _, rows in found.groupby(POOL, sort=False):
         lines.append(f"- {_pool(rows.iloc[0])}: {'; '.join(_finding(row) for _, row in rows.iterrows())}.")
-    lines += [f"- {_pool(row)}: not checked, {row['reason']}." for _, row in missing.iterrows()]
+        lines += _suspects(metrics, rows)
+    lines += [f"- {_pool(row)}: {row['reason']}." for _, row in missing.iterrows()]
     lines += [f"- {_pool(pd.Series(model))}, the choice of its model: {model['warning']}." for model in models]
     if len(found):
         lines += ["", "What that means:\n"]
@@ -107,18 +118,99 @@ def sharing(metrics: Metrics) -> list[str]:
     return [*lines, "", "What else was checked:\n", *_rest(metrics)]
 
 
-def unchecked(metrics: Metrics) -> pd.DataFrame:
-    """Return the pools that no copy rate judges, one line each with the ``reason``."""
-    pools = metrics["quality"].drop_duplicates(POOL)[POOL]
-    rates = checks(metrics, "memorisation", ["copy_rate"])
-    judged = set(map(tuple, rates.loc[rates["state"] != UNKNOWN, POOL].values))
+def suspects(metrics: Metrics) -> pd.DataFrame:
+    """Return the images that are too near to a training image for chance, in all pools and measures of the study.
+
+    One row per image, by its least likely measure, the least likely first.
+    """
+    rows = metrics["suspects"]
+    rows = rows[rows["p_corrected"] < ALPHA].sort_values("p_corrected", kind="stable")
+    return rows.drop_duplicates([*POOL, "file"])
+
+
+def _suspects(metrics: Metrics, pool: pd.DataFrame) -> list[str]:
+    """Return a line for each suspect of a pool, up to LISTED."""
+    rows = suspects(metrics)
+    rows = rows[(rows[POOL] == list(pool.iloc[0][POOL])).all(axis=1)]
+    held_out = {(row["metric"], row["extractor"]): row["control"] for _, row in pool.iterrows()}
     lines = []
-    for pool in map(tuple, pools.values):
-        if pool not in judged:
-            rows = rates[(rates[POOL] == list(pool)).all(axis=1)]
-            measured = "no held-out real images to compare with" if len(rows) else "no copy rate was measured"
-            lines.append([*pool, next(filter(None, rows["reason"]), measured)])
+    for _, row in rows.head(LISTED).iterrows():
+        control = held_out.get((row["metric"], row["extractor"]), np.nan)
+        beside = "" if np.isnan(control) else f", the nearest held-out real image {control:.3g}"
+        lines.append(
+            f"    - `{row['file']}`: {MEANINGS[row['metric']].shown} {row['distance']:.2g} (0 is a copy{beside}; "
+            f"p = {row['p_corrected']:.2g} after Bonferroni's correction)."
+        )
+    if len(rows) > LISTED:
+        lines.append(f"    - and {len(rows) - LISTED} more, in `metrics/suspects.csv`.")
+    return lines
+
+
+def unchecked(metrics: Metrics) -> pd.DataFrame:
+    """Return the pools of which too little is known to say that they hold no copy, one line each with the ``reason``."""
+    rows = checks(metrics, "memorisation", COPIES)
+    known = dict(iter(rows.groupby(POOL, sort=False)))
+    lines = []
+    for pool in map(tuple, metrics["quality"].drop_duplicates(POOL)[POOL].values):
+        reasons = _unproved(known[pool]) if pool in known else ["no copy rate was measured"]
+        if reasons:
+            lines.append([*pool, "; ".join(reasons)])
     return pd.DataFrame(lines, columns=[*POOL, "reason"])
+
+
+def _unproved(rows: pd.DataFrame) -> list[str]:
+    """Return why the checks of one pool could have missed copies: nothing where they could not."""
+    rates = rows[rows["metric"] == "copy_rate"]
+    if set(rates["state"]) <= {UNKNOWN}:
+        return ["not checked, " + next(filter(None, rates["reason"]), "no held-out real images to compare with")]
+    judged = rows[rows["metric"].isin(("copy_rate", "view_copy_rate")) & (rows["state"] != UNKNOWN)]
+    views = rows[rows["metric"] == "view_nearest_copy"]
+    if views.empty:
+        return ["single copies were not looked for", *_share_unproved(judged)]
+    return [*(why for _, row in views.iterrows() if (why := _single_unproved(row))), *_share_unproved(judged)]
+
+
+def _single_unproved(row: pd.Series) -> str:
+    """Return why a single copy could have been missed in a pool, and what would be needed; empty if hardly one could."""
+    tail = tail_of(row)
+    if tail is None:
+        return f"single copies were not looked for, {row['note'] or row['reason']}"
+    if np.isnan(row["planted"]):
+        return "single copies were not looked for, no planted copy shows what would be found"
+    chance = ALPHA / row["n_comparisons"] / row["n_synthetic"]
+    if row["planted"] <= tail.reach(chance):
+        return ""
+    needed = tail.needed(row["planted"], chance)
+    enough = "no number of them" if np.isinf(needed) else f"about {needed:.0f}"
+    return (
+        f"a single copy could have been missed: of altered copies that were planted not 95 % stand out from {tail.n} "
+        f"held-out patients; {enough} would do"
+    )
+
+
+def _share_unproved(rates: pd.DataFrame) -> list[str]:
+    """Return why a copy rate above LARGEST could have gone unnoticed by the best of a pool's rates; empty if none."""
+    least = [_noticeable(row, row["n_control_a"], row["control"]) for _, row in rates.iterrows()]
+    best = rates.iloc[int(np.argmin(least))]
+    if min(least) <= LARGEST:
+        return []
+    n = best["n_control_a"]
+    text = (
+        f"no copy rate at all could have stood out against {n:.0f} held-out images"
+        if np.isinf(min(least))
+        else f"a copy rate of up to {100 * min(least):.2g} % could have gone unnoticed against {n:.0f} held-out images"
+    )
+    if _noticeable(best, MANY, THRESHOLD_QUANTILE) > LARGEST:
+        return [f"{text}; the pool of {best['n_synthetic']:.0f} images is too small for {100 * LARGEST:.0f} %"]
+    needed = next(
+        n for n in (round(10 * 1.25**step) for step in range(60)) if _noticeable(best, n, THRESHOLD_QUANTILE) <= LARGEST
+    )
+    return [f"{text}; about {2 * needed} would do, half of them to set the threshold"]
+
+
+def _noticeable(row: pd.Series, n_control: float, control: float) -> float:
+    """Return the least copy rate that would stand out in the study against so many held-out images."""
+    return noticeable_share(row["n_synthetic"], control, n_control, ALPHA / row["n_comparisons"])
 
 
 def _pool(row: pd.Series) -> str:
@@ -128,11 +220,9 @@ def _pool(row: pd.Series) -> str:
 def _finding(row: pd.Series) -> str:
     meaning = MEANINGS[row["metric"]]
     text = f"{named(row['metric'], row['features'])} {meaning.words(row['value'])}"
-    if np.isnan(row["control"]):
-        return text
-    text += f" against {meaning.words(row['control'])}"
-    below = meaning.suspect == "below"
-    return text + (f" (p = {share_p_value(row, below):.2g})" if below or meaning.suspect == "above" else "")
+    if not np.isnan(row["control"]):
+        text += f" against {meaning.words(row['control'])}"
+    return text + ("" if np.isnan(row["p_holm"]) else f" (p after Holm {row['p_holm']:.2g})")
 
 
 def named(metric: str, features: str) -> str:
@@ -146,15 +236,31 @@ def _count(rows: pd.DataFrame) -> str:
 
 
 def _power(rows: pd.DataFrame) -> list[str]:
-    """Return how large a copy rate must be to stand out, for the pool where it must be largest."""
-    least = [noticeable_share(row["n_synthetic"], row["control"], row["n_control_a"]) for _, row in rows.iterrows()]
-    if not least:
-        return []
-    worst = rows.iloc[int(np.argmax(least))]
-    against = f"against {worst['n_control_a']:.0f} held-out images, in {worst['generator']} {worst['label']}"
-    if np.isinf(max(least)):
-        return [f"- **No copy rate at all could have stood out** {against}: they are too few."]
-    return [f"- A copy rate of less than {100 * max(least):.3g} % could have gone unnoticed {against}."]
+    """Return what the search for copies could have found, for the pool where it could find least."""
+    lines = []
+    single = rows[(rows["metric"] == "view_nearest_copy") & rows["tail_n"].notna() & rows["planted"].notna()]
+    if len(single):
+        reached = [_single_unproved(row) == "" for _, row in single.iterrows()]
+        lines.append(
+            "- Planted copies of training images (noise, JPEG, brighter, shifted, mirrored): at least 95 % of each kind "
+            f"would have been found one by one in {sum(reached)} of {_count(single)}. The nearest held-out real images "
+            f"are at {_range(single['control'])}, the planted copies within {_range(single['planted'])} (0 is a copy)."
+        )
+    rates = rows[(rows["metric"] == "copy_rate") & (rows["state"] == FINE)]
+    least = [_noticeable(row, row["n_control_a"], row["control"]) for _, row in rates.iterrows()]
+    if least:
+        worst = rates.iloc[int(np.argmax(least))]
+        against = f"against {worst['n_control_a']:.0f} held-out images, in {worst['generator']} {worst['label']}"
+        if np.isinf(max(least)):
+            lines.append(f"- **No copy rate at all could have stood out** {against}: they are too few.")
+        else:
+            lines.append(f"- A copy rate of less than {100 * max(least):.3g} % could have gone unnoticed {against}.")
+    return lines
+
+
+def _range(values: pd.Series) -> str:
+    low, high = (f"{value:.2g}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _rest(metrics: Metrics) -> list[str]:
@@ -166,14 +272,13 @@ def _rest(metrics: Metrics) -> list[str]:
         if set(part["state"]) == {FINE}
     ]
     lines = [f"- Nothing found in any pool by {', '.join(fine)}."] if fine else []
-    lines += _power(rows[(rows["metric"] == "copy_rate") & (rows["state"] == FINE)])
+    lines += _power(rows)
     undefined = rows[rows["value"].isna() & (rows["metric"] != "copy_rate")]
     for (metric, features, reason), part in undefined.groupby(["metric", "features", "reason"], sort=False):
         lines.append(f"- {named(metric, features)} is undefined ({_count(part)}): {reason}.")
-    tested = rows["metric"].map(lambda metric: MEANINGS[metric].suspect in ("above", "below"))
-    n = int((tested & (rows["state"] != UNKNOWN)).sum())
+    n = rows["p_value"].notna().sum()
     lines.append(
-        "- Each value stands against that of held-out real images. Shares are compared by Fisher's exact test at "
-        f"p < 0.05 without a correction: of these {n} comparisons about {0.05 * n:.1f} would stand out by chance alone."
+        f"- Each value stands against that of held-out real images, in {n} comparisons, corrected by Holm's method over "
+        "all of them: where nothing was copied, at most one study in twenty finds a sign of copies by chance."
     )
     return lines

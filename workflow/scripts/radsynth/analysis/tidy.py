@@ -37,10 +37,21 @@ COLUMNS = {
         *("generator", "label", "family", "metric", "extractor", "preprocessing", "weights_sha256", "reference"),
         *("value", "low", "high", "sd", "n_reference", "n_synthetic"),
         *("control", "control_sd", "control_is", "n_control_a", "n_control_b", "threshold", "reason", "note"),
+        *("tail_n", "tail_k", "tail_limit", "tail_excess", "planted", "p_value", "n_comparisons", "p_holm"),
+    ],
+    "suspects": [
+        *COHORT,
+        *("generator", "label", "file", "metric", "extractor", "distance", "chance", "p_corrected"),
     ],
     "classification": [
         *TESTED,
         *("mix", "classifier", "run", "testset", "metric", "value", "reason", "architecture", "weights", "backend"),
+    ],
+    "test_images": [*COHORT, "testset", "image_id", "patient_id", "label"],
+    "predictions": [
+        *TESTED,
+        *("mix", "classifier", "run", "testset", "labels", "positive_label", "threshold", "trained_on"),
+        "probabilities",
     ],
     "confusion": [*TESTED, "mix", "classifier", "run", "testset", "true_label", "predicted_label", "count"],
     "roc_auc": [
@@ -88,6 +99,7 @@ NUMERIC = {
     *("value", "count", "n_images", "n_patients", "mean_pairwise_distance", "available", "left_out", "run"),
     *("images_per_patient", "images_per_patient_available"),
     *("low", "high", "n_reference", "n_synthetic", "control", "control_sd", "n_control_a", "n_control_b"),
+    *("tail_n", "tail_k", "tail_limit", "tail_excess", "planted", "distance", "chance", "p_corrected"),
     *("threshold", "n_runs", "n_groups", "reference_mean", "reference_sd", "mix_mean", "mix_sd"),
     *("difference", "standard_error", "df", "ci_low", "ci_high", "detectable", "effect_size", "p_value"),
     *("n_comparisons", "p_holm", "n_images", "only_mix_right", "only_reference_right"),
@@ -99,7 +111,7 @@ NUMERIC = {
 }
 
 # Columns that are texts in one table, and numbers in the others.
-TEXTS = {("study", "value"), ("verdicts", "control")}
+TEXTS = {("study", "value"), ("verdicts", "control"), ("predictions", "threshold")}
 
 # A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
 BALANCED = 1.5
@@ -116,10 +128,18 @@ def as_text(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
+def _texts(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame([[as_text(row.get(column)) for column in columns] for row in rows], columns=columns, dtype=str)
+
+
 def write_csv(path: str | Path, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as csv with exactly these columns; a key that is missing from a row is left empty."""
-    texts = [[as_text(row.get(column)) for column in columns] for row in rows]
-    write_text(path, pd.DataFrame(texts, columns=columns).to_csv(index=False, lineterminator="\n"))
+    write_text(path, _texts(columns, rows).to_csv(index=False, lineterminator="\n"))
+
+
+def as_table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows as the table that ``read_metrics`` reads after they were written."""
+    return _typed(name, _texts(COLUMNS[name], rows))
 
 
 def read_metrics(files: Mapping[str, str | Path]) -> Metrics:
@@ -137,6 +157,10 @@ def _read(name: str, path: Path) -> pd.DataFrame:
     missing = [column for column in COLUMNS[name] if column not in table.columns]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing, expected {', '.join(COLUMNS[name])}")
+    return _typed(name, table)
+
+
+def _typed(name: str, table: pd.DataFrame) -> pd.DataFrame:
     for column in table.columns:
         if column in NUMERIC and (name, column) not in TEXTS:
             table[column] = pd.to_numeric(table[column].replace("", None)).astype(float)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
@@ -25,7 +26,7 @@ from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.generators.registry import load_family
 from radsynth.quality import kernel
-from radsynth.quality.feature_sets import halves
+from radsynth.quality.feature_sets import groups_of, halves
 from radsynth.quality.memorisation import copy_rate, copy_threshold
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def select_by_kid(
     ``settings`` (of the configuration) has ``images`` and ``extractor``, ``weights`` is the file that this needs. An
     extractor that is fitted is fitted to the training images of the label; no other image is read.
     """
-    learnt, calibration, control = read_images(model_dir, train_csv, root, label)
+    (learnt, calibration, control), withheld_groups = read_images(model_dir, train_csv, root, label)
     images, drawn_on = draw(family, model_dir, label, settings["images"], seed, sampler)
     device = "cpu"
     if extractor_entry(settings["extractor"]).needs_weights:
@@ -63,17 +64,18 @@ def select_by_kid(
     fitted_to = np.concatenate([learnt, calibration, control])
     extractor = create_extractor(settings["extractor"], fitted_to, weights=weights, device=device)
     features = {step: extractor.extract(drawn) for step, drawn in images.items()}
-    result = judge(features, *(extractor.extract(images) for images in (learnt, calibration, control)))
+    parts = [extractor.extract(images) for images in (learnt, calibration, control)]
+    result = judge(features, *parts, withheld_groups)
     facts = {"extractor": describe(extractor), "images": settings["images"], "device": drawn_on}
     return {"method": "kid", **result, **facts}
 
 
 def read_images(
     model_dir: str | Path, train_csv: str | Path, root: str | Path, label: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Return the images that a model learnt from and two halves of those withheld from it, uint8 (n, height, width).
 
-    The halves have no patient, near duplicates or pixels in common. UserError if the images are not what the model says
+    And the group numbers (patients and the like) of both halves together. The halves have no patient, near duplicates or pixels in common. UserError if the images are not what the model says
     it learnt from, or if those withheld cannot be halved so.
     """
     rows = read_table(train_csv)
@@ -87,7 +89,8 @@ def read_images(
             f"{model_dir}: {len(withheld)} images were withheld, which fall into {len(parts[0])} and {len(parts[1])} "
             "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
         )
-    return learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
+    images = learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
+    return images, groups_of(pd.concat(parts))
 
 
 def draw(
@@ -107,17 +110,21 @@ def draw(
 
 
 def judge(
-    candidates: Mapping[int, np.ndarray], learnt: np.ndarray, calibration: np.ndarray, control: np.ndarray
+    candidates: Mapping[int, np.ndarray],
+    learnt: np.ndarray,
+    calibration: np.ndarray,
+    control: np.ndarray,
+    withheld_groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return KID and copy rate of every model, and which one is taken; all arguments are features (n, d).
 
-    ``calibration`` and ``control`` are the two halves of the withheld images: KID is that to both of them. The lowest
-    KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided, 5 %) above that
+    ``calibration`` and ``control`` are the two halves of the withheld images, ``withheld_groups`` their patients or
+    the like, from 0 on: KID is that to both of them. The lowest KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided, 5 %) above that
     of the control. If there is none, it is the lowest copy rate, and ``warning`` says so.
     """
     threshold = copy_threshold(calibration, learnt)
     control_rate = copy_rate(control, learnt, threshold)
-    reference = kernel.statistics(np.concatenate([calibration, control]))
+    reference = kernel.statistics(np.concatenate([calibration, control]), withheld_groups)
     rows = []
     for step, features in candidates.items():
         rate = copy_rate(features, learnt, threshold)

@@ -11,6 +11,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray
 
+SUSPECT = "#c0392b"  # colour of the names of what is too near for chance
 # Columns of {label}_nearest.csv by which images are close, and the columns of the training images that they belong to.
 MEASURES = {"relative_distance": "nearest_image_id", "view_relative_distance": "view_nearest_image_id"}
 
@@ -19,7 +20,8 @@ def read_nearest(path: str | Path) -> pd.DataFrame:
     """Return the nearest training images of all synthetic images that have one; UserError if a column is missing."""
     texts = dict.fromkeys(["file", *MEASURES.values()], str)
     table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])  # an image may be called NA
-    missing = [name for name in ("file", "distance", *MEASURES, *MEASURES.values()) if name not in table.columns]
+    expected = ("file", "distance", *MEASURES, *MEASURES.values(), "chance")
+    missing = [name for name in expected if name not in table.columns]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; measure the quality of the pool again")
     return table.dropna(subset=list(MEASURES.values()))
@@ -28,10 +30,11 @@ def read_nearest(path: str | Path) -> pd.DataFrame:
 def closest(table: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the ``count`` rows that rank highest by any of MEASURES, the closest first; ties in order of the table.
 
-    An image is as high as its better rank, so that what either measure takes for a copy is there.
+    Suspects (with a ``chance``) come before all others, the least likely first. An image is as high as its better rank,
+    so that what either measure takes for a copy is there.
     """
     ranks = table[list(MEASURES)].rank(method="min", na_option="bottom")
-    order = np.lexsort((ranks.sum(axis=1), ranks.min(axis=1)))
+    order = np.lexsort((ranks.sum(axis=1), ranks.min(axis=1), table["chance"].fillna(1)))
     return table.iloc[order[:count]]
 
 
@@ -74,6 +77,7 @@ def write_neighbours(
         # Names differ at their end.
         real = [f"training …{row[column][-16:]}" for column in MEASURES.values()]
         names = [f"synthetic {Path(row['file']).stem}", *real]
+        suspect = not np.isnan(row["chance"])
         below = [
             "",
             f"distance {row['distance']:.3g} (typical {beside})\nrelative {row['relative_distance']:.2f}",
@@ -82,7 +86,7 @@ def write_neighbours(
         for axis, image, name, text in zip(axes, images, names, below, strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set(xticks=[], yticks=[], frame_on=False)
-            axis.set_title(name, fontsize=6.5)
+            axis.set_title(name, fontsize=6.5, color=SUSPECT if suspect else "black")
             axis.set_xlabel(text, fontsize=6.5)
     figure.suptitle(title, fontsize=10)
     with atomic_path(path) as temporary:

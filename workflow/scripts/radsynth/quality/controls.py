@@ -2,7 +2,7 @@
 
 Distances and manifolds: random parts of the originals without a patient in common, of the comparison's sizes.
 Memorisation and similarity: one half of the held-out originals in place of the pool, while the other half sets the
-thresholds. Diversity: pairs of training images.
+thresholds; the nearest copy is calibrated on both, and altered copies of training images show what it could find. Diversity: pairs of training images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,37 +19,39 @@ from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.baseline import draw_parts, part_sizes
 from radsynth.quality.diversity import pair_rows
 from radsynth.quality.feature_sets import groups_of, halves, read_images, read_references
-from radsynth.quality.neighbours import Points
+from radsynth.quality.memorisation import nearest_copy
+from radsynth.quality.neighbours import Points, encounter
+from radsynth.quality.planted import planted_distance
+from radsynth.quality.rows import estimated
 
 Entry = dict[str, Any]
 
 
 def _entry(metric: str, extractor: str | None, reference: str, kind: str, **known: Any) -> Entry:
     empty = dict.fromkeys(("control", "control_sd", "n_control_a", "n_control_b", "threshold")) | {"note": ""}
+    empty |= dict.fromkeys(("tail_n", "tail_k", "tail_limit", "tail_excess", "planted"))
     return {"metric": metric, "extractor": extractor, "reference": reference, "control_is": kind} | empty | known
 
 
 def _held_out(
     known: measure.Known,
     reference: str,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int | None],
     thresholds: dict[str, float | None],
     extractor: str | None,
+    **calibration: Any,
 ) -> Iterator[Entry]:
-    """Yield the entries of what was measured of the control half."""
+    """Yield the entries of what was measured of held-out images in place of a pool."""
     for metric, found in known.items():
-        yield _entry(
-            metric,
-            extractor,
-            reference,
-            "held_out",
-            control=found.get("value"),
-            control_sd=found.get("sd"),
-            n_control_a=sizes[0],
-            n_control_b=sizes[1],
-            threshold=thresholds.get(metric),
-            note=f"no control: {found['reason']}" if "reason" in found else "",
-        )
+        known = {
+            "control": found.get("value"),
+            "control_sd": found.get("sd"),
+            "n_control_a": sizes[0],
+            "n_control_b": sizes[1],
+            "threshold": thresholds.get(metric),
+            "note": f"no control: {found['reason']}" if "reason" in found else "",
+        }
+        yield _entry(metric, extractor, reference, "held_out", **known | calibration)
 
 
 def real_real(
@@ -64,7 +66,8 @@ def real_real(
             sizes = part_sizes(groups, len(table), n_synthetic)
             for a, b in draw_parts(groups, sizes, draws, derive_seed(seed, "real_real", reference)):
                 meeting = measure.meet(Points(originals[a]), Points(originals[b]))
-                for metric, found in measure.between(meeting, derive_seed(seed, reference), draws=0).items():
+                known = measure.between(meeting, derive_seed(seed, reference), 0, groups[a], groups[b])
+                for metric, found in known.items():
                     reasons |= {metric: found["reason"]} if "reason" in found else {}
                     values[metric].append(found.get("value"))
         except UndefinedError as error:
@@ -83,29 +86,51 @@ def of_features(
 ) -> tuple[list[Entry], float | None]:
     """Return the entries of one extractor, and the median distance of training images to their nearest other."""
     entries = list(real_real(real, references, n_synthetic, draws, seed))
-    training = Points(real.of(references["train"]["image_id"]))
+    training, held_out = (Points(real.of(references[name]["image_id"])) for name in ("train", "held_out"))
     calibration, control = (Points(real.of(half["image_id"])) for half in halves(references["held_out"]))
-    thresholds = measure.copy_thresholds(training, calibration)
+    thresholds, tail = measure.copy_thresholds(training, calibration), {}
     try:
         known = measure.copies(measure.meet(training, control), calibration, thresholds, seed)
+        everything = encounter(training, held_out).relative
     except UndefinedError as error:
         known = measure.undefined(measure.COPIES, error)
-    sizes = len(control), len(calibration)
-    entries += _held_out(known, "train", sizes, thresholds, real.extractor["name"])
+    else:
+        # No threshold is set here that an image would have to be kept from: all held-out images are the control.
+        tail = measure.tail_of(everything, groups_of(references["held_out"]))
+        known["nearest_copy"] = estimated(nearest_copy, everything)
+    extractor = real.extractor["name"]
+    nearest = {"nearest_copy": known.pop("nearest_copy")}
+    entries += _held_out(known, "train", (len(control), len(calibration)), thresholds, extractor)
+    entries += _held_out(nearest, "train", (len(held_out), None), {}, extractor, **tail)
     return entries, float(np.median(training.within[:, 0])) if len(training) > 1 else None
 
 
-def of_images(training: np.ndarray, calibration: np.ndarray, control: np.ndarray) -> list[Entry]:
-    """Return the entries of what is measured on uint8 images (n, height, width)."""
-    thresholds = measure.near_thresholds(measure.near_distances(calibration, training))
-    near = measure.near_copies(measure.near_distances(control, training), thresholds)
-    repeated = measure.repeated(control, training)
-    with_training = near | {"exact_copy_rate": repeated.pop("exact_copy_rate")}
-    with_training |= measure.similarities(control, training)
-    sizes = len(control), len(calibration)
+def of_images(
+    training: np.ndarray, held_out: np.ndarray, groups: np.ndarray, first: np.ndarray, seed: int
+) -> list[Entry]:
+    """Return the entries of what is measured on uint8 images (n, height, width).
+
+    ``groups`` (n,) are the patients or the like of the held-out images; ``first`` (bool, n) says which of these set the
+    thresholds, the others are the control.
+    """
+    near = measure.near_distances(held_out, training)
+    calibration, control = (
+        {key: values[half] if len(values) else values for key, values in near.items()} for half in (first, ~first)
+    )
+    thresholds = measure.near_thresholds(calibration)
+    repeated = measure.repeated(held_out[~first], training)
+    with_training = measure.near_copies(control, thresholds)
+    with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
+    with_training |= measure.similarities(held_out[~first], training)
+    del with_training["view_nearest_copy"]
+    nearest = {"view_nearest_copy": estimated(nearest_copy, near["view"])}
+    tail = measure.tail_of(near["view"], groups) if len(near["view"]) else {}
+    tail |= {"planted": planted_distance(training, seed)} if len(training) > 1 else {}
+    sizes = int((~first).sum()), int(first.sum())
     return [
         *_held_out(with_training, "train", sizes, thresholds, None),
         *_held_out(repeated, "", sizes, {}, None),
+        *_held_out(nearest, "train", (len(held_out), None), {}, None, **tail),
     ]
 
 
@@ -152,7 +177,9 @@ def quality_controls(
         name = features.extractor["name"]
         found, typical[name] = of_features(features, references, pool_size, baseline_draws, derive_seed(seed, name))
         entries += found
-    tables = (references["train"], *halves(references["held_out"]))
-    entries += of_images(*(read_images(data_manifest, table["file"]) for table in tables))
+    images = (read_images(data_manifest, references[name]["file"]) for name in ("train", "held_out"))
+    held_out = references["held_out"]
+    first = held_out["image_id"].isin(halves(held_out)[0]["image_id"]).to_numpy()
+    entries += of_images(*images, groups_of(held_out), first, derive_seed(seed, "planted"))
     entries += of_pairs(pairs) if pairs else []
     return {"n_synthetic": pool_size, "typical_distance": typical, "controls": entries}

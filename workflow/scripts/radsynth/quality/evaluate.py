@@ -14,6 +14,7 @@ from radsynth.common.files import read_json
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
+from radsynth.common.tails import LowerTail
 from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.diversity import pair_rows
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 FAMILIES = dict.fromkeys(measure.DISTANCE, "distance") | dict.fromkeys(measure.MANIFOLD, "manifold")
 FAMILIES |= dict.fromkeys(measure.SIMILARITY, "similarity")
 Row = dict[str, Any]
+SUSPECT = 0.05  # chance that a pool of held-out images holds one as near, above which it is not listed
 
 
 class Controls:
@@ -42,6 +44,11 @@ class Controls:
         self.entries = {
             (entry["metric"], entry["extractor"], entry["reference"]): entry for entry in self.content["controls"]
         }
+
+    def tail(self, metric: str, extractor: str | None) -> LowerTail | None:
+        """Return what the nearest copy is judged by; None where it is not calibrated."""
+        entry = self.entries[metric, extractor, "train"]
+        return LowerTail(*(entry[f"tail_{key}"] for key in ("n", "k", "limit", "excess"))) if entry["tail_n"] else None
 
     def thresholds(self, metrics: Sequence[str], extractor: str | None = None) -> dict[str, float | None]:
         """Return the thresholds of metrics against the training images."""
@@ -97,7 +104,7 @@ def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> 
     near = measure.near_distances(images, training)
     repeated = measure.repeated(images, training)
     with_training = measure.similarities(images, training)
-    with_training |= measure.near_copies(near, controls.thresholds(measure.NEAR_COPIES))
+    with_training |= measure.near_copies(near, controls.thresholds(("view_copy_rate", "hash_copy_rate")))
     with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
     rows = controls.rows(with_training, "train", len(training)) + controls.rows(repeated, "", None)
     return rows, near
@@ -113,19 +120,48 @@ def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
 
 
 def _nearest(
-    files: Sequence[str], training_ids: Sequence[str], meeting: Encounter | None, near: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    """Return, per image of the pool, its nearest training image and how close it is; empty where undefined."""
-    table = pd.DataFrame({"file": files})
+    files: Sequence[str],
+    training_ids: Sequence[str],
+    meetings: dict[str, Encounter | None],
+    near: dict[str, np.ndarray],
+    controls: Controls,
+) -> tuple[pd.DataFrame, list[Row]]:
+    """Return, per image of the pool, its nearest training image and how close it is; empty where undefined.
+
+    And the suspects: what is nearer than held-out images are, too near for chance in a pool of this size.
+    """
+    table, ids = pd.DataFrame({"file": files}), np.asarray(training_ids)
     columns = ("nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance")
     table[list(columns)] = ""
-    if meeting is not None:
-        table["nearest_image_id"] = np.asarray(training_ids)[meeting.nearest]
-        table["distance"], table["relative_distance"] = meeting.distance, meeting.relative
-    if len(near["view_nearest"]):
-        table["view_nearest_image_id"] = np.asarray(training_ids)[near["view_nearest"]]
-        table["view_relative_distance"] = near["view_copy_rate"]
-    return table
+    found: list[tuple[str, str | None, np.ndarray, np.ndarray]] = []
+    for index, (name, meeting) in enumerate(meetings.items()):
+        if meeting is not None:
+            found.append(("nearest_copy", name, meeting.nearest, meeting.relative))
+            if index == 0:
+                table["nearest_image_id"] = ids[meeting.nearest]
+                table["distance"], table["relative_distance"] = meeting.distance, meeting.relative
+    if len(near["view"]):
+        found.append(("view_nearest_copy", None, near["view_nearest"], near["view"]))
+        table["view_nearest_image_id"], table["view_relative_distance"] = ids[near["view_nearest"]], near["view"]
+    suspects = []
+    for metric, extractor, nearest, distances in found:
+        tail = controls.tail(metric, extractor)
+        chances = np.ones(len(files)) if tail is None else tail.chances(distances)
+        suspects += [
+            {
+                "file": files[index],
+                "metric": metric,
+                "extractor": extractor,
+                "nearest_image_id": ids[nearest[index]],
+                "distance": float(distances[index]),
+                "chance": float(chances[index]),
+            }
+            for index in np.flatnonzero(chances * len(files) < SUSPECT)
+        ]
+    suspects.sort(key=lambda suspect: suspect["chance"])
+    least = pd.Series({suspect["file"]: suspect["chance"] for suspect in reversed(suspects)}, dtype=float)
+    table["chance"] = table["file"].map(least)
+    return table, suspects
 
 
 def evaluate_pool(
@@ -149,18 +185,18 @@ def evaluate_pool(
     ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images lie beside their
     manifests. ``score`` asks for the Inception score. The table has a row per image of the pool: ``file``,
     ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
-    ``view_nearest_image_id`` and ``view_relative_distance``.
+    ``view_nearest_image_id``, ``view_relative_distance``, and for suspects ``chance``.
     """
     files = list(read_table(pool_manifest)["file"])
     references = read_references(data_manifest, train, label, withheld)
     beside = Controls(controls, len(files))
-    rows, meetings = [], []
+    rows, meetings = [], {}
     for real_path, pool_path in zip(real, pool, strict=True):
         real_set, pool_set = (read_features(path, np.float64) for path in (real_path, pool_path))
         name = real_set.extractor["name"]
         found, meeting = _of_features(real_set, pool_set, references, beside, derive_seed(seed, name), score)
         rows += found
-        meetings.append(meeting)
+        meetings[name] = meeting
         log.info("%s: done", name)
     images = read_images(pool_manifest, files)
     training = read_images(data_manifest, list(references["train"]["file"]))
@@ -168,5 +204,6 @@ def evaluate_pool(
         raise UserError(f"{pool_manifest}: images of {images.shape[1:]} pixels, expected {training.shape[1:]}")
     found, near = _of_images(images, training, beside)
     rows += found + (_of_pairs(pairs, beside) if pairs else [])
-    report = validated({"n_synthetic": len(files), "metrics": rows}, read_schema("quality"), "quality")
-    return report, _nearest(files, references["train"]["image_id"], meetings[0], near)
+    nearest, suspects = _nearest(files, references["train"]["image_id"], meetings, near, beside)
+    report = {"n_synthetic": len(files), "metrics": rows, "suspects": suspects}
+    return validated(report, read_schema("quality"), "quality"), nearest

@@ -15,7 +15,7 @@ from radsynth.quality.authenticity import authpct
 from radsynth.quality.closest_record import dcr_median, dcr_share
 from radsynth.quality.data_copying import c_t
 from radsynth.quality.hashes import hash_distances, hash_threshold
-from radsynth.quality.memorisation import quantile_threshold, share_below
+from radsynth.quality.memorisation import near_tail, nearest_copy, quantile_threshold, share_below
 from radsynth.quality.neighbours import Encounter, Points, encounter
 from radsynth.quality.rows import estimated
 from radsynth.quality.views import relative_view_distances
@@ -25,8 +25,8 @@ Known = dict[str, dict[str, Any]]
 DISTANCE = ("fid", "kid", "kid_subsets")
 MANIFOLD = ("precision", "recall", "density", "coverage")
 SIMILARITY = ("mse", "psnr", "ssim")
-COPIES = ("authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate")
-NEAR_COPIES = ("view_copy_rate", "hash_copy_rate")
+COPIES = ("authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate", "nearest_copy")
+NEAR_COPIES = ("view_copy_rate", "hash_copy_rate", "view_nearest_copy")
 
 
 def undefined(metrics: Sequence[str], error: UndefinedError) -> Known:
@@ -39,15 +39,22 @@ def meet(reference: Points, candidate: Points) -> Encounter:
     return encounter(reference, candidate, (manifold.K_PRECISION, manifold.K_COVERAGE))
 
 
-def between(meeting: Encounter, seed: int, draws: int = kernel.DRAWS, groups: np.ndarray | None = None) -> Known:
+def between(
+    meeting: Encounter,
+    seed: int,
+    draws: int = kernel.DRAWS,
+    groups: np.ndarray | None = None,
+    candidate_groups: np.ndarray | None = None,
+) -> Known:
     """Return the distances and manifold metrics of an encounter.
 
-    ``draws`` are those behind the interval of KID, ``groups`` the patients (or the like) of the reference images.
+    ``draws`` are those behind the interval of KID, ``groups`` the patients (or the like) of the reference images,
+    ``candidate_groups`` those of the candidates (each image its own without them).
     """
     sets = [points.features for points in (meeting.reference, meeting.candidate)]
     try:
         gaussians = [frechet.statistics(features) for features in sets]
-        kids = kernel.estimates(*sets, seed, draws, groups=groups)
+        kids = kernel.estimates(*sets, seed, draws, groups=groups, b_groups=candidate_groups)
     except UndefinedError as error:
         found = undefined(DISTANCE, error)
     else:
@@ -70,6 +77,7 @@ def copies(meeting: Encounter, held_out: Points, thresholds: dict[str, float | N
         "dcr_share": estimated(dcr_share, candidate, training, held_out, seed),
         "dcr_tail": estimated(share_below, meeting.distance, thresholds["dcr_tail"]),
         "copy_rate": estimated(share_below, meeting.relative, thresholds["copy_rate"]),
+        "nearest_copy": estimated(nearest_copy, meeting.relative),
     }
 
 
@@ -94,27 +102,45 @@ def similarities(images: np.ndarray, training: np.ndarray) -> Known:
     }
 
 
+def tail_of(distances: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """Return what an entry of the controls says of the tail of held-out distances (n,), or the reason why there is none.
+
+    ``groups`` (n,) are the numbers of their patients or the like.
+    """
+    try:
+        tail = near_tail(distances, groups)
+    except UndefinedError as error:
+        return {"note": f"not calibrated: {error}"}
+    return {f"tail_{key}": value for key, value in tail.described().items()}
+
+
 def near_distances(images: np.ndarray, training: np.ndarray) -> dict[str, np.ndarray]:
     """Return the distances (n,) behind the metrics of ``near_copies``; none without images or 2 training images.
 
     ``view_nearest`` beside them are the indices (n,) of the training images that are nearest over their views.
     """
     if not len(images) or len(training) < 2:
-        return {metric: np.empty(0) for metric in NEAR_COPIES} | {"view_nearest": np.empty(0, int)}
+        return {"view": np.empty(0), "view_nearest": np.empty(0, int), "hash": np.empty(0)}
     relative, nearest = relative_view_distances(images, training)
-    distances = {"view_copy_rate": relative, "hash_copy_rate": hash_distances(images, training)}
-    return distances | {"view_nearest": nearest}
+    return {"view": relative, "view_nearest": nearest, "hash": hash_distances(images, training)}
 
 
 def near_thresholds(distances: dict[str, np.ndarray]) -> dict[str, float | None]:
     """Return the thresholds that ``near_distances`` of held-out images give; None where there are too few."""
-    thresholds = {"view_copy_rate": quantile_threshold, "hash_copy_rate": hash_threshold}
-    return {metric: estimated(thresholds[metric], distances[metric]).get("value") for metric in NEAR_COPIES}
+    thresholds = {
+        "view_copy_rate": estimated(quantile_threshold, distances["view"]),
+        "hash_copy_rate": estimated(hash_threshold, distances["hash"]),
+    }
+    return {metric: found.get("value") for metric, found in thresholds.items()}
 
 
 def near_copies(distances: dict[str, np.ndarray], thresholds: dict[str, float | None]) -> Known:
-    """Return the share of images whose distance to the training images is not above the threshold."""
-    return {metric: estimated(share_below, distances[metric], thresholds[metric]) for metric in NEAR_COPIES}
+    """Return the shares of images that are not farther from the training images than the threshold, and the nearest."""
+    return {
+        "view_copy_rate": estimated(share_below, distances["view"], thresholds["view_copy_rate"]),
+        "hash_copy_rate": estimated(share_below, distances["hash"], thresholds["hash_copy_rate"]),
+        "view_nearest_copy": estimated(nearest_copy, distances["view"]),
+    }
 
 
 def repeated(images: np.ndarray, training: np.ndarray) -> Known:

@@ -6,10 +6,14 @@ models, section 4.2). An absolute distance would take every blurred image for a 
 everything. The threshold is what THRESHOLD_QUANTILE of held-out reals fall below. It is not taken from the training
 images' own neighbours: cohorts that were selected to be diverse are farther apart than reals usually are. Other
 held-out reals, under the same threshold, are the control: a copy rate means something only as far as it exceeds theirs.
+
+A few copies do not move a share. The nearest image of a pool is therefore judged by itself: by the chance that a
+held-out real comes as near, extrapolated below the nearest of those that there are (radsynth.common.tails).
 """
 
 import numpy as np
 
+from radsynth.common.tails import LEAST, LowerTail
 from radsynth.quality.arrays import UndefinedError, checked
 from radsynth.quality.neighbours import Points, encounter
 
@@ -48,3 +52,26 @@ def copy_threshold(held_out: np.ndarray, training: np.ndarray) -> float:
 def copy_rate(images: np.ndarray, training: np.ndarray, threshold: float) -> float:
     """Return the share of images (n, d) whose relative distance to training (m, d) is not above ``threshold``."""
     return share_below(relative_distances(images, training), threshold)
+
+
+def near_tail(distances: np.ndarray, groups: np.ndarray) -> LowerTail:
+    """Return the tail of the relative distances of held-out reals (n,), of which each of the groups (n,) counts once.
+
+    Images of one patient are not independent: the smallest of them stands for all, which makes chances larger, never
+    smaller. UndefinedError for fewer than 10 groups, or where held-out reals already lie on training images.
+    """
+    nearest = np.full(groups.max(initial=-1) + 1, np.inf)
+    np.minimum.at(nearest, groups, distances)
+    tail = LowerTail.of(nearest[np.isfinite(nearest)])
+    if tail is None:
+        n = len(np.unique(groups))
+        what = f"needs held-out images of at least {LEAST} patients, found {n}"
+        raise UndefinedError(what if n < LEAST else "held-out images lie on training images in these features")
+    return tail
+
+
+def nearest_copy(distances: np.ndarray) -> float:
+    """Return the smallest of relative distances (n,) to training images, n >= 1."""
+    if not len(distances):
+        raise UndefinedError("no images")
+    return float(distances.min())

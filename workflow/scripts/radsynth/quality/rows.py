@@ -26,6 +26,11 @@ EMPTY = {
     "n_control_a": None,
     "n_control_b": None,
     "threshold": None,
+    "tail_n": None,
+    "tail_k": None,
+    "tail_limit": None,
+    "tail_excess": None,
+    "planted": None,
 }
 
 
