@@ -1,7 +1,8 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 CORES ?= all
-WORKERS ?= 2
+# More than cores: tests that start Snakemake wait for it half of the time.
+WORKERS ?= 3
 DEMO := results/demo
 
 # One target at a time: tests run side by side as it is.

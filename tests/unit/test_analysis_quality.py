@@ -162,11 +162,12 @@ def test_p_values_are_corrected_over_all_pools_and_metrics(metrics):
 
 def test_suspects_are_corrected_over_the_study_and_named(metrics):
     suspects = metrics["suspects"]
-    n = metrics["quality"]["n_comparisons"].max()
-    assert suspects["p_corrected"].tolist() == pytest.approx([1e-12 * 2000 * n] * 48)
+    assert (suspects["p_corrected"] < 1e-6).all() and len(suspects) == 48
+    nearest = metrics["quality"].query("metric == 'nearest_copy' and generator == 'pggan' and extractor != 'pixels'")
+    assert suspects["p_corrected"].max() < nearest["n_comparisons"].max() * 2000 * 1.1e-12
     assert "nearest_image_id" not in suspects, "the metrics name no image of a patient"
     text = "\n".join(summary_copying.sharing(metrics))
-    line = "    - `images/000000.png`: nearest image 0.03 (0 is a copy, the nearest held-out real image 0.44; p = "
+    line = "    - `images/000000.png`: nearest image 0.03 (0 is a copy, the nearest held-out real image 0.44; p "
     assert text.count(line) == 4 and text.count("    - and 2 more, in `metrics/suspects.csv`.") == 4
     metrics["suspects"] = suspects.assign(p_corrected=0.2)
     assert "images/000000.png" not in "\n".join(summary_copying.sharing(metrics))

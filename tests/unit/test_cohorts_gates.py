@@ -1,5 +1,6 @@
 """The gates catch planted leaks, and the room's three scripts work together."""
 
+import io
 import json
 import logging
 import runpy
@@ -8,11 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.cohorts.external import unseen_images
+from PIL import Image
+from radsynth.cohorts.external import describe_external, seen_before, unseen_images
 from radsynth.cohorts.gates import check_gates
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features
+from radsynth.common.hashing import sha256_pixels
 from radsynth.common.tables import read_table
+from radsynth.data.phantom import render
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}
 
@@ -66,10 +70,54 @@ def test_another_dataset_is_cleared_of_pixels_that_were_trained_on(cohorts):
     """Rows 0 and 4 of the manifest are a classifier's and a generator's training images; names mean nothing."""
     manifest = read_table(cohorts.manifest)
     other = manifest.iloc[:6].assign(sha256=["hash0", "x1", "x2", "x3", "hash4", "hash11"])
-    unseen = unseen_images(other, [read_table(cohorts.train), read_table(cohorts.generator)])
-    assert unseen["image_id"].tolist() == ["i1", "i2", "i3", "i5"]
-    with pytest.raises(UserError, match="^external_test: all images"):
-        unseen_images(other.iloc[[0, 4]], [read_table(cohorts.train), read_table(cohorts.generator)])
+    seen = pd.concat([read_table(cohorts.train), read_table(cohorts.generator)])
+    found = seen_before(other, seen, ("", ""), GATES | {"near_duplicates": False})
+    assert unseen_images(other, found)["image_id"].tolist() == ["i1", "i2", "i3", "i5"]
+    found = seen_before(other.iloc[[0, 4]], seen, ("", ""), GATES | {"near_duplicates": False})
+    with pytest.raises(UserError, match=r"^external_test: all 2 images .*gates.pixels: 2, gates.near_duplicates: 0"):
+        unseen_images(other.iloc[[0, 4]], found)
+    off = dict.fromkeys(GATES, False)
+    assert len(unseen_images(other, seen_before(other, seen, ("", ""), off))) == 6
+
+
+def write_images(folder, images):
+    """Write images as those of a dataset and return its manifest."""
+    (folder / "images").mkdir(parents=True)
+    files = [f"images/{index:03d}.png" for index in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(folder / file)
+    table = {"image_id": files, "file": files, "label": "A", "patient_id": [f"p{index}" for index in range(len(files))]}
+    return pd.DataFrame(table | {"sha256": [sha256_pixels(image) for image in images]})
+
+
+def encoded(image):
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=60)
+    return np.asarray(Image.open(stream))
+
+
+def rescaled(image):
+    small = Image.fromarray(image).resize((77, 77), Image.Resampling.LANCZOS)
+    return np.asarray(small.resize(image.shape[::-1], Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [encoded, rescaled, lambda image: image[:, ::-1], lambda image: encoded(np.rot90(image, 3).copy())],
+    ids=["re-encoded", "rescaled", "mirrored", "turned"],
+)
+def test_altered_training_images_are_kept_out_of_another_dataset_and_counted(tmp_path, change):
+    """Ten of forty images of another hospital are training images that were altered; the rest are left alone."""
+    train = [render(index, index, 96, index % 3 == 0)[0] for index in range(60)]
+    others = [render(1000 + index, index, 96, index % 3 == 0)[0] for index in range(30)]
+    seen = write_images(tmp_path / "own", train)
+    external = write_images(tmp_path / "other", [*(change(train[5 * k]) for k in range(10)), *others])
+    found = seen_before(external, seen, (tmp_path / "other", tmp_path / "own"), GATES)
+    assert found["near_duplicates"].tolist() == [True] * 10 + [False] * 30 and not found["pixels"].any()
+    unseen = unseen_images(external, found)
+    summary = describe_external("external_other", unseen, external, ["A", "B"], found)
+    assert summary["removed"] == {"pixels": 0, "near_duplicates": 10} and summary["left_out"] == {"A": 10, "B": 0}
+    assert summary["subsets"]["external_other"]["A"]["n_patients"] == 30
 
 
 def test_a_clean_scenario_passes(cohorts):

@@ -231,7 +231,8 @@ REFUSALS = {
         {"near_duplicate_group": PAIRS + [""] * 20},
         {"train": {"NORMAL": 9, "PNEUMONIA": 5}, "test": {"sets": 1, "counts": {"NORMAL": 31}}},
         "scenarios.imbalanced.test.counts.NORMAL: 31 images asked, 30 left of 40 (9 in training cohorts, "
-        "1 left out because they share a group with a training image)",
+        "1 left out because they share a group with a training image: gates.near_duplicates 1; ask for fewer training "
+        "images, or switch off a gate whose images only look alike)",
     ),
     "nothing left": (
         {},
@@ -243,7 +244,7 @@ REFUSALS = {
         {"patient_id": [f"p{i}" for i in range(40)] + ["one"] * 20},
         {"train": {"NORMAL": 5, "PNEUMONIA": 5}, "test": "rest"},
         "scenarios.imbalanced.train.PNEUMONIA: all 20 images of the class come from one patient (one), so none is "
-        "left for testing (gates.patient); expected at least 2 patients",
+        "left for testing (gates.patient); expected at least 2 patients, or that gate off",
     ),
 }
 

@@ -293,7 +293,7 @@ def test_threshold_and_control_have_no_patient_in_common(trained):
     taken = rows["image_id"].isin(withheld["image_id"])
     rows.loc[taken, "patient_id"] = [f"p{k // 4}" for k in range(40)]
     rows.to_csv(data / "train.csv", index=False)
-    (_, *parts), groups = selection.read_images(model, data / "train.csv", data, "A")
+    (_, *parts), (_, groups) = selection.read_images(model, data / "train.csv", data, "A")
     known = {np.asarray(Image.open(data / row["file"])).tobytes(): row["patient_id"] for _, row in rows.iterrows()}
     first, second = ({known[image.tobytes()] for image in part} for part in parts)
     assert [len(part) for part in parts] == [20, 20] and not first & second

@@ -38,7 +38,7 @@ rule metrics:
 rule tables:
     """Draw the tables of the paper from the metrics."""
     input:
-        **NUMBERS,
+        **SHOWN,
         # Their content counts (params): in a fresh clone every file of the repository is younger than the results.
         published=ancient(PUBLISHED),
     output:
@@ -67,7 +67,7 @@ rule tables:
 rule charts:
     """Draw the charts of the paper from the metrics."""
     input:
-        **NUMBERS,
+        **SHOWN,
     output:
         [reported(f"{R}/figures/{name}.png", name, "figures") for name in FIGURES],
         expand(f"{R}/figures/{{figure}}.pdf", figure=FIGURES),
@@ -93,7 +93,7 @@ rule charts:
 rule summary:
     """Say in words whether the synthetic images help, how real they are, and whether they copy."""
     input:
-        **NUMBERS,
+        **SHOWN,
     output:
         summary=report(f"{R}/summary.md", caption="../report/summary.rst", category="0 Answer"),
         headline=f"{R}/headline.txt",

@@ -109,9 +109,12 @@ rule external_test:
     """Take an external dataset as a test set, without images that the cohort or a generator has been trained on."""
     input:
         external=f"{R}/data/{{external}}/manifest.csv",
+        external_images=f"{R}/data/{{external}}/images",
+        images=f"{DATA}/images",
         seen=seen_images,
     output:
         test=f"{COHORT}/external_{{external}}.csv",
+        summary=f"{COHORT}/external_{{external}}.json",
     log:
         f"{LOGS}/external_test/{{dataset}}_{{sampling}}_{{scenario}}_{{external}}.log",
     benchmark:
@@ -120,9 +123,13 @@ rule external_test:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=10,
+        mem_mb=memory(4000),
+        runtime=60,
     params:
+        name="external_{external}",
+        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        labels=LABELS,
+        gates=STUDY["gates"],
         code=code("external_test"),
     message:
         "{wildcards.external} as an external test set of {wildcards.sampling}/{wildcards.scenario}"

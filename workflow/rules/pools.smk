@@ -140,9 +140,10 @@ rule suspects:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        pool=POOL,
-        data=DATA,
-        quality=QUALITY,
+        # Patterns for the script: functions, since Snakemake would fill in the wildcards that this rule has not.
+        pool=lambda wildcards: POOL,
+        data=lambda wildcards: DATA,
+        quality=lambda wildcards: QUALITY,
         shown=30,
         code=code("suspects"),
     message:

@@ -10,7 +10,11 @@ FIGURES = [
     *("training_loss", "heat_map", "distances", "manifold", "diversity", "similarity", "memorisation"),
     *("recognition", "accuracy_f1", "detection", "differences"),
 ]
-COHORT_SUMMARIES = ["summary", *(["common"] if STUDY.has_common_test() else [])]
+COHORT_SUMMARIES = [
+    "summary",
+    *(["common"] if STUDY.has_common_test() else []),
+    *(f"external_{dataset}" for dataset in EXTERNAL),
+]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 if FROM_ARCHIVE:
     from radsynth.analysis.archive import verify_archive
@@ -22,6 +26,9 @@ if FROM_ARCHIVE:
         raise WorkflowError(f"paper: {error}") from None
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
+# What tables, figures and words are drawn from: all but what verdicts can be made again from.
+SHOWN = {name: path for name, path in NUMBERS.items() if name not in ("test_images", "predictions")}
+
 COMPARED = f"{R}/compare/{'--'.join(STUDY['compare'])}"
 
 
@@ -30,7 +37,7 @@ def compared_metrics(name):
     results = Path(f"results/{name}/metrics")
     built = results.is_dir() or (name == STUDY["study"] and not FROM_ARCHIVE)
     folder = results if built else Path(f"resources/paper_cache/{name}")
-    return [f"{folder}/{file}" for file in [*(f"{metric}.csv" for metric in METRICS), "config.yaml"]]
+    return [f"{folder}/{file}" for file in [*(f"{metric}.csv" for metric in SHOWN), "config.yaml"]]
 
 
 def every(pattern, **names):

@@ -3,10 +3,19 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.cohorts.external import unseen_images
+    from pathlib import Path
+
+    import pandas as pd
+    from radsynth.cohorts.external import describe_external, seen_before, unseen_images
+    from radsynth.common.files import write_json
     from radsynth.common.tables import read_table, write_table
 
-    external = read_table(snakemake.input.external)
-    unseen = unseen_images(external, [read_table(path) for path in snakemake.input.seen])
-    log.info("%d images, %d left out: the same pixels were trained on", len(unseen), len(external) - len(unseen))
+    given, params = snakemake.input, snakemake.params
+    external = read_table(given.external)
+    seen = pd.concat([read_table(path) for path in given.seen]).drop_duplicates("image_id")
+    found = seen_before(external, seen, (Path(given.external).parent, params.root), params.gates)
+    unseen = unseen_images(external, found)
+    for gate, mask in found.items():
+        log.info("%d of %d images left out by gates.%s", mask.sum(), len(external), gate)
     write_table(snakemake.output.test, unseen)
+    write_json(snakemake.output.summary, describe_external(params.name, unseen, external, params.labels, found))

@@ -1,4 +1,7 @@
-"""The archive of a study: its aggregate metrics with a manifest; no image of a patient and no synthetic one."""
+"""The archive of a study: its metrics with a manifest; no image of a patient and no synthetic one.
+
+Of single test images it keeps label, patient and predictions, under numbers (radsynth.analysis.predictions).
+"""
 
 import os
 import platform

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from radsynth.analysis.evaluations import Evaluation, identity
-from radsynth.analysis.image_metrics import judged
+from radsynth.analysis.image_metrics import corrected, judged
 from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS, as_table
 from radsynth.common.files import read_json
 from radsynth.generators.metrics import read_metrics as read_training
@@ -74,10 +74,10 @@ def cohort_rows(paths: Iterable[str], results: str) -> list[Row]:
 def quality_rows(paths: Iterable[str], results: str) -> tuple[list[Row], list[Row]]:
     """Return the rows of quality.csv and of suspects.csv.
 
-    What was done to the images before a network stands there as JSON. ``p_corrected`` of a suspect is its chance times
-    the images of its pool and the comparisons of the study.
+    What was done to the images before a network stands there as JSON. ``p_corrected`` of a suspect is what its pool's
+    p-value after Holm's correction would be if it were the nearest.
     """
-    rows, suspects = [], []
+    rows, suspects, places = [], [], []
     for path in paths:
         names = identity(path, results, "quality/{dataset}/{sampling}/{scenario}/{generator}/{label}")
         names["label"] = names["label"].removesuffix(".json")
@@ -85,15 +85,21 @@ def quality_rows(paths: Iterable[str], results: str) -> tuple[list[Row], list[Ro
         for row in report["metrics"]:
             preprocessing = json.dumps(row["preprocessing"]) if row["preprocessing"] else ""
             rows.append(names | row | {"preprocessing": preprocessing})
+        measured = {
+            (row["metric"], row["extractor"]): len(rows) - len(report["metrics"]) + index
+            for index, row in enumerate(report["metrics"])
+        }
+        places += [measured[suspect["metric"], suspect["extractor"]] for suspect in report["suspects"]]
         suspects += [
-            names | suspect | {"p_corrected": suspect["chance"] * report["n_synthetic"]}
-            for suspect in report["suspects"]
+            names | suspect | {"p_value": suspect["chance"] * report["n_synthetic"]} for suspect in report["suspects"]
         ]
     quality = as_table("quality", rows)
     p_values = judged(quality)[["p_value", "n_comparisons", "p_holm"]]
     rows = [row | found for row, found in zip(rows, p_values.to_dict("records"), strict=True)]
-    n = p_values["n_comparisons"].max()
-    return rows, [row | {"p_corrected": min(1.0, row["p_corrected"] * n)} for row in suspects]
+    return rows, [
+        row | {"p_corrected": corrected(p_values["p_value"], place, row["p_value"])}
+        for row, place in zip(suspects, places, strict=True)
+    ]
 
 
 def classification_rows(evaluations: Iterable[Evaluation]) -> list[Row]:

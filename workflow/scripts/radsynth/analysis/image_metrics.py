@@ -29,9 +29,9 @@ class Meaning:
     ``suspect`` names what makes a value suspicious: ``above`` or ``below``, a share that is so against its control by
     Fisher's exact test; ``c_t``, a z-score below 0; ``nearest``, a distance smaller than the tail of held-out images
     allows in a pool of its size; these three after Holm's correction over all of a study. ``any``, a share above 0;
-    ``less_varied`` and ``less_different``, a mean over pairs above or below that of the control (``beyond_control``). ``says`` is what
-    such a value means. ``whole`` makes it a share, shown in per cent: what all images together count in the data.
-    ``decimals`` are those of other values, None for three significant digits.
+    ``less_varied`` and ``less_different``, a mean over pairs above or below that of the control (``beyond_control``).
+    ``says`` is what such a value means. ``whole`` makes it a share, shown in per cent: what all images together count
+    in the data. ``decimals`` are those of other values, None for three significant digits.
     """
 
     shown: str
@@ -129,7 +129,7 @@ MEANINGS = {
         "nearest image",
         CONTROL,
         "nearest",
-        "a single image is nearer to a training image than the nearest of so many held-out real images could be: a copy",
+        "a single image is nearer to a training image than any of so many held-out real images could be: a copy",
         decimals=3,
     ),
     "view_nearest_copy": Meaning(
@@ -151,7 +151,7 @@ MEANINGS = {
         "C_T",
         HIGHER,
         "c_t",
-        "the pool lies closer to the training images than held-out real images do (a z-score; within 3 of 0 by chance)",
+        "the pool lies closer to the training images than held-out real images do (a z-score)",
         decimals=1,
     ),
     "dcr_median": Meaning("DCR median", HIGHER),
@@ -260,6 +260,11 @@ def judged(quality: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def corrected(p_values: pd.Series, index: int, p_value: float) -> float:
+    """Return a p-value after Holm's correction where it stands at ``index`` among those of the study."""
+    return float(holm(p_values.where(p_values.index != index, p_value).to_numpy())[p_values.index.get_loc(index)])
+
+
 def suspicious(row: pd.Series) -> bool | None:
     """Return whether a value calls for a look at the images; None where it or its control is undefined."""
     suspect, value, control = MEANINGS[row["metric"]].suspect, row["value"], row["control"]
@@ -291,13 +296,15 @@ def told_apart(row: pd.Series) -> bool:
     """Return whether value and control, both defined, differ by more than chance, as far as their spread is known.
 
     Shares by Fisher's exact test (p < 0.05, on either side), C_T by three standard errors, distances and the like by
-    two SDs of real against real, others by ``beyond_control``; without any of these every difference counts, and so
-    does a single exact copy or the like more than there are in the control. A FID below a control of smaller samples is
+    two SDs of real against real, nearest images by their tail, others by ``beyond_control``; without any of these every
+    difference counts, and so does a single exact copy or the like more than there are in the control. A FID below a control of smaller samples is
     not told apart: fewer images alone make a FID larger.
     """
     meaning, value, control = MEANINGS[row["metric"]], row["value"], row["control"]
     if meaning.suspect == "any" and value > control:
         return True
+    if meaning.suspect == "nearest":
+        return row["p_value"] < ALPHA
     if meaning.suspect == "c_t":
         return abs(value - control) > abs(C_T_LIMIT)
     if meaning.whole and not math.isnan(row["n_control_a"]):

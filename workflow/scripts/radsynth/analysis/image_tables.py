@@ -99,15 +99,16 @@ def memorisation(metrics: Metrics) -> Table:
     )
     of_features = (
         "Copy rate: share of images as near to a training image, relative to its neighbours, as the nearest 1 % of "
-        "held-out reals. Nearest image: the smallest of these distances (0 is a copy). AuthPct: share of images farther from their nearest training image than this is from its own "
-        "nearest. C_T: z-score of the distances to the training images, below 0 if closer than held-out reals. DCR: "
-        "distance to the closest training image; its median, the share of images that are closer to a training than to "
-        "a held-out image, and the share within the smallest distances of held-out reals."
+        "held-out reals. Nearest image: the smallest of these distances (0 is a copy). AuthPct: share of images "
+        "farther from their nearest training image than this is from its own nearest. C_T: z-score of the distances to "
+        "the training images, below 0 if closer than held-out reals. DCR: distance to the closest training image; its "
+        "median, the share of images that are closer to a training than to a held-out image, and the share within the "
+        "smallest distances of held-out reals."
     )
     of_images = (
-        "View copy rate and nearest view: with flipped, turned, shifted and cropped training images. Hash copy rate: perceptual hashes within "
-        "the threshold. Exact copies and duplicates: all pixels equal. SSIM, PSNR and MSE (gray values squared): "
-        "mean over the images, each to its nearest training image."
+        "View copy rate and nearest view: with flipped, turned, shifted and cropped training images. Hash copy rate: "
+        "perceptual hashes within the threshold. Exact copies and duplicates: all pixels equal. SSIM, PSNR and MSE "
+        "(gray values squared): mean over the images, each to its nearest training image."
     )
     sections = []
     # Features first, then what is measured on the images themselves.

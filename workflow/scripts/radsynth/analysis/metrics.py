@@ -7,9 +7,10 @@ from radsynth.analysis import collect
 from radsynth.analysis.arms import Arms
 from radsynth.analysis.correction import corrected_evaluations
 from radsynth.analysis.evaluations import read_evaluation
-from radsynth.analysis.predictions import image_rows, prediction_rows, renumbered
+from radsynth.analysis.predictions import image_rows, prediction_rows, read_predictions, renumbered
 from radsynth.analysis.single_models import mcnemar_rows, roc_auc_rows
 from radsynth.analysis.statistics import compare, replicate_rows
+from radsynth.analysis.tidy import Metrics, study_facts
 from radsynth.analysis.verdicts import verdict_rows
 
 Row = dict[str, Any]
@@ -47,3 +48,14 @@ def metric_tables(given: Mapping[str, Iterable[str]], results: str, study: Mappi
         "training": collect.training_rows(given["models"], results),
         "costs": collect.cost_rows(given["benchmarks"], results, jobs),
     }
+
+
+def decided_again(metrics: Metrics) -> tuple[list[Row], list[Row]]:
+    """Return the rows of comparisons and verdicts, made anew from the predictions that an archive keeps.
+
+    ``metrics`` are the tables of the archive (``archive.read_source``); its own comparisons and verdicts are not read.
+    """
+    facts = study_facts(metrics)
+    measured, arms = read_predictions(metrics), Arms.of(facts)
+    comparisons = compare(measured + corrected_evaluations(measured), arms, int(facts["seed"]))
+    return comparisons, verdict_rows(comparisons, arms, metrics["cohorts"].to_dict("records"))

@@ -1,9 +1,10 @@
 """What every classifier said of every real test image, under numbers that name no image: verdicts can be made again.
 
 Images and patients get numbers in an order drawn at random, the same in all test sets of a dataset. The tables hold no
-file name, no patient id and no pixel.
+file name, no patient id and no pixel, but labels, which images are of one patient, and what the classifiers said.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,17 +25,22 @@ KEPT = ("labels", "positive_label", "threshold", "trained_on")
 def renumbered(evaluations: Iterable[Evaluation], seed: int) -> list[Evaluation]:
     """Return the evaluations with numbers for image and patient ids, rows in the order of the numbers.
 
-    A patient that is unknown stays so. Pools are left as they are.
+    A patient that is unknown stays so. Pools are left as they are. The order depends on all probabilities in the order
+    of the data, too: who has the list of the images cannot draw it again without these.
     """
     evaluations = list(evaluations)
     real = [evaluation for evaluation in evaluations if not evaluation.is_synthetic]
+    digest = hashlib.sha256()
+    for evaluation in real:
+        digest.update(evaluation.predictions.filter(like="p_").to_numpy(np.float32).tobytes())
     names: dict[tuple[str, str], dict[str, str]] = {}
     for column in ("image_id", "patient_id"):
         known: dict[str, set[str]] = {}
         for evaluation in real:
             known.setdefault(_source(evaluation), set()).update(evaluation.predictions[column])
         for source, ids in known.items():
-            drawn = np.random.default_rng(derive_seed(seed, "numbers", source, column)).permutation(sorted(ids - {""}))
+            secret = derive_seed(seed, "numbers", source, column, digest.hexdigest())
+            drawn = np.random.default_rng(secret).permutation(sorted(ids - {""}))
             names[source, column] = {name: str(number) for number, name in enumerate(drawn, start=1)} | {"": ""}
     found = []
     for evaluation in evaluations:

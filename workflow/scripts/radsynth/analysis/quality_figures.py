@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from radsynth.analysis.drawing import STYLE, grid, height, label_rows, legend, marker, nothing, offset, styles_of, title
-from radsynth.analysis.image_metrics import C_T_LIMIT, MEANINGS, distinct, main_reference, of_family, suspicious
+from radsynth.analysis.image_metrics import MEANINGS, distinct, main_reference, of_family, suspicious
 from radsynth.analysis.tidy import Metrics, range_text
 
 # Panels side by side, and the height in mm of one generator within a row.
@@ -92,8 +92,6 @@ def _panel(axis, rows: pd.DataFrame, labels: list[str], styles: dict[str, tuple[
     meaning = MEANINGS[rows["metric"].iloc[0]]
     if bars:
         axis.axvline(0, color="#000000", linewidth=0.6)
-    if meaning.suspect == "c_t" and rows["value"].notna().any():
-        axis.axvline(C_T_LIMIT, color=WARNING, linewidth=0.8, linestyle="--")
     for _, row in rows.iterrows():
         y = labels.index(f"{row['sampling']}: {row['label']}") + offset(generators.index(row["generator"]), len(styles))
         _value(axis, row, y, 0.8 / len(styles), *styles[row["generator"]], bars)

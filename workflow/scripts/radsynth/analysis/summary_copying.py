@@ -96,10 +96,10 @@ def sharing(metrics: Metrics) -> list[str]:
         )
     else:
         answer = (
-            "**Nothing found against it.** No image is nearer to a training image, and no pool nearer to its training "
-            "images, than held-out real images are. This is a necessary check, not a proof of privacy: it may miss "
-            "copies of a part of an image or of a patient's identity. Share with caution and within the terms of the "
-            "training data."
+            "**Nothing found against it.** Judged by held-out real images, no image is nearer to a training image, and "
+            "no pool nearer to its training images, than chance allows. This is a necessary check, not a proof of "
+            "privacy: it may miss copies of a part of an image or of a patient's identity. Share with caution and "
+            "within the terms of the training data."
         )
     lines = [answer, *([""] if len(found) or len(missing) or models else [])]
     for _, rows in found.groupby(POOL, sort=False):
@@ -139,7 +139,7 @@ def _suspects(metrics: Metrics, pool: pd.DataFrame) -> list[str]:
         beside = "" if np.isnan(control) else f", the nearest held-out real image {control:.3g}"
         lines.append(
             f"    - `{row['file']}`: {MEANINGS[row['metric']].shown} {row['distance']:.2g} (0 is a copy{beside}; "
-            f"p = {row['p_corrected']:.2g} after Bonferroni's correction)."
+            f"p after Holm {row['p_corrected']:.2g})."
         )
     if len(rows) > LISTED:
         lines.append(f"    - and {len(rows) - LISTED} more, in `metrics/suspects.csv`.")
@@ -147,13 +147,13 @@ def _suspects(metrics: Metrics, pool: pd.DataFrame) -> list[str]:
 
 
 def unchecked(metrics: Metrics) -> pd.DataFrame:
-    """Return the pools of which too little is known to say that they hold no copy, one line each with the ``reason``."""
+    """Return the pools in which no copy was found, but not for want of looking badly: each with the ``reason``."""
     rows = checks(metrics, "memorisation", COPIES)
     known = dict(iter(rows.groupby(POOL, sort=False)))
     lines = []
     for pool in map(tuple, metrics["quality"].drop_duplicates(POOL)[POOL].values):
         reasons = _unproved(known[pool]) if pool in known else ["no copy rate was measured"]
-        if reasons:
+        if reasons and not (pool in known and (known[pool]["state"] == FOUND).any()):
             lines.append([*pool, "; ".join(reasons)])
     return pd.DataFrame(lines, columns=[*POOL, "reason"])
 
@@ -171,7 +171,7 @@ def _unproved(rows: pd.DataFrame) -> list[str]:
 
 
 def _single_unproved(row: pd.Series) -> str:
-    """Return why a single copy could have been missed in a pool, and what would be needed; empty if hardly one could."""
+    """Return why a single copy could have been missed in a pool, and what would be needed; empty if it could not."""
     tail = tail_of(row)
     if tail is None:
         return f"single copies were not looked for, {row['note'] or row['reason']}"
@@ -242,9 +242,10 @@ def _power(rows: pd.DataFrame) -> list[str]:
     if len(single):
         reached = [_single_unproved(row) == "" for _, row in single.iterrows()]
         lines.append(
-            "- Planted copies of training images (noise, JPEG, brighter, shifted, mirrored): at least 95 % of each kind "
-            f"would have been found one by one in {sum(reached)} of {_count(single)}. The nearest held-out real images "
-            f"are at {_range(single['control'])}, the planted copies within {_range(single['planted'])} (0 is a copy)."
+            "- Planted copies of training images (noise, JPEG, brighter, shifted, mirrored): at least 95 % of each "
+            f"kind would have been found one by one in {sum(reached)} of {_count(single)}. The nearest held-out real "
+            f"images are at {_range(single['control'])}, the planted copies within {_range(single['planted'])} (0 is a "
+            "copy)."
         )
     rates = rows[(rows["metric"] == "copy_rate") & (rows["state"] == FINE)]
     least = [_noticeable(row, row["n_control_a"], row["control"]) for _, row in rates.iterrows()]
@@ -278,7 +279,7 @@ def _rest(metrics: Metrics) -> list[str]:
         lines.append(f"- {named(metric, features)} is undefined ({_count(part)}): {reason}.")
     n = rows["p_value"].notna().sum()
     lines.append(
-        f"- Each value stands against that of held-out real images, in {n} comparisons, corrected by Holm's method over "
-        "all of them: where nothing was copied, at most one study in twenty finds a sign of copies by chance."
+        f"- Each value stands against that of held-out real images, in {n} comparisons, corrected by Holm's method "
+        "over all of them: pools that are like held-out real images are accused in at most one study in twenty."
     )
     return lines

@@ -7,7 +7,7 @@ from radsynth.analysis.inference import FEW_RUNS
 from radsynth.analysis.names import metric_names
 from radsynth.analysis.outcomes import headline_outcomes
 from radsynth.analysis.summary_utility import images
-from radsynth.analysis.tidy import COHORT, OWN, Metrics, on_real_images, study_facts
+from radsynth.analysis.tidy import COHORT, EXTERNAL, OWN, Metrics, on_real_images, study_facts
 
 
 def limits(metrics: Metrics) -> list[str]:
@@ -111,9 +111,16 @@ def data_lines(metrics: Metrics) -> list[str]:
             for subset, part in rows.groupby("subset", sort=False)
             if part["n_images"].sum() or subset != "validation"
         ]
-        safe = set(rows["patient_safe"]) == {"true"}
+        safe = set(rows["patient_safe"]) - {""} == {"true"}
         note = "patients are kept apart" if safe else "**not patient-safe**: a patient may be on both sides"
         lines.append(f"- {', '.join(cohort)}: {'; '.join(subsets)}; {note}.{_per_patient(rows)}")
+        repeated = rows[rows["subset"].str.startswith(EXTERNAL) & (rows["left_out"] > 0)]
+        lines += [
+            f"- {', '.join(cohort)}: {row['left_out']:.0f} {row['label']} images of "
+            f"{row['subset'].removeprefix(EXTERNAL)} are not tested on, since they repeat training images (same pixels "
+            "or near duplicates)."
+            for _, row in repeated.iterrows()
+        ]
     found = integrity[(integrity["check"] != "images") & (integrity["count"] > 0)]
     for _, row in found.iterrows():
         what = ", ".join(filter(None, [row["dataset"], row["label"], row["check"].replace("_", " ")]))

@@ -24,12 +24,12 @@ def cohorts(metrics: Metrics) -> Table:
     table = metrics["cohorts"]
     sections = []
     for cohort, rows in table.groupby(COHORT, sort=False):
-        safe = set(rows["patient_safe"]) == {"true"}
+        safe = set(rows["patient_safe"]) - {""} == {"true"}
         note = (
             f"{'Patient-safe' if safe else 'Not patient-safe: patients are unknown or not separated'}. "
             "Images per patient: how many images the patient of an image has in the data set, on average over the "
             "images of the subset, and over all images of the class: a uniform draw has as many. "
-            f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor'])))}."
+            f"Distances: Euclidean, features of {', '.join(sorted(set(rows['extractor']) - {''}))}."
         )
         sections.append(section(f"Cohorts: {place(cohort)}", rows, SUBSETS, note, 2))
     return "Cohorts", table, sections

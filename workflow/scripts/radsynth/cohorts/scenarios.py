@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from radsynth.cohorts.diversity import mean_pairwise_distance
-from radsynth.cohorts.groups import image_groups, kept_for_testing
+from radsynth.cohorts.groups import GATED_COLUMNS, image_groups, kept_for_testing
 from radsynth.cohorts.validation import validation_images
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
@@ -66,7 +66,8 @@ def build_cohort(
         if test_split is None and gates["patient"] and count and len(patients) == 1 and "" not in patients:
             raise UserError(
                 f"{key}.train.{label}: all {len(orders[label])} images of the class come from one patient "
-                f"({patients.pop()}), so none is left for testing (gates.patient); expected at least 2 patients"
+                f"({patients.pop()}), so none is left for testing (gates.patient); expected at least 2 patients, or "
+                "that gate off"
             )
 
     prefixes = {label: order.head(max(counts[label], spent.get(label, 0))) for label, order in orders.items()}
@@ -79,8 +80,20 @@ def build_cohort(
         return (
             f"{len(left[label])} left of {(testable['label'] == label).sum()} "
             f"({len(prefixes[label])} in training cohorts, "
-            f"{left_out[label]} left out because they share a group with a training image)"
+            f"{left_out[label]} left out because they share a group with a training image{blame(label)})"
         )
+
+    def blame(label: str) -> str:
+        """Name the gates that keep images of the label out, and the way out."""
+        unused = testable[(testable["label"] == label) & ~testable["image_id"].isin(used["image_id"])]
+        counts = {
+            gate: int(unused[column].isin(set(used[column]) - {""}).sum())
+            for gate, column in GATED_COLUMNS.items()
+            if gates[gate]
+        }
+        found = ", ".join(f"gates.{gate} {count}" for gate, count in counts.items() if count)
+        way_out = "ask for fewer training images, or switch off a gate whose images only look alike"
+        return f": {found}; {way_out}" if found else ""
 
     if scenario["test"] == "rest":
         for label in orders:

@@ -1,11 +1,11 @@
-"""How unusual is a very small distance? Extrapolation below the smallest distance that was seen where nothing is hidden.
+"""How unusual is a very small distance? Extrapolation below the smallest one that was seen where nothing is hidden.
 
 The share of distances below x falls like a power of x as x goes to 0: as x^d for images in d dimensions. Below a small
 quantile u the excess log(u / x) is therefore exponential (Hill 1975, A simple general approach to inference about the
 tail of a distribution; Weissman 1978, Estimation of parameters and large quantiles based on the k largest
 observations). With the mean excess H of the k smallest of n distances, the chance that one more lies below x is
-(k + 1) / (n + 1) (1 + log(u / x) / (k H))^-k, which allows for the chance that k spacings alone say of u and H. Where the
-power still grows towards 0, as between quantiles and the extremes of most distances, the chance is smaller than that.
+(k + 1) / (n + 1) (1 + log(u / x) / (k H))^-k, which allows for what k spacings alone cannot say of u and H. Where the
+power still grows towards 0, as from the quantiles to the extremes of most distances, the chance is smaller than that.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,9 +19,14 @@ FEWEST = 20  # of them at least, as far as a third of all allows
 LEAST = 10
 
 
+def _size(n: int) -> int:
+    """Return how many of n distances make the tail."""
+    return max(int(SHARE * n), min(n // 3, FEWEST))
+
+
 @dataclass(frozen=True)
 class LowerTail:
-    """The smallest of ``n`` distances: the ``k`` ones below ``limit`` have the mean excess log(limit / x) ``excess``."""
+    """The smallest of ``n`` distances: the ``k`` below ``limit`` have the mean excess log(limit / x) ``excess``."""
 
     n: int
     k: int
@@ -37,7 +42,7 @@ class LowerTail:
         ordered = np.sort(np.asarray(distances, dtype=np.float64))
         if len(ordered) < LEAST:
             return None
-        k = max(int(SHARE * len(ordered)), min(len(ordered) // 3, FEWEST))
+        k = _size(len(ordered))
         limit, below = ordered[k], ordered[:k]
         if below[0] <= 0 or below[0] == limit:
             return None
@@ -56,13 +61,11 @@ class LowerTail:
         return self.limit * float(np.exp(-self.k * self.excess * (ratio ** (1 / self.k) - 1)))
 
     def needed(self, distance: float, chance: float) -> float:
-        """Return how many distances of the same tail would give ``distance`` the ``chance`` at most; infinite if none.
-
-        The limit of no chance of its own in H, exp(-excess log ratio), is what ever more distances come to.
-        """
+        """Return about how many distances of this tail would give ``distance`` that ``chance``; infinite if none."""
         for n in (round(LEAST * 1.25**step) for step in range(45)):
-            k = max(int(SHARE * n), min(n // 3, FEWEST))
-            if LowerTail(n, k, self.limit, self.excess).reach(chance) >= distance:
+            k = _size(n)
+            limit = self.limit * ((k + 1) / (n + 1) * (self.n + 1) / (self.k + 1)) ** self.excess
+            if LowerTail(n, k, limit, self.excess).reach(chance) >= distance:
                 return n
         return float("inf")
 

@@ -18,7 +18,9 @@ CHECKS = {
     "mask_missing": "kept without a mask",
     "exact_duplicates": "kept; they share a near_duplicate_group",
     "near_duplicates": "kept; they share a near_duplicate_group",
-    "duplicates_in_two_classes": "kept; at least one of the labels is wrong",
+    "large_duplicate_group": "kept; the gate keeps them on one side. Look at them: copies, or different images that "
+    "look alike? In that case gates.near_duplicates: false lets them be tested on",
+    "duplicates_in_two_classes": "kept; look at them: a label may be wrong, or the images only look alike",
     "patient_in_two_classes": "kept; the gates keep a patient on one side",
     "patient_unknown": "kept; the patient gate cannot protect them",
     "count_differs": "used as found",

@@ -18,13 +18,16 @@ from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
 from radsynth.data.convert import Geometry, to_gray
-from radsynth.data.duplicates import THUMBNAIL, duplicate_groups, near_duplicate_pairs
+from radsynth.data.duplicates import duplicate_groups, near_duplicate_pairs, thumbnail
 from radsynth.data.integrity import Integrity, to_markdown
 from radsynth.data.manifest import image_ids, write_manifest
 from radsynth.data.registry import load_source
 from radsynth.data.source import RawRecord, Source
 
 log = logging.getLogger(__name__)
+
+# A group of near duplicates with more images than this, and more than this share of its class, calls for a look.
+LARGE_GROUP, LARGE_SHARE = 5, 0.05
 
 
 @dataclass
@@ -77,8 +80,8 @@ def prepare_one(
             notes.add("box_cropped")
         if corners:
             boxes.append([*corners, *box.categories])
-    thumbnail = np.asarray(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    return Prepared(notes, "", sha256_pixels(np.asarray(square)), raw.mask is not None, thumbnail, boxes)
+    pixels = np.asarray(square)
+    return Prepared(notes, "", sha256_pixels(pixels), raw.mask is not None, thumbnail(pixels), boxes)
 
 
 # What a worker process does: set once when it starts, so that a task is only a number.
@@ -147,10 +150,16 @@ def _check(
         for record in same[1:]:
             exact_extra.add(record.source)
             integrity.add("exact_duplicates", record.label, [record.source])
+    n_of = Counter(record.label for record, _ in kept)
     for members in by_group.values():
         for record in members[1:]:
             if record.source not in exact_extra:
                 integrity.add("near_duplicates", record.label, [record.source])
+        for label, count in Counter(record.label for record in members).items():
+            if count > max(LARGE_GROUP, LARGE_SHARE * n_of[label]):
+                integrity.add(
+                    "large_duplicate_group", label, [record.source for record in members if record.label == label]
+                )
         if len({record.label for record in members}) > 1:
             integrity.add("duplicates_in_two_classes", "", [record.source for record in members])
     shared = sorted(patient for patient, found in patients.items() if len(found) > 1)
@@ -216,7 +225,8 @@ def prepare(
         if not any(record.label == label for record, _, _ in kept):
             raise UserError(f"datasets: {name} has no usable image of label {label}")
 
-    pairs = near_duplicate_pairs(np.stack([result.thumbnail for _, _, result in kept]))
+    patients = [record.patient_id for record, _, _ in kept]
+    pairs = near_duplicate_pairs(np.stack([result.thumbnail for _, _, result in kept]), patients)
     groups = duplicate_groups([result.sha256 for _, _, result in kept], pairs)
     group_names: dict[int, str] = {-1: ""}
     rows = []
@@ -236,6 +246,10 @@ def prepare(
             }
         )
     report = _check(records, results, groups, source)
+    for row in report["checks"]:
+        if row["check"] == "large_duplicate_group" and row["count"]:
+            what = row["what_was_done"]
+            log.warning("%s: %d images in large groups of near duplicates; %s", row["label"], row["count"], what)
     write_manifest(manifest, rows, source.columns)
     write_json(integrity, report)
     write_text(table, to_markdown(name, report))

@@ -53,7 +53,7 @@ def select_by_kid(
     ``settings`` (of the configuration) has ``images`` and ``extractor``, ``weights`` is the file that this needs. An
     extractor that is fitted is fitted to the training images of the label; no other image is read.
     """
-    (learnt, calibration, control), withheld_groups = read_images(model_dir, train_csv, root, label)
+    (learnt, calibration, control), groups = read_images(model_dir, train_csv, root, label)
     images, drawn_on = draw(family, model_dir, label, settings["images"], seed, sampler)
     device = "cpu"
     if extractor_entry(settings["extractor"]).needs_weights:
@@ -65,18 +65,19 @@ def select_by_kid(
     extractor = create_extractor(settings["extractor"], fitted_to, weights=weights, device=device)
     features = {step: extractor.extract(drawn) for step, drawn in images.items()}
     parts = [extractor.extract(images) for images in (learnt, calibration, control)]
-    result = judge(features, *parts, withheld_groups)
+    result = judge(features, *parts, *groups)
     facts = {"extractor": describe(extractor), "images": settings["images"], "device": drawn_on}
     return {"method": "kid", **result, **facts}
 
 
 def read_images(
     model_dir: str | Path, train_csv: str | Path, root: str | Path, label: str
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return the images that a model learnt from and two halves of those withheld from it, uint8 (n, height, width).
 
-    And the group numbers (patients and the like) of both halves together. The halves have no patient, near duplicates or pixels in common. UserError if the images are not what the model says
-    it learnt from, or if those withheld cannot be halved so.
+    And the group numbers (patients and the like) of the former, and of both halves together. The halves have no
+    patient, near duplicates or pixels in common. UserError if the images are not what the model says it learnt from, or
+    if those withheld cannot be halved so.
     """
     rows = read_table(train_csv)
     withheld = rows[rows["image_id"].isin(read_table(Path(model_dir) / WITHHELD)["image_id"])]
@@ -90,7 +91,8 @@ def read_images(
             "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
         )
     images = learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
-    return images, groups_of(pd.concat(parts))
+    seen = rows[(rows["label"] == label) & ~rows["image_id"].isin(withheld["image_id"])]
+    return images, (groups_of(seen), groups_of(pd.concat(parts)))
 
 
 def draw(
@@ -114,13 +116,15 @@ def judge(
     learnt: np.ndarray,
     calibration: np.ndarray,
     control: np.ndarray,
+    learnt_groups: np.ndarray | None = None,
     withheld_groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return KID and copy rate of every model, and which one is taken; all arguments are features (n, d).
 
-    ``calibration`` and ``control`` are the two halves of the withheld images, ``withheld_groups`` their patients or
-    the like, from 0 on: KID is that to both of them. The lowest KID is taken among the models whose copy rate is not significantly (Fisher's exact test, one-sided, 5 %) above that
-    of the control. If there is none, it is the lowest copy rate, and ``warning`` says so.
+    ``calibration`` and ``control`` are the two halves of the withheld images, ``withheld_groups`` and ``learnt_groups``
+    the patients or the like, from 0 on: KID is that to both halves. The lowest KID is taken among the models whose copy
+    rate is not significantly (Fisher's exact test, one-sided, 5 %) above that of the control. If there is none, it is
+    the lowest copy rate, and ``warning`` says so.
     """
     threshold = copy_threshold(calibration, learnt)
     control_rate = copy_rate(control, learnt, threshold)
@@ -156,7 +160,7 @@ def judge(
         "n_control": len(control),
         "n_withheld": len(calibration) + len(control),
         "n_trained": len(learnt),
-        "kid_of_training_images": kernel.value(kernel.statistics(learnt), reference),
+        "kid_of_training_images": kernel.value(kernel.statistics(learnt, learnt_groups), reference),
     }
 
 

@@ -27,6 +27,7 @@ def withhold(rows: pd.DataFrame, share: float, gates: Mapping[str, bool], seed: 
     if count < FEWEST_WITHHELD:
         raise UserError(
             f"selection.withhold: {len(rows)} images in {len(sizes)} groups (patients, near duplicates), of which "
-            f"{share} of the images hold only {count} whole, expected at least {FEWEST_WITHHELD}; raise the share"
+            f"{share} of the images hold only {count} whole, expected at least {FEWEST_WITHHELD}; raise the share, "
+            "or switch off gates.near_duplicates if the images of its groups only look alike"
         )
     return rows[np.isin(groups, taken)]

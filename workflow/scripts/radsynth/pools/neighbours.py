@@ -11,7 +11,6 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray
 
-SUSPECT = "#c0392b"  # colour of the names of what is too near for chance
 # Columns of {label}_nearest.csv by which images are close, and the columns of the training images that they belong to.
 MEASURES = {"relative_distance": "nearest_image_id", "view_relative_distance": "view_nearest_image_id"}
 
@@ -77,7 +76,6 @@ def write_neighbours(
         # Names differ at their end.
         real = [f"training …{row[column][-16:]}" for column in MEASURES.values()]
         names = [f"synthetic {Path(row['file']).stem}", *real]
-        suspect = not np.isnan(row["chance"])
         below = [
             "",
             f"distance {row['distance']:.3g} (typical {beside})\nrelative {row['relative_distance']:.2f}",
@@ -86,7 +84,7 @@ def write_neighbours(
         for axis, image, name, text in zip(axes, images, names, below, strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set(xticks=[], yticks=[], frame_on=False)
-            axis.set_title(name, fontsize=6.5, color=SUSPECT if suspect else "black")
+            axis.set_title(name, fontsize=6.5)
             axis.set_xlabel(text, fontsize=6.5)
     figure.suptitle(title, fontsize=10)
     with atomic_path(path) as temporary:

@@ -25,14 +25,20 @@ def read_suspects(metrics: str | Path, quality: str) -> list[dict[str, Any]]:
     table = read_table(metrics)
     table = table.assign(p=table["p_corrected"].astype(float)).sort_values("p", kind="stable")
     table = table[table["p"] < ALPHA].drop_duplicates([*KEYS, "file"])
-    found = []
+    known: dict[str, dict[tuple[str, ...], str]] = {}
     for row in table.to_dict("records"):
-        for suspect in read_json(quality.format(**row))["suspects"]:
-            if (suspect["file"], suspect["metric"], suspect["extractor"] or "") == tuple(
-                row[key] for key in ("file", "metric", "extractor")
-            ):
-                found.append(row | suspect)
-    return found
+        path = quality.format(**row)
+        if path not in known:
+            known[path] = {
+                (suspect["file"], suspect["metric"], suspect["extractor"] or ""): suspect["nearest_image_id"]
+                for suspect in read_json(path)["suspects"]
+            }
+    return [
+        row
+        | {"distance": float(row["distance"])}
+        | {"nearest_image_id": known[quality.format(**row)][row["file"], row["metric"], row["extractor"]]}
+        for row in table.to_dict("records")
+    ]
 
 
 def write_suspects(
@@ -54,7 +60,7 @@ def write_suspects(
     else:
         more = f" (the first {len(chosen)} of them)" if len(chosen) < len(suspects) else ""
         figure.suptitle(
-            f"{len(suspects)} synthetic images are too near to a training image for chance{more}", fontsize=10
+            f"Synthetic images that are too near to a training image for chance: {len(suspects)}{more}", fontsize=10
         )
         axes = figure.subplots(lines, 2 * PAIRS, squeeze=False)
         for axis in axes.flat:

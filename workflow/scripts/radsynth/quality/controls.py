@@ -2,7 +2,8 @@
 
 Distances and manifolds: random parts of the originals without a patient in common, of the comparison's sizes.
 Memorisation and similarity: one half of the held-out originals in place of the pool, while the other half sets the
-thresholds; the nearest copy is calibrated on both, and altered copies of training images show what it could find. Diversity: pairs of training images.
+thresholds; the nearest copy is calibrated on both, and altered copies of training images show what it could find.
+Diversity: pairs of training images.
 """
 
 from collections.abc import Iterator, Sequence

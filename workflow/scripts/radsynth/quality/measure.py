@@ -26,7 +26,6 @@ DISTANCE = ("fid", "kid", "kid_subsets")
 MANIFOLD = ("precision", "recall", "density", "coverage")
 SIMILARITY = ("mse", "psnr", "ssim")
 COPIES = ("authpct", "c_t", "dcr_median", "dcr_share", "dcr_tail", "copy_rate", "nearest_copy")
-NEAR_COPIES = ("view_copy_rate", "hash_copy_rate", "view_nearest_copy")
 
 
 def undefined(metrics: Sequence[str], error: UndefinedError) -> Known:
@@ -52,17 +51,16 @@ def between(
     ``candidate_groups`` those of the candidates (each image its own without them).
     """
     sets = [points.features for points in (meeting.reference, meeting.candidate)]
+    found = {"fid": estimated(lambda: frechet.value(*map(frechet.statistics, sets)))}
+    dim = sets[0].shape[1]
+    if "value" in found["fid"] and min(map(len, sets)) <= dim:
+        found["fid"]["note"] = f"no more images than dimensions ({dim}): mostly bias"
     try:
-        gaussians = [frechet.statistics(features) for features in sets]
         kids = kernel.estimates(*sets, seed, draws, groups=groups, b_groups=candidate_groups)
     except UndefinedError as error:
-        found = undefined(DISTANCE, error)
+        found |= undefined(DISTANCE[1:], error)
     else:
-        found = {"fid": estimated(frechet.value, *gaussians)}
         found |= {metric: estimated(kids.get, metric) for metric in kids}
-        dim = sets[0].shape[1]
-        if min(map(len, sets)) <= dim:
-            found["fid"]["note"] = f"no more images than dimensions ({dim}): mostly bias"
     return found | {metric: estimated(getattr(manifold, metric), meeting) for metric in MANIFOLD}
 
 
@@ -103,7 +101,7 @@ def similarities(images: np.ndarray, training: np.ndarray) -> Known:
 
 
 def tail_of(distances: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
-    """Return what an entry of the controls says of the tail of held-out distances (n,), or the reason why there is none.
+    """Return what an entry of the controls says of the tail of held-out distances (n,), or why there is none.
 
     ``groups`` (n,) are the numbers of their patients or the like.
     """

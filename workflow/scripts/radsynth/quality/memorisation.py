@@ -66,7 +66,7 @@ def near_tail(distances: np.ndarray, groups: np.ndarray) -> LowerTail:
     if tail is None:
         n = len(np.unique(groups))
         what = f"needs held-out images of at least {LEAST} patients, found {n}"
-        raise UndefinedError(what if n < LEAST else "held-out images lie on training images in these features")
+        raise UndefinedError(what if n < LEAST else "held-out images at distance 0 of training images, or all at one")
     return tail
 
 

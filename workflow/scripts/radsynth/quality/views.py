@@ -25,6 +25,7 @@ SIZE = 16
 BLUR = 1.0  # SD of the Gaussian after reduction, in reduced pixels: what tangents leave of a shift is at its edges
 CROP = 0.92  # side of a crop, as a share of the image's; copies cropped to .85 to .97 lie in reach of its tangents
 TANGENTS = 4
+VIEWS = 4 + 2 * 9  # flips of the whole image; crops at nine places, as they are and mirrored
 BLOCK = 32  # images at once; with 1,500 training images of 22 views each, 4 MB per candidate
 
 
@@ -57,7 +58,7 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 
 def _space(vectors: list[np.ndarray]) -> np.ndarray:
-    """Return orthonormal bases (1 + TANGENTS, n, SIZE^2) of views and tangents, each (n, SIZE, SIZE), the view first."""
+    """Return orthonormal bases (1 + TANGENTS, n, SIZE^2) of (n, SIZE, SIZE) views and tangents, the view first."""
     stacked = np.stack([_flat(vector) for vector in vectors], axis=2)
     bases, triangle = np.linalg.qr(stacked)
     # A constant image spans nothing, and the first vector points where the view does.
@@ -90,8 +91,10 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> tuple[n
     candidates = _flat(_reduced(images))
     norms = np.linalg.norm(candidates, axis=1, keepdims=True)
     candidates /= np.where(norms < 1e-3, np.inf, norms)
-    blocks = [_spaces(training[start : start + BLOCK]) for start in range(0, len(training), BLOCK)]
-    spaces = np.moveaxis(np.concatenate(blocks, axis=2), 1, 0).reshape(1 + TANGENTS, -1, SIZE**2)  # views * m in a row
+    spaces = np.empty((1 + TANGENTS, VIEWS, len(training), SIZE**2), np.float32)
+    for start in range(0, len(training), BLOCK):
+        spaces[:, :, start : start + BLOCK] = np.moveaxis(_spaces(training[start : start + BLOCK]), 1, 0)
+    spaces = spaces.reshape(1 + TANGENTS, -1, SIZE**2)  # views * m in a row
     count = min(NEIGHBOURS, len(training))
     relative, nearest = np.empty(len(images)), np.empty(len(images), int)
     for start in range(0, len(images), BLOCK):
