@@ -297,8 +297,8 @@ def told_apart(row: pd.Series) -> bool:
 
     Shares by Fisher's exact test (p < 0.05, on either side), C_T by three standard errors, distances and the like by
     two SDs of real against real, nearest images by their tail, others by ``beyond_control``; without any of these every
-    difference counts, and so does a single exact copy or the like more than there are in the control. A FID below a control of smaller samples is
-    not told apart: fewer images alone make a FID larger.
+    difference counts, and so does a single exact copy or the like more than there are in the control. A FID below a
+    control of smaller samples is not told apart: fewer images alone make a FID larger.
     """
     meaning, value, control = MEANINGS[row["metric"]], row["value"], row["control"]
     if meaning.suspect == "any" and value > control:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from radsynth.common.images import area_weights
 from radsynth.common.perceptual import HASH_SIDE, perceptual_hash
 
 #: Side of the thumbnails on which near duplicates are confirmed, in pixels.
@@ -30,6 +30,7 @@ FEW, CORRELATION_OF_FEW = 20, 0.95
 COMPONENTS = 4  # one for every ten images at most
 CANDIDATE_BITS = 12
 SAMPLE = 20_000  # random pairs by which the threshold is set
+QUANTILES = (0.05, 0.25)
 # A pair of different images is called near duplicates with this probability at most, in the whole set.
 FALSE_PAIR = 0.05
 # Images that tell what a set has in common, at most.
@@ -39,7 +40,8 @@ SYMMETRIES = 8  # as it is, mirrored, and both in four turns
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
     """Return what is compared of a prepared image, uint8 (height, width): its area averages, uint8 (64, 64)."""
-    return np.asarray(Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+    rows, columns = (area_weights(length, THUMBNAIL) for length in image.shape)
+    return np.rint(rows @ image @ columns.T).astype(np.uint8)
 
 
 def _turned(images: np.ndarray, symmetry: int) -> np.ndarray:
@@ -99,8 +101,8 @@ def _threshold(details: np.ndarray, common: _Common, patients: np.ndarray, floor
     """Return the correlation above which a pair is no chance in this set: ``floor`` or more.
 
     Distances between images of different patients fall off like a power towards 0 (compare radsynth.common.tails);
-    its exponent is taken from the 1 % and 10 % quantiles of random pairs, which a few duplicates among these do not
-    move, and extrapolated to all pairs of the set in all symmetries.
+    its exponent is taken from two low quantiles of random pairs, which duplicates among these hardly move, and
+    extrapolated to all pairs of the set in all symmetries.
     """
     n = len(details)
     first, second = np.random.default_rng(0).integers(0, n, (2, SAMPLE))
@@ -113,13 +115,14 @@ def _threshold(details: np.ndarray, common: _Common, patients: np.ndarray, floor
     if n < 5 or not correlations:
         return floor
     distances = np.sqrt(np.maximum(2 - 2 * np.concatenate(correlations), 0))
-    one, ten = np.quantile(distances, [0.01, 0.1])
-    if one <= 0:
+    low, high = np.quantile(distances, QUANTILES)
+    if low <= 0:
         return 1.0  # different images are alike to the last digit: nothing can be told from a copy
-    if ten <= one:
+    if high <= low:
         return floor
     chance = FALSE_PAIR / (len(CORRELATION) * SYMMETRIES * n * (n - 1) / 2)
-    distance = one * (chance / 0.01) ** (np.log(ten / one) / np.log(10))
+    exponent = np.log(QUANTILES[1] / QUANTILES[0]) / np.log(high / low)
+    distance = low * (chance / QUANTILES[0]) ** (1 / exponent)
     return float(max(floor, 1 - distance**2 / 2))
 
 
