@@ -157,7 +157,7 @@ def test_too_few_held_out_images_are_no_clean_bill():
     few = LowerTail.of(np.random.default_rng(0).random(20) ** (1 / 15)).described()
     views = quality["metric"] == "view_nearest_copy"
     quality.loc[views, [f"tail_{key}" for key in few]] = list(few.values())
-    quality.loc[views, "planted"] = 0.2
+    quality.loc[views, "planted"] = 0.12
     quality.loc[quality["metric"] == "copy_rate", ["value", "control", "n_control_a"]] = [0.0, 0.0, 10.0]
     text = "\n".join(summary_copying.sharing(metrics | {"quality": judged(quality)}))
     assert text.startswith("**Not known.**")
