@@ -10,6 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 JOINT = '''
 """One conditional model for all labels: class mean and noise."""
 

@@ -33,7 +33,12 @@ STUDY = {
     "runs": 1,
 }
 LIBRARY = "workflow/scripts/radsynth"
-ANALYSIS = {"Drawing the tables", "Drawing the figures", "Writing the summary"}
+ANALYSIS = {
+    "Drawing the tables",
+    "Drawing the figures",
+    "Writing the summary",
+    "Single images too near to training images",
+}
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,7 @@ def without_times(path: Path) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_results_from_scratch(tiny, checkout, snakemake):
     """In another folder, and with fewer runs."""
     write_config(checkout, TINY | {"runs": 1, "matched_controls": False})

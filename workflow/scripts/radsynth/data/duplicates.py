@@ -74,8 +74,8 @@ class _Common:
 
     @classmethod
     def of(cls, details: np.ndarray) -> "_Common":
-        """Return what details (n, d) share, by COMMON of them: nothing where they are FEW."""
-        rows = details[:: -(-len(details) // COMMON) or 1].astype(np.float32)
+        """Return what details (n, 64, 64) share: nothing where they are FEW."""
+        rows = details.reshape(len(details), THUMBNAIL**2).astype(np.float32)
         if len(rows) < FEW:
             return cls(np.zeros(rows.shape[1], np.float32), np.empty((0, rows.shape[1]), np.float32))
         mean = rows.mean(axis=0)
@@ -136,16 +136,17 @@ def near_duplicate_pairs(
     One image of a pair may be mirrored or turned by quarters. Candidates differ in at most ``CANDIDATE_BITS`` of 64
     hash bits; they are confirmed if what they show beyond the set's common part correlates above the threshold of the
     set. ``patients`` ("" if unknown) are those of the images: pairs of one patient do not count as different images
-    when the threshold is set. O(n^2) comparisons of 64-bit words for each of 8 symmetries, twice; memory O(block * n),
-    8 kB per image and 100 MB.
+    when the threshold is set. O(n^2) comparisons of 64-bit words for each of 8 symmetries, twice; memory O(block * n)
+    and 8 kB per image, and some 100 MB.
     """
     patients = np.full(len(thumbnails), "") if patients is None else np.asarray(patients, dtype=str)
     # One image of each hash: many copies of one image would pass for what the set has in common.
     distinct = np.unique([perceptual_hash(thumbnail) for thumbnail in thumbnails], return_index=True)[1]
+    distinct = distinct[:: max(1, -(-len(distinct) // COMMON))]
     found = []
     for window, floor in CORRELATION.items():
         details = _details(thumbnails, window)
-        common = _Common.of(details[distinct].reshape(len(distinct), -1))
+        common = _Common.of(details[distinct])
         threshold = _threshold(details, common, patients, floor if len(common.components) else CORRELATION_OF_FEW)
         found.append(_pairs(details, common, threshold, len(thumbnails) if split is None else split, block))
     return np.unique(np.concatenate(found), axis=0)
