@@ -12,7 +12,7 @@ from radsynth.analysis.tidy import COLUMNS, as_table
 from radsynth.common.tails import LowerTail
 from radsynth.data.phantom import render
 from radsynth.quality import measure, planted
-from radsynth.quality.neighbours import Points
+from radsynth.quality.neighbours import Points, encounter
 from radsynth.quality.rows import row
 from radsynth.quality.views import relative_view_distances
 from scipy.ndimage import gaussian_filter
@@ -31,9 +31,9 @@ def study(seed, dimensions, copies=0):
     training, held_out = Points(draw(N_TRAIN)), draw(N_HELD_OUT)
     first, second = (Points(half) for half in np.split(held_out, 2))
     thresholds = measure.copy_thresholds(training, first)
-    everything = measure.meet(training, Points(held_out))
+    everything = encounter(training, Points(held_out))
     tail = measure.tail_of(everything.relative, np.arange(N_HELD_OUT))
-    controls = measure.copies(measure.meet(training, second), first, thresholds, seed)
+    controls = measure.copies(encounter(training, second), first, thresholds, seed)
     views = LowerTail.of(random.random(N_HELD_OUT) ** (1 / 15)).described()
     rows = []
     for pool in range(POOLS):
@@ -44,7 +44,7 @@ def study(seed, dimensions, copies=0):
             noise = draw(copies)
             noise *= 0.1 * typical / np.linalg.norm(noise, axis=1, keepdims=True)
             images[:copies] = training.features[random.permutation(N_TRAIN)[:copies]] + noise
-        known = measure.copies(measure.meet(training, Points(images)), first, thresholds, seed)
+        known = measure.copies(encounter(training, Points(images)), first, thresholds, seed)
         names = {"dataset": "a", "sampling": "b", "scenario": "c", "generator": f"g{pool}", "label": "A"}
         shared = {"reference": "train", "n_reference": N_TRAIN, "n_synthetic": N_POOL, "control_is": "held_out"}
         for metric, found in known.items():

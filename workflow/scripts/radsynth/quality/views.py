@@ -9,9 +9,9 @@ a training image is that to its nearest view and is taken relative to the neares
 control, as in memorisation.py.
 
 On 1,319 chest radiographs at 128 px (Kermany et al. 2018), 200 of them for training, 400 held out: the nearest held-out
-image has .39; 95 % of copies with noise (SD 20), JPEG of quality 50, mirrored, brighter, shifted by 2 or 4 px, or cropped
-to 90 or 95 % stay below .13, and all of them are found one by one among 16,000 images (those below .20); of copies
-turned by 5 degrees two thirds, with a gamma of 1.5 less than half.
+image has .39; 95 % of copies with noise (SD 20), JPEG of quality 50, mirrored, brighter, shifted by 2 or 4 px, or
+cropped to 90 or 95 % stay below .13, and all of them are found one by one among 16,000 images (those below .20); of
+copies turned by 5 degrees two thirds, with a gamma of 1.5 less than half.
 """
 
 from itertools import product
