@@ -53,7 +53,7 @@ def write_suspects(
     figure = Figure(figsize=(9, 0.7 + 1.9 * lines), layout="constrained")
     if not chosen:
         figure.suptitle(
-            f"No single image of {n_pools} pools is nearer to a training image than held-out real images can be.\n"
+            f"No single image of {n_pools} pools is nearer to a training image than chance allows.\n"
             "What this search could have found stands in the summary.",
             fontsize=10,
         )
