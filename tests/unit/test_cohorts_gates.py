@@ -1,6 +1,5 @@
 """The gates catch planted leaks, and the room's three scripts work together."""
 
-import io
 import json
 import logging
 import runpy
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from altered_images import encoded, rescaled
 from PIL import Image
 from radsynth.cohorts.external import describe_external, seen_before, unseen_images
 from radsynth.cohorts.gates import check_gates
@@ -88,17 +88,6 @@ def write_images(folder, images):
         Image.fromarray(image).save(folder / file)
     table = {"image_id": files, "file": files, "label": "A", "patient_id": [f"p{index}" for index in range(len(files))]}
     return pd.DataFrame(table | {"sha256": [sha256_pixels(image) for image in images]})
-
-
-def encoded(image):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "JPEG", quality=60)
-    return np.asarray(Image.open(stream))
-
-
-def rescaled(image):
-    small = Image.fromarray(image).resize((77, 77), Image.Resampling.LANCZOS)
-    return np.asarray(small.resize(image.shape[::-1], Image.Resampling.BICUBIC))
 
 
 @pytest.mark.parametrize(

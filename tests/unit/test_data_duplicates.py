@@ -1,11 +1,11 @@
 """Duplicate detection on planted copies and on real radiographs."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from altered_images import encoded, rescaled
 from PIL import Image
 from radsynth.data.breast_crop import breast_box
 from radsynth.data.convert import Geometry, to_gray
@@ -23,24 +23,13 @@ def thumbnails(images) -> np.ndarray:
     return np.stack([thumbnail(np.ascontiguousarray(image)) for image in images])
 
 
-def jpeg(image):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "JPEG", quality=50)
-    return np.asarray(Image.open(stream))
-
-
-def rescaled(image):
-    small = Image.fromarray(image).resize((90, 90), Image.Resampling.LANCZOS)
-    return np.asarray(small.resize(image.shape[::-1], Image.Resampling.BICUBIC))
-
-
 CHANGES = {
-    "re-encoded": jpeg,
+    "re-encoded": encoded,
     "gamma": lambda image: (255 * (image / 255) ** 1.3).astype(np.uint8),
     "rescaled": rescaled,
     "mirrored": lambda image: image[:, ::-1],
     "turned": lambda image: np.rot90(image),
-    "mirrored, turned and re-encoded": lambda image: jpeg(np.rot90(image[:, ::-1]).copy()),
+    "mirrored, turned and re-encoded": lambda image: encoded(np.rot90(image[:, ::-1]).copy()),
 }
 
 
@@ -96,6 +85,13 @@ def test_block_size_changes_nothing():
         assert sorted(near_duplicate_pairs(images, block=block).tolist()) == [[4, 15], [4, 19], [15, 19]]
 
 
+def test_with_a_split_only_pairs_across_it_are_found():
+    images = [render(index, index, 128, True)[0] for index in range(40)]
+    images[5], images[30], images[33] = images[2], images[2], images[31]
+    assert found(near_duplicate_pairs(thumbnails(images), split=20, block=7)) == {(2, 30), (5, 30)}
+    assert found(near_duplicate_pairs(thumbnails(images), split=40)) == set()
+
+
 def test_constant_thumbnails_are_not_each_others_duplicates():
     assert len(near_duplicate_pairs(np.zeros((3, THUMBNAIL, THUMBNAIL), dtype=np.uint8))) == 0
 
@@ -111,7 +107,7 @@ def test_groups_are_connected_components():
 def test_images_of_one_patient_do_not_raise_the_threshold():
     """A hundred patients of two nearly equal images: these are pairs of one patient, not different images alike."""
     images = [render(index // 2, index // 2, 128, True)[0] for index in range(200)]
-    images = [jpeg(image) if index % 2 else image for index, image in enumerate(images)]
+    images = [encoded(image) if index % 2 else image for index, image in enumerate(images)]
     patients = [f"p{index // 2}" for index in range(200)]
     assert found(near_duplicate_pairs(thumbnails(images), patients)) == {(2 * k, 2 * k + 1) for k in range(100)}
 

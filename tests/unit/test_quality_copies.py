@@ -1,11 +1,9 @@
 """Single copies, the whole line from distances to words: false alarms of studies without copies, and planted ones."""
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from altered_images import encoded
 from radsynth.analysis import summary_copying
 from radsynth.analysis.image_metrics import judged
 from radsynth.analysis.tidy import COLUMNS, as_table
@@ -79,12 +77,6 @@ def test_one_copy_is_found_and_none_is_not_accused():
     assert "Not as they are" in text and "**g0 A** (a, b, c): nearest image in points 0.0" in text
 
 
-def jpeg(image, random):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "JPEG", quality=60)
-    return np.asarray(Image.open(stream))
-
-
 def shifted(image, random):
     rows, columns = (np.clip(np.arange(SIDE) + step, 0, SIDE - 1) for step in random.choice([-1, 1], 2))
     return image[rows][:, columns]
@@ -93,7 +85,7 @@ def shifted(image, random):
 COPIES = {
     "noise": lambda image, random: np.clip(image + random.normal(0, 3, image.shape), 0, 255).astype(np.uint8),
     "shift": shifted,
-    "JPEG": jpeg,
+    "JPEG": lambda image, random: encoded(image, 60),
     "brightness": lambda image, random: np.clip(1.08 * image + 5, 0, 255).astype(np.uint8),
 }
 
