@@ -105,7 +105,8 @@ def sharing(metrics: Metrics) -> list[str]:
     for _, rows in found.groupby(POOL, sort=False):
         lines.append(f"- {_pool(rows.iloc[0])}: {'; '.join(_finding(row) for _, row in rows.iterrows())}.")
         lines += _suspects(metrics, rows)
-    lines += [f"- {_pool(row)}: {row['reason']}." for _, row in missing.iterrows()]
+    for reason, rows in missing.groupby("reason", sort=False):
+        lines.append(f"- {', '.join(_pool(row) for _, row in rows.iterrows())}: {reason}.")
     lines += [f"- {_pool(pd.Series(model))}, the choice of its model: {model['warning']}." for model in models]
     if len(found):
         lines += ["", "What that means:\n"]
@@ -208,7 +209,7 @@ def _share_unproved(rates: pd.DataFrame) -> list[str]:
     needed = next(
         n for n in (round(10 * 1.25**step) for step in range(60)) if _noticeable(best, n, THRESHOLD_QUANTILE) <= LARGEST
     )
-    return [f"{text}; about {2 * needed} would do, half of them to set the threshold"]
+    return [f"{text}; about {needed}, and as many more to set the threshold, would do"]
 
 
 def _noticeable(row: pd.Series, n_control: float, control: float) -> float:
