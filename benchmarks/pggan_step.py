@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="steps per measurement")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    options = resolve_options("pggan", args.preset, {})
+    # The plain loop changes no images.
+    options = resolve_options("pggan", args.preset, {"augment_probability": 0})
     plan = choose_plan("fp32")
     growth = Growth.plan(options, args.size, args.size)
     images = np.random.default_rng(0).integers(0, 256, (200, args.size, args.size), dtype=np.uint8)

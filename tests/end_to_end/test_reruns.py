@@ -149,6 +149,16 @@ def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
         assert planned(finished) == set()
 
 
+def test_another_look_of_the_pictures_beside_results_runs_nothing_again(finished, planned):
+    for file in ("generators/curves.py", "generators/previews.py", "generators/selection_figure.py", "pools/grid.py"):
+        with edited(finished / LIBRARY / file, "import ", "import sys\nimport "):
+            assert planned(finished) == set()
+    with edited(finished / LIBRARY / "pools/figures.py", "import ", "import sys\nimport "):
+        assert planned(finished) == {f"Original and synthetic {label} images side by side" for label in STUDY["labels"]}
+    with edited(finished / LIBRARY / "generators/metrics.py", "import ", "import sys\nimport "):
+        assert trainings("ddpm") | trainings("pggan") <= planned(finished), "what is measured is no picture"
+
+
 def test_an_edited_classifier_runs_no_generator_again(finished, planned):
     with edited(finished / LIBRARY / "classifiers/training.py", "import ", "import sys\nimport "):
         jobs = planned(finished)

@@ -1,12 +1,13 @@
 """Models that a training keeps: after which steps, whole, the same after an interruption, without changing the rest."""
 
+import re
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from radsynth.common.code import reached_files
+from radsynth.common.code import BESIDE, reached_files
 from radsynth.common.errors import UserError
 from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
@@ -266,3 +267,13 @@ def test_how_a_model_is_chosen_is_no_part_of_its_training(root):
         assert "radsynth/generators/candidates.py" in names
         assert "radsynth/generators/selection.py" not in names
         assert not [name for name in names if name.startswith(("radsynth/quality", "radsynth/features"))]
+
+
+@pytest.mark.parametrize("script", ["train_generator", "select_model", "write_pool"])
+def test_no_drawing_is_in_the_code_hash_of_long_jobs(root, script):
+    for family in FAMILIES:
+        path = root / f"workflow/scripts/{script}.py"
+        files = reached_files(path, family_module(family), without=BESIDE)
+        drawing = [file.name for file in files if re.search(r"matplotlib|write_sheets|ImageDraw", file.read_text())]
+        assert drawing == []
+        assert BESIDE & set(reached_files(path)), "it does draw"

@@ -8,13 +8,12 @@ import pytest
 import torch
 from radsynth.common.errors import UserError
 from radsynth.generators.backend import choose_plan
-from radsynth.generators.base import TrainingSet
+from radsynth.generators.base import TrainingSet, image_rng
 from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet, count_gflop
-from radsynth.generators.denoising import DenoisingTask, augment, learning_rate
+from radsynth.generators.denoising import DenoisingTask, learning_rate
 from radsynth.generators.diffusion import (
     clean_estimate,
     denoise,
-    image_generators,
     loss_weights,
     sampling_scheduler,
     target,
@@ -133,9 +132,9 @@ def test_samplers_reach_the_distribution_of_an_exact_denoiser(prediction, timest
         noise = (noisy - abar.sqrt() * clean) / (1 - abar).sqrt()
         return noise if prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * clean
 
-    generators = image_generators(1, range(16))
+    rngs = [image_rng(1, index) for index in range(16)]
     sampler = {"name": name, "steps": steps}
-    images = denoise(predict, prediction, scheduler.config, sampler, generators, (1, 16, 16), torch.device("cpu"))
+    images = denoise(predict, prediction, scheduler.config, sampler, rngs, (1, 16, 16), torch.device("cpu"))
     # 4096 values: standard errors .005 of the mean and .0033 of the deviation; few steps change it a little.
     assert images.mean().item() == pytest.approx(mean, abs=0.02)
     assert images.std().item() == pytest.approx(math.sqrt(variance), rel=tolerance)
@@ -253,26 +252,6 @@ def test_learning_rate_warms_up_then_follows_a_half_cosine():
     assert rates == pytest.approx([0, 1, 2, 1, 0])
     options["learning_rate_schedule"] = "constant"
     assert learning_rate(109, 110, options) == 2.0
-
-
-def test_augmentation_off_changes_nothing_and_on_stays_in_range():
-    images = torch.rand(5, 1, 16, 16) * 2 - 1
-    off = {f"augment_{key}": 0 for key in ("rotation", "shift", "scale", "intensity")}
-    assert augment(images, off) is images
-    moved = augment(
-        images, {"augment_rotation": 10, "augment_shift": 0.1, "augment_scale": 0.1, "augment_intensity": 0.2}
-    )
-    assert moved.shape == images.shape
-    assert moved.abs().max() <= 1
-    assert not torch.equal(moved[0], moved[1])
-
-
-def test_shift_moves_by_the_stated_share(monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda *size, device=None: torch.ones(*size))
-    images = torch.zeros(1, 1, 16, 16)
-    images[0, 0, 8, 8] = 1
-    options = {"augment_rotation": 0, "augment_shift": 0.125, "augment_scale": 0, "augment_intensity": 0}
-    assert augment(images, options)[0, 0, 6, 6] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(

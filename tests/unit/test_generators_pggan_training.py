@@ -12,10 +12,12 @@ import torch
 from radsynth.common.errors import UserError
 from radsynth.generators import options as options_module
 from radsynth.generators.adversarial import MEASURES, AdversarialTask
+from radsynth.generators.augmentation import augment, draw_changes
 from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.growth import Growth
-from radsynth.generators.metrics import growth_marks, plot_training, read_metrics
+from radsynth.generators.curves import growth_marks, plot_training
+from radsynth.generators.metrics import read_metrics
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN
 from radsynth.generators.progressive import build_critic, build_generator, enlarge, halve
@@ -83,6 +85,14 @@ def weights(network):
 # The step
 
 
+def changes_of_both(options):
+    """Return the changes of four reals, and of four fakes."""
+    matrix, change = draw_changes(8, options, torch.device("cpu"))
+    if matrix is None:
+        return (None, None), (None, None)
+    return (matrix[:4], change[:, :4]), (matrix[4:], change[:, 4:])
+
+
 def plain_steps(task, data, steps):
     """The same training as a plain loop writes it: separate batches, unfused Adam, the average by hand."""
     options, growth, level = task.options, task.growth, None
@@ -98,7 +108,10 @@ def plain_steps(task, data, steps):
         for _ in range(2 - level):
             reals = halve(reals)
         reals = alpha * reals + (1 - alpha) * enlarge(halve(reals), options["upsampling"])
-        fakes = generator(latents, level, alpha).detach()
+        # The same changes of the fakes in both turns; the penalty is taken between changed images.
+        of_reals, of_fakes = changes_of_both(options)
+        reals = augment(reals, *of_reals)
+        fakes = augment(generator(latents, level, alpha), *of_fakes).detach()
         mixed = ((1 - mixing) * fakes + mixing * reals).requires_grad_()
         slopes = torch.autograd.grad(critic(mixed, level, alpha).sum(), mixed, create_graph=True)[0]
         penalty = ((slopes.square().sum(dim=(1, 2, 3)).sqrt() - 1) ** 2).mean()
@@ -107,7 +120,7 @@ def plain_steps(task, data, steps):
         (fake.mean() - real.mean() + 10 * penalty + 0.3 * (real**2).mean()).backward()
         adams[0].step()
         generator.zero_grad()
-        (-critic(generator(latents, level, alpha), level, alpha).mean()).backward()
+        (-critic(augment(generator(latents, level, alpha), *of_fakes), level, alpha).mean()).backward()
         adams[1].step()
         for mean, now in zip(average.parameters(), generator.parameters(), strict=True):
             mean.data = options["ema_decay"] * mean.data + (1 - options["ema_decay"]) * now.data
@@ -116,11 +129,11 @@ def plain_steps(task, data, steps):
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_steps_are_those_of_a_plain_loop(data, preset):
-    """Through two growth steps, in the way that either preset resamples and normalizes.
+    """Through two growth steps, in the way that either preset resamples, normalizes and changes images.
 
     Where a gradient is all but 0, Adam's first step after a reset has a random sign: so nearly all weights agree.
     """
-    keys = ("upsampling", "critic_pixel_norm", "leaky_slope")
+    keys = ("upsampling", "critic_pixel_norm", "leaky_slope", "augment_probability")
     ways = {key: resolve_options("pggan", preset, {})[key] for key in keys}
     task = make_task(data, **ways, learning_rate=0.001, drift=0.3)
     expected = plain_steps(task, data, 12)

@@ -17,6 +17,7 @@ from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
+from radsynth.generators.noise import sampling_note
 from radsynth.generators.registry import family_module
 
 try:

@@ -1,3 +1,8 @@
+def sampling_note_of(wildcards):
+    generator = GENERATORS[wildcards.generator]
+    return sampling_note(generator["options"], generator["sampler"])
+
+
 rule write_pool:
     """Draw a generator's images of one label."""
     input:
@@ -26,6 +31,7 @@ rule write_pool:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
+        note=sampling_note_of,
         label="{label}",
         pool_size=STUDY["pool_size"],
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),

@@ -6,7 +6,7 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.generators.registry import load_family
-    from radsynth.pools.figures import write_grid
+    from radsynth.pools.grid import write_grid
     from radsynth.pools.writing import count_duplicates, model_hash, read_pool, write_pool
 
     model_dir, output, params = snakemake.input.model, snakemake.output, snakemake.params

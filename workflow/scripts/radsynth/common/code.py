@@ -2,17 +2,28 @@
 
 Snakemake does not notice edits in an imported library. Each rule therefore carries the hash of its script and
 of every radsynth module that the script reaches, as a parameter. The hash is of what the code does: comments,
-docstrings and layout may change without a job being run again.
+docstrings and layout may change without a job being run again. So may pictures that a job draws beside its results.
 """
 
 import ast
 import hashlib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 # Where a table of this name only says which module a rule loads, and each rule hashes the module that it loads.
 TABLES = {LIBRARY / "generators/registry.py": "FAMILIES"}
+# What only draws pictures beside the results of long jobs: nobody trains again for another colour.
+BESIDE = {
+    LIBRARY / file
+    for file in (
+        "generators/curves.py",
+        "generators/previews.py",
+        "generators/selection_figure.py",
+        "pools/grid.py",
+    )
+}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -51,25 +62,25 @@ def _parsed(file: Path) -> tuple[frozenset[str], str]:
     return own, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def reached_files(script: str | Path, *modules: str) -> list[Path]:
-    """Return the script, the modules named, and all radsynth files that they import.
+def reached_files(script: str | Path, *modules: str, without: Collection[Path] = ()) -> list[Path]:
+    """Return the script, the modules named, and all radsynth files that they import, not through files ``without``.
 
     ``modules`` are dotted names of what is loaded by name at run time (a generator's family, a data source).
     """
-    seen: set[Path] = set()
+    seen = set(without)
     todo = [Path(script), *(file for module in modules for file in _module_files(module))]
     while todo:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
             todo += [found for name in _parsed(file)[0] for found in _module_files(name)]
-    return sorted(seen)
+    return sorted(seen - set(without))
 
 
 @cache
 def code_hash(script: str | Path, *modules: str) -> str:
-    """Return a short hash of the code in ``reached_files``."""
+    """Return a short hash of the code in ``reached_files`` that makes results, not pictures beside them."""
     digest = hashlib.sha256()
-    for file in reached_files(script, *modules):
+    for file in reached_files(script, *modules, without=BESIDE):
         digest.update(f"{file.name} {_parsed(file)[1]}\n".encode())
     return digest.hexdigest()[:16]

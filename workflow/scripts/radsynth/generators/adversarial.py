@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from radsynth.generators.augmentation import augment, draw_changes
 from radsynth.generators.backend import Plan
 from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.metrics import Measured
@@ -68,6 +69,10 @@ class AdversarialTask:
         self.indices = torch.zeros(batch, dtype=torch.long, device=device)
         self.latents = torch.zeros(batch, options["latent_size"], device=device)
         self.mixing = torch.zeros(batch, 1, 1, 1, device=device)
+        # Of reals and fakes, each its own.
+        self.changes = [
+            None if drawn is None else torch.zeros_like(drawn) for drawn in draw_changes(2 * batch, options, device)
+        ]
         self.alpha = torch.ones((), device=device)
         self.average_weights = get_ema_multi_avg_fn(options["ema_decay"])
         self.graphs = plan.fast and options["cuda_graphs"]
@@ -84,6 +89,11 @@ class AdversarialTask:
         self.indices.copy_(torch.from_numpy(indices), non_blocking=True)
         self.latents.normal_()
         self.mixing.uniform_()
+        for place, drawn in zip(
+            self.changes, draw_changes(2 * len(indices), self.options, self.plan.device), strict=True
+        ):
+            if place is not None:
+                place.copy_(drawn)
         values, finite = self._run()
         counted, one = finite.float(), torch.ones_like(self.alpha)
         measured = {name: (value, counted) for name, value in zip(MEASURES, values.unbind(), strict=True)}
@@ -154,6 +164,8 @@ class AdversarialTask:
         if self.fading:
             reals = fade_reals(reals, alpha, options["upsampling"])
         fakes = self.generator(self.latents, level, alpha)
+        # Before the critic sees them, reals and fakes alike, so that the generator need not learn the changes.
+        reals, fakes = augment(torch.cat([reals, fakes]), *self.changes).chunk(2)
 
         made = fakes.detach()
         real, fake = self.critic(torch.cat([reals, made]), level, alpha).chunk(2)

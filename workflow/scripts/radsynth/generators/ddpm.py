@@ -9,16 +9,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from radsynth.common.code import code_hash
-from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_json
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.backend import choose_plan, gray_bytes
-from radsynth.generators.base import Batch, Generator, TrainingSet
+from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
 from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.denoising import DenoisingTask
-from radsynth.generators.diffusion import denoise, image_generators
+from radsynth.generators.diffusion import denoise
 from radsynth.generators.limits import check_unet, ddpm_steps
 from radsynth.generators.loop import train
+from radsynth.generators.noise import check_noise
 from radsynth.generators.previews import write_preview
 
 # Good enough to look at; pools use the sampler of the configuration.
@@ -88,9 +88,9 @@ class DDPM(Generator):
                 return unet(noisy, timesteps).sample
 
         for chunk, filled in plan.batches(indices, sampler["batch_size"]):
-            generators = image_generators(seed, filled)
+            rngs = [image_rng(seed, index) for index in filled]
             images = denoise(
-                predict, self.options["prediction"], self.scheduler.config, sampler, generators, shape, plan.device
+                predict, self.options["prediction"], self.scheduler.config, sampler, rngs, shape, plan.device
             )
             yield Batch(chunk, gray_bytes(images[: len(chunk)]))
 
@@ -131,8 +131,9 @@ def build_unet(options: Mapping[str, Any], height: int, width: int) -> diffusers
 
 
 def build_scheduler(options: Mapping[str, Any]) -> diffusers.SchedulerMixin:
-    """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling; UserError if its end is all noise."""
-    scheduler = diffusers.DDPMScheduler(
+    """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling; UserError as of ``check_noise``."""
+    check_noise(options)
+    return diffusers.DDPMScheduler(
         num_train_timesteps=options["timesteps"],
         beta_schedule=options["beta_schedule"],
         beta_start=options["beta_start"],
@@ -140,12 +141,6 @@ def build_scheduler(options: Mapping[str, Any]) -> diffusers.SchedulerMixin:
         prediction_type=options["prediction"],
         clip_sample=True,
     )
-    if not scheduler.alphas_cumprod[-1] > 0:
-        raise UserError(
-            f"options.timesteps: after {options['timesteps']} with these betas nothing is left of the image, not even "
-            "in floating point; expected fewer timesteps or smaller betas"
-        )
-    return scheduler
 
 
 def count_gflop(options: Mapping[str, Any], height: int, width: int) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from torch.nn.functional import affine_grid, grid_sample
 
+from radsynth.generators.augmentation import augment, draw_changes
 from radsynth.generators.backend import Plan
 from radsynth.generators.diffusion import loss_weights, snr, target
 from radsynth.generators.metrics import SNR_EDGES, Measured
@@ -60,7 +60,8 @@ class DenoisingTask:
     def step(self, step: int, indices: np.ndarray) -> tuple[Measured, torch.Tensor]:
         options, device = self.options, self.plan.device
         clean = self.images[torch.from_numpy(indices).to(device)].unsqueeze(1) / 127.5 - 1
-        clean = augment(clean, options).expand(-1, options["channels"], -1, -1)
+        clean = augment(clean, *draw_changes(len(clean), options, device)).clamp(-1, 1)
+        clean = clean.expand(-1, options["channels"], -1, -1)
         noise = torch.randn(clean.shape, device=device)
         timesteps = torch.randint(len(self.abar), (len(clean),), device=device)
         # Drawn for the whole batch, however many processes there are: the same training.
@@ -145,26 +146,3 @@ def learning_rate(step: int, steps: int, options: Mapping[str, Any]) -> float:
     if options["learning_rate_schedule"] == "constant":
         return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
-
-
-def augment(images: torch.Tensor, options: Mapping[str, Any]) -> torch.Tensor:
-    """Return randomly rotated, shifted, scaled images with jittered contrast and brightness, each image on its own.
-
-    ``images``: (n, 1, height, width) in [-1, 1]. The options give the largest rotation (degrees), shift (share of the
-    side), scaling and change of intensity; all drawn uniformly. Outside the image the border is continued.
-    """
-    angle, shift, scale, intensity = (options[f"augment_{key}"] for key in ("rotation", "shift", "scale", "intensity"))
-    n, device = len(images), images.device
-    if angle or shift or scale:
-        draws = torch.rand(n, 4, device=device) * 2 - 1
-        radians, factor = draws[:, 0] * math.radians(angle), 1 + draws[:, 1] * scale
-        cos, sin = factor * radians.cos(), factor * radians.sin()
-        # affine_grid counts in half sides.
-        dx, dy = 2 * shift * draws[:, 2], 2 * shift * draws[:, 3]
-        matrix = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
-        grid = affine_grid(matrix, list(images.shape), align_corners=False)
-        images = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    if intensity:
-        contrast, brightness = (torch.rand(2, n, 1, 1, 1, device=device) * 2 - 1) * intensity
-        images = (images * (1 + contrast) + brightness).clamp(-1, 1)
-    return images

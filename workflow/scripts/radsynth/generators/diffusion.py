@@ -1,13 +1,13 @@
 """The mathematics of denoising diffusion: loss weights, clean estimates, samplers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import diffusers
 import numpy as np
 import torch
 
-from radsynth.common.seeds import derive_seed
 from radsynth.generators.limits import check_sampling_steps
 
 
@@ -60,6 +60,8 @@ def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) ->
         scheduler.set_timesteps(steps)
     else:
         order = 1 if sampler["name"] == "ddim" else 2
+        # The solver does not know all schedules by name.
+        changes["trained_betas"] = diffusers.DDPMScheduler.from_config(config).betas.tolist()
         scheduler = diffusers.DPMSolverMultistepScheduler.from_config(config, **changes, solver_order=order)
         scheduler.set_timesteps(timesteps=solver_timesteps(scheduler.alphas_cumprod, steps))
     return scheduler
@@ -78,9 +80,17 @@ def solver_timesteps(alphas_cumprod: torch.Tensor, steps: int) -> list[int]:
     return sorted({round(t) for t in spaced.tolist()}, reverse=True)
 
 
-def image_generators(seed: int, indices: Iterable[int]) -> list[torch.Generator]:
-    """Return one CPU generator per image, so that an image's noise depends on (seed, index) alone."""
-    return [torch.Generator().manual_seed(derive_seed(seed, "image", index)) for index in indices]
+def ancestral_step(
+    clean: torch.Tensor, noisy: torch.Tensor, abar: float, abar_before: float
+) -> tuple[torch.Tensor, float]:
+    """Return mean and standard deviation of the less noisy images, given clean and noisy ones.
+
+    The posterior q(x_s | x_t, x_0) of Ho et al. 2020, equation 7, from ``abar`` of timestep t to ``abar_before`` of any
+    earlier timestep s (1 for the clean image).
+    """
+    alpha = abar / abar_before
+    mean = (abar_before**0.5 * (1 - alpha) * clean + alpha**0.5 * (1 - abar_before) * noisy) / (1 - abar)
+    return mean, ((1 - alpha) * (1 - abar_before) / (1 - abar)) ** 0.5
 
 
 def denoise(
@@ -88,22 +98,34 @@ def denoise(
     prediction: str,
     config: Mapping[str, Any],
     sampler: Mapping[str, Any],
-    generators: list[torch.Generator],
+    rngs: Sequence[np.random.Generator],
     shape: tuple[int, int, int],
     device: torch.device,
 ) -> torch.Tensor:
-    """Return images (n, channels, height, width) in [-1, 1], one per generator.
+    """Return images (n, channels, height, width) in [-1, 1], one per random generator, from which its noise comes.
 
     ``predict(noisy, timesteps)`` is the network.
     """
     scheduler = sampling_scheduler(config, sampler)
-    # Only the ancestral sampler adds noise; the solvers count their steps themselves.
-    extra = {"generator": generators} if sampler["name"] == "ancestral" else {}
-    if not extra:
+    ancestral, times = sampler["name"] == "ancestral", scheduler.timesteps.tolist()
+    if not ancestral:
         scheduler.set_begin_index(0)
-    images = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
-    for t in scheduler.timesteps:
-        output = predict(images, t.to(device).expand(len(images)))
-        clean = clean_estimate(prediction, output.float(), images, scheduler.alphas_cumprod[t])
-        images = scheduler.step(clean, t, images, **extra).prev_sample
+    # torch's own generators have seeds of 32 bits on a CPU: two of 100,000 images would be the same.
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+
+        def noise() -> torch.Tensor:
+            drawn = threads.map(lambda rng: rng.standard_normal(shape, np.float32), rngs)
+            return torch.from_numpy(np.stack(list(drawn))).to(device)
+
+        images = noise()
+        for t, before in zip(times, [*times[1:], None], strict=True):
+            output = predict(images, torch.full((len(images),), t, device=device))
+            clean = clean_estimate(prediction, output.float(), images, scheduler.alphas_cumprod[t])
+            if ancestral:
+                abar = [1.0 if i is None else scheduler.alphas_cumprod[i].item() for i in (t, before)]
+                images, deviation = ancestral_step(clean, images, *abar)
+                if deviation:
+                    images = images + deviation * noise()
+            else:
+                images = scheduler.step(clean, t, images).prev_sample
     return images.clamp(-1, 1)

@@ -6,6 +6,7 @@ from typing import Any
 from radsynth.common.errors import UserError
 from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.growth import Growth
+from radsynth.generators.noise import check_noise
 
 Options = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ def check_sampling_steps(steps: int | None, timesteps: int) -> None:
 
 def _check_ddpm(options: Options, sampler: Options, size: int) -> None:
     check_unet(options, size, size)
+    check_noise(options)
     check_sampling_steps(sampler["steps"], options["timesteps"])
 
 

@@ -18,7 +18,8 @@ from radsynth.common.seeds import derive_seed
 from radsynth.generators.backend import Plan
 from radsynth.generators.candidates import Candidates
 from radsynth.generators.checkpoints import Checkpoints
-from radsynth.generators.metrics import Measured, MetricsLog, Window, plot_training
+from radsynth.generators.curves import plot_training
+from radsynth.generators.metrics import Measured, MetricsLog, Window
 
 log = logging.getLogger(__name__)
 

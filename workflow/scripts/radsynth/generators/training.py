@@ -10,7 +10,8 @@ from radsynth.common.files import sole_writer, write_json
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
-from radsynth.generators.metrics import plot_training, read_metrics
+from radsynth.generators.curves import plot_training
+from radsynth.generators.metrics import read_metrics
 from radsynth.generators.previews import write_preview
 from radsynth.generators.registry import load_family
 

@@ -1,4 +1,4 @@
-"""Grids of images: one pool, or original and synthetic images side by side."""
+"""Original and synthetic images side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +8,7 @@ from matplotlib.figure import Figure
 
 from radsynth.common.files import atomic_path
 from radsynth.common.seeds import derive_seed
-from radsynth.generators.previews import montage, write_sheets
-
-
-def choose(n: int, count: int, seed: int) -> np.ndarray:
-    """Return ``count`` of n positions (or all, if fewer), drawn without replacement and in ascending order."""
-    return np.sort(np.random.default_rng(seed).permutation(n)[:count])
-
-
-def write_grid(path: str | Path, images: np.ndarray, caption: str, seed: int, rows: int = 6, columns: int = 8) -> None:
-    """Write a seeded selection of a pool, uint8 (n, height, width), as a PNG with a caption."""
-    chosen = images[choose(len(images), rows * columns, derive_seed(seed, "grid"))]
-    sheet = montage(chosen, min(columns, len(chosen)))
-    write_sheets(path, [(f"{caption} ({len(chosen)} of {len(images)} images)", sheet)])
+from radsynth.common.sheets import choose, montage
 
 
 def write_comparison(

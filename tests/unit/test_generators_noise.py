@@ -1,0 +1,134 @@
+"""Noise of diffusion models: schedules, what they leave of the image, ancestral steps, one stream per image."""
+
+import math
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from radsynth.common.errors import UserError
+from radsynth.common.seeds import derive_seed
+from radsynth.generators.base import image_rng
+from radsynth.generators.ddpm import build_scheduler
+from radsynth.generators.diffusion import ancestral_step, denoise
+from radsynth.generators.limits import check_generator
+from radsynth.generators.noise import ancestral_deviation, check_noise, sampling_note, terminal_snr
+from radsynth.generators.options import resolve_options, resolve_sampler
+
+SCHEDULES = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
+
+
+def options(**overrides):
+    return resolve_options("ddpm", "default", overrides)
+
+
+def exact_denoiser(scheduler, mean, deviation):
+    """Return the network that knows that every pixel is N(mean, deviation^2), as it predicts v."""
+
+    def predict(noisy, t):
+        abar = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+        gain = abar.sqrt() * deviation**2 / (abar * deviation**2 + 1 - abar)
+        clean = mean + gain * (noisy - abar.sqrt() * mean)
+        noise = (noisy - abar.sqrt() * clean) / (1 - abar).sqrt()
+        return abar.sqrt() * noise - (1 - abar).sqrt() * clean
+
+    return predict
+
+
+def drawn(chosen, sampler, mean, deviation, n=16):
+    scheduler = build_scheduler(chosen)
+    rngs = [image_rng(1, index) for index in range(n)]
+    predict = exact_denoiser(scheduler, mean, deviation)
+    return denoise(predict, "v_prediction", scheduler.config, sampler, rngs, (1, 16, 16), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("timesteps", [700, 1000, 4000])
+def test_the_last_signal_to_noise_ratio_is_that_of_diffusers(schedule, timesteps):
+    chosen = options(beta_schedule=schedule, timesteps=timesteps)
+    abar = build_scheduler(chosen).alphas_cumprod[-1].double().item()
+    assert terminal_snr(chosen) == pytest.approx(abar / (1 - abar), rel=1e-3)
+
+
+def test_a_schedule_that_leaves_signal_is_refused_when_planned_with_its_ratio():
+    generator = {
+        "family": "ddpm",
+        "gpus": 1,
+        "options": options(timesteps=100),
+        "sampler": resolve_sampler("ddpm", "default", {}),
+    }
+    expected = r"^generators.g.options.timesteps: after 100 .*\(linear\) the signal-to-noise ratio is 0.57, .*cos"
+    with pytest.raises(UserError, match=expected):
+        check_generator(generator, 128, "generators.g")
+    with pytest.raises(UserError, match="signal-to-noise ratio is 0.57"):
+        build_scheduler(options(timesteps=100))
+    for fine in ({"timesteps": 1000}, {"timesteps": 500}, {"timesteps": 4, "beta_schedule": "squaredcos_cap_v2"}):
+        check_noise(options(**fine))
+
+
+def test_the_signal_that_may_be_left_moves_the_mean_by_a_tenth_of_the_deviation_at_most(monkeypatch):
+    """Every pixel N(.8, .1^2): the bright end, where what is missing at the beginning matters most."""
+
+    def shift(timesteps):
+        images = drawn(options(timesteps=timesteps), {"name": "dpm_solver++", "steps": 25}, 0.6, 0.1)
+        return (images.mean().item() - 0.6) / 0.1
+
+    assert abs(shift(470)) < 0.1  # SNR .0095
+    monkeypatch.setattr("radsynth.generators.noise.MOST_SIGNAL", 1.0)
+    assert shift(100) < -0.3, "what is refused"
+
+
+def test_an_ancestral_step_is_that_of_diffusers():
+    scheduler = diffusers.DDPMScheduler(num_train_timesteps=1000, prediction_type="sample", clip_sample=False)
+    scheduler.set_timesteps(100)
+    clean, noisy = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for t, before in ((500, 490), (10, 0), (0, None)):
+        theirs = scheduler.step(clean, t, noisy, generator=torch.Generator().manual_seed(5)).prev_sample
+        abar = [1.0 if i is None else scheduler.alphas_cumprod[i].item() for i in (t, before)]
+        mean, deviation = ancestral_step(clean, noisy, *abar)
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+        torch.testing.assert_close(mean + deviation * noise, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("deviation", "kept"), [(0.1, 0.892), (0.05, 0.787)])
+def test_the_papers_sampler_smooths_as_its_preset_says(deviation, kept):
+    paper = resolve_options("ddpm", "paper", {"prediction": "v_prediction"})
+    sampler = resolve_sampler("ddpm", "paper", {})
+    assert ancestral_deviation(paper, sampler["steps"], deviation) == pytest.approx(kept, abs=0.001)
+    measured = drawn(paper, sampler, 0.0, deviation, n=8).std().item() / deviation
+    assert measured == pytest.approx(kept, abs=4 * kept / math.sqrt(2 * 8 * 256))
+
+
+def test_all_steps_of_the_paper_smooth_less():
+    paper = resolve_options("ddpm", "paper_full", {})
+    sampler = resolve_sampler("ddpm", "paper_full", {})
+    assert paper == resolve_options("ddpm", "paper", {}) and sampler["steps"] == paper["timesteps"] == 8000
+    kept = [ancestral_deviation(paper, sampler["steps"], deviation) for deviation in (0.1, 0.05)]
+    assert kept == pytest.approx([0.977, 0.944], abs=0.001)
+
+
+def test_pictures_of_a_pool_say_what_its_sampler_takes():
+    paper = resolve_options("ddpm", "paper", {})
+    note = sampling_note(paper, resolve_sampler("ddpm", "paper", {}))
+    assert "1,000 ancestral steps of 8,000 timesteps" in note and "11 and 21 % are lost" in note
+    assert sampling_note(paper, resolve_sampler("ddpm", "default", {})) == ""
+    assert sampling_note(resolve_options("pggan", "cpu", {}), resolve_sampler("pggan", "cpu", {})) == ""
+
+
+@pytest.mark.parametrize("name", ["dpm_solver++", "ancestral"])
+def test_images_whose_seeds_end_in_the_same_32_bits_differ(name):
+    """Some 200,000 images have several such pairs; torch's generators on a CPU would draw the same noise for them."""
+    seen, pair = {}, None
+    for index in range(400_000):
+        low = derive_seed(1, "image", index) % 2**32
+        if low in seen:
+            pair = seen[low], index
+            break
+        seen[low] = index
+    scheduler = build_scheduler(options())
+    rngs = [image_rng(1, index) for index in pair]
+    predict = exact_denoiser(scheduler, 0.2, 0.3)
+    sampler = {"name": name, "steps": 5}
+    images = denoise(predict, "v_prediction", scheduler.config, sampler, rngs, (1, 16, 16), torch.device("cpu"))
+    correlation = np.corrcoef(images.flatten(1).numpy())[0, 1]
+    assert abs(correlation) < 5 / math.sqrt(256)
