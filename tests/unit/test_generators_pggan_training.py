@@ -15,8 +15,8 @@ from radsynth.generators.adversarial import MEASURES, AdversarialTask
 from radsynth.generators.augmentation import augment, draw_changes
 from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.growth import Growth
 from radsynth.generators.curves import growth_marks, plot_training
+from radsynth.generators.growth import Growth
 from radsynth.generators.metrics import read_metrics
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN

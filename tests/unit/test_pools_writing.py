@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
-from radsynth.generators.base import Generator, TrainingSet
 from radsynth.common.sheets import choose
+from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools.figures import write_comparison
 from radsynth.pools.grid import write_grid
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, read_pool, write_pool

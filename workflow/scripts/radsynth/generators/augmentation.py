@@ -14,9 +14,10 @@ def draw_changes(
     """Return random changes of n images as ``augment`` takes them; None for a kind that is off.
 
     Affine matrices (n, 2, 3), and contrast and brightness (2, n, 1, 1, 1). The options give the largest rotation
-    (``augment_rotation``, degrees), shift (``augment_shift``, share of the side), scaling (``augment_scale``) and change
-    of intensity (``augment_intensity``, share of the range); all are drawn uniformly. With ``augment_probability``, if
-    it is an option, an image is changed, affinely and in its intensity independently; without it all are.
+    (``augment_rotation``, degrees), shift (``augment_shift``, share of the side), scaling (``augment_scale``) and
+    change of intensity (``augment_intensity``, share of the range); all are drawn uniformly. With
+    ``augment_probability``, if it is an option, an image is changed, affinely and in its intensity independently;
+    without it all are.
     """
     angle, shift, scale, intensity = (options[f"augment_{key}"] for key in ("rotation", "shift", "scale", "intensity"))
     probability = options.get("augment_probability", 1)

@@ -84,7 +84,7 @@ def sampling_note(options: Mapping[str, Any], sampler: Mapping[str, Any]) -> str
     lost = [100 * (1 - ancestral_deviation(options, sampler["steps"], deviation)) for deviation in (0.1, 0.05)]
     steps = sampler["steps"] or options["timesteps"]
     return (
-        f"Drawn by {steps:,} ancestral steps of {options['timesteps']:,} timesteps. These alone, even with an exact "
-        f"denoiser, make images smoother: of variations with a standard deviation of .1 and .05 (for images in [-1, 1]) "
+        f"Drawn by {steps:,} ancestral steps of {options['timesteps']:,} timesteps. Even with an exact denoiser "
+        "they make images smoother: of variations with a standard deviation of .1 and .05 (for images in [-1, 1]) "
         f"{lost[0]:.0f} and {lost[1]:.0f} % are lost."
     )
