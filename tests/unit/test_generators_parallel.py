@@ -17,6 +17,7 @@ from radsynth.generators.base import TrainingSet
 from radsynth.generators.ddpm import DDPM
 from radsynth.generators.limits import check_generator
 from radsynth.generators.options import resolve_options
+from radsynth.generators.parallel import fit_together
 from radsynth.generators.team import Accelerated
 from radsynth.generators.training import train_generator
 
@@ -105,6 +106,49 @@ def test_processes_share_a_batch_and_then_draw_on_their_own():
 def test_an_error_of_the_training_ends_all_processes_with_its_line(tmp_path):
     with pytest.raises(UserError, match="training diverged at step"):
         train(tmp_path, 2, learning_rate=1e30, gradient_clip=1e30, warmup_steps=0, max_nonfinite_steps=2, log_every=2)
+
+
+LEAVING = """
+import os, sys, time
+from pathlib import Path
+import torch
+from radsynth.generators import parallel
+
+class Quick:
+    def __init__(self, options):
+        self.options = options
+
+    def fit(self, *_):
+        network = self.team.wrap(torch.nn.Linear(4, 1))
+        for _ in range(3):
+            network(torch.ones(2, 4)).sum().backward()
+            self.team.total({"x": (torch.ones(2), torch.ones(2))})
+        time.sleep(self.options["seconds"][int(os.environ["RANK"])])
+
+parallel.load_family = lambda family: Quick
+parallel.main(Path(sys.argv[1]))
+Path(sys.argv[2], os.environ["RANK"]).write_text(str(time.time()))
+"""
+
+
+@pytest.mark.slow
+def test_processes_leave_together_whoever_is_late(tmp_path, root, monkeypatch):
+    """On busy cores, the leader late, early and at about the same time: all end well, none before the last has come."""
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        "radsynth.generators.parallel.subprocess.Popen",
+        lambda command, **settings: popen([sys.executable, "-c", LEAVING, command[-1], str(tmp_path)], **settings),
+    )
+    busy = [popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    data = TrainingSet(np.zeros((2, 4, 4), np.uint8), [{"label": "A"}] * 2)
+    try:
+        for seconds in [[0, 3], [3, 0], [0, 0], [0.05, 0], [0, 0.05]]:
+            fit_together("quick", {"seconds": seconds}, data, tmp_path, 3, None, 2)
+            left = [float((tmp_path / str(rank)).read_text()) for rank in range(2)]
+            assert abs(left[0] - left[1]) < 1.5, f"{seconds}: one was gone before the other"
+    finally:
+        for process in busy:
+            process.kill()
 
 
 JOB = """

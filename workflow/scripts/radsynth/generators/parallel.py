@@ -169,6 +169,7 @@ def main(folder: Path) -> None:
     except UserError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)
+    team.leave()
 
 
 if __name__ == "__main__":

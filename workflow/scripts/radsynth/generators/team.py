@@ -33,6 +33,9 @@ class Team:
         """Return the sums over all processes of tensors in nested dicts and tuples."""
         return sums
 
+    def leave(self) -> None:
+        """End the common work: all processes leave together."""
+
 
 class Accelerated(Team):
     """One of several processes that were started together (see ``parallel``), connected by accelerate."""
@@ -66,6 +69,11 @@ class Accelerated(Team):
 
     def total(self, sums: Any) -> Any:
         return self.accelerator.reduce(sums, reduction="sum")
+
+    def leave(self) -> None:
+        # A process that ends while another is still connected to it may take that one along (abort, code -6).
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
 
 
 ALONE = Team()
