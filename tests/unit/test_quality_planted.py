@@ -116,6 +116,7 @@ def test_view_distances_do_not_depend_on_blocks(sets, monkeypatch):
     training, images = sets[0][:20], sets[-1][:11]
     whole, nearest = views.relative_view_distances(images, training)
     monkeypatch.setattr(views, "BLOCK", 4)
+    monkeypatch.setattr(views, "KNOWN", 7)
     again = views.relative_view_distances(images, training)
     np.testing.assert_allclose(again[0], whole, rtol=1e-4)
     np.testing.assert_array_equal(again[1], nearest)
@@ -131,6 +132,7 @@ def test_hash_distances_count_bits_over_flips(sets, monkeypatch):
     training, images = sets[0], sets[-1][:9]
     whole = hashes.hash_distances(images, training)
     monkeypatch.setattr(hashes, "BLOCK", 4)
+    monkeypatch.setattr(hashes, "IMAGES", 3)
     np.testing.assert_array_equal(hashes.hash_distances(images, training), whole)
     assert (whole > 0).all() and (whole < 32).all()
     assert (hashes.hash_distances(training[:5, ::-1], training) == 0).all()

@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from radsynth.generators.base import Generator, TrainingSet
 
 
-def nearest(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return, for each image, the image of ``reference`` with the smallest squared pixel difference."""
-    a = images.reshape(len(images), -1).astype(np.float32)
-    b = reference.reshape(len(reference), -1).astype(np.float32)
-    distances = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)
-    return reference[distances.argmin(axis=1)]
+def nearest(images: np.ndarray, reference: np.ndarray, block: int = 256) -> np.ndarray:
+    """Return, for each uint8 image (n, height, width), that of ``reference`` with the smallest squared difference.
+
+    ``block`` reference images are compared at once.
+    """
+    wanted = images.reshape(len(images), -1).astype(np.float32)
+    least, found = np.full(len(images), np.inf), np.zeros(len(images), int)
+    for start in range(0, len(reference), block):
+        part = reference[start : start + block].reshape(-1, wanted.shape[1]).astype(np.float32)
+        distances = (wanted**2).sum(1)[:, None] - 2 * wanted @ part.T + (part**2).sum(1)
+        nearer = distances.min(axis=1) < least
+        found = np.where(nearer, start + distances.argmin(axis=1), found)
+        least = np.where(nearer, distances.min(axis=1), least)
+    return reference[found]
 
 
 def write_preview(generator: "Generator", data: "TrainingSet", path: str | Path, seed: int, count: int = 10) -> None:

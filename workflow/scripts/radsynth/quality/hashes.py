@@ -1,5 +1,7 @@
 """Near copies by perceptual hash: coarse, and independent of every feature space."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from radsynth.common.images import downsample
@@ -8,11 +10,18 @@ from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.memorisation import THRESHOLD_QUANTILE
 
 SIZE = 64
-BLOCK = 512
+IMAGES = 64  # made small at once
+BLOCK = 1024  # hashes compared at once
+FLIPS = [(rows, columns) for rows in (np.s_[:], np.s_[::-1]) for columns in (np.s_[:], np.s_[::-1])]
 
 
-def _hashes(thumbnails: np.ndarray) -> np.ndarray:
-    return np.array([perceptual_hash(thumbnail) for thumbnail in thumbnails], dtype=np.uint64)
+def _hashes(images: np.ndarray, flips: Sequence[tuple[slice, slice]]) -> np.ndarray:
+    """Return the hashes of images (n, height, width) in each flip, uint64 (n * flips,)."""
+    hashes = []
+    for start in range(0, len(images), IMAGES):
+        small = np.round(255 * downsample(images[start : start + IMAGES], SIZE)).astype(np.uint8)
+        hashes += [perceptual_hash(one[flip]) for one in small.reshape(-1, SIZE, SIZE) for flip in flips]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def hash_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -22,16 +31,14 @@ def hash_distances(images: np.ndarray, training: np.ndarray) -> np.ndarray:
     """
     if not len(training):
         raise UndefinedError("needs at least 1 training image, found 0")
-    small, known = (
-        np.round(255 * downsample(stack, SIZE)).reshape(-1, SIZE, SIZE).astype(np.uint8) for stack in (images, training)
-    )
-    flips = (known, known[:, ::-1], known[:, :, ::-1], known[:, ::-1, ::-1])
-    hashes, known_hashes = _hashes(small), np.concatenate([_hashes(flip) for flip in flips])
-    nearest = np.empty(len(images), int)
-    for start in range(0, len(images), BLOCK):
-        differing = np.bitwise_count(hashes[start : start + BLOCK, None] ^ known_hashes)
-        nearest[start : start + BLOCK] = differing.min(axis=1)
-    return nearest
+    hashes, known = _hashes(images, FLIPS[:1]), _hashes(training, FLIPS)
+    nearest = np.full(len(images), 64, np.uint8)
+    for start in range(0, len(known), BLOCK):
+        for row in range(0, len(hashes), BLOCK):
+            rows = slice(row, row + BLOCK)
+            differing = np.bitwise_count(hashes[rows, None] ^ known[start : start + BLOCK])
+            np.minimum(nearest[rows], differing.min(axis=1), out=nearest[rows])
+    return nearest.astype(int)
 
 
 def hash_threshold(distances: np.ndarray) -> float:

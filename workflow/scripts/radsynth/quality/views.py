@@ -14,6 +14,7 @@ cropped to 90 or 95 % stay below .13, and all of them are found one by one among
 copies turned by 5 degrees two thirds, with a gamma of 1.5 less than half.
 """
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -30,7 +31,8 @@ MARGIN = 0.06  # of a window's side, where a shifted copy shows what the image h
 SHIFT = 0.03  # of the side; smaller and larger shifts lie in reach of the tangents
 TANGENTS = 4
 VIEWS = 4 + 2 * (8 + 9)  # flips of the whole image; shifts to eight sides and crops at nine places, also mirrored
-BLOCK = 32  # images at once; with 1,500 training images, 7 MB per candidate
+BLOCK = 32  # images at once, as they are
+KNOWN = 256  # training images whose spaces are held at once: 50 MB
 
 
 def _reduced(images: np.ndarray, side: float = 1, top: float = 0, left: float = 0) -> np.ndarray:
@@ -99,27 +101,49 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> tuple[n
     """
     if len(training) < 2:
         raise UndefinedError(f"needs at least 2 training images, found {len(training)}")
-    candidates = _flat(_reduced(images))
-    norms = np.linalg.norm(candidates, axis=1, keepdims=True)
-    candidates /= np.where(norms < 1e-3, np.inf, norms)
-    spaces = np.empty((1 + TANGENTS, VIEWS, len(training), SIZE**2), np.float32)
-    for start in range(0, len(training), BLOCK):
-        spaces[:, :, start : start + BLOCK] = np.moveaxis(_spaces(training[start : start + BLOCK]), 1, 0)
-    spaces = spaces.reshape(1 + TANGENTS, -1, SIZE**2)  # views * m in a row
+    candidates = _unit(np.concatenate([_flat(_reduced(images[part])) for part in _parts(len(images), BLOCK)]))
     count = min(NEIGHBOURS, len(training))
-    relative, nearest = np.empty(len(images)), np.empty(len(images), int)
-    for start in range(0, len(images), BLOCK):
-        block = candidates[start : start + BLOCK]
-        explained = block @ spaces[0].T
-        np.maximum(explained, 0, out=explained)  # a negative is no copy
-        explained *= explained
-        for tangent in spaces[1:]:
-            along = block @ tangent.T
-            explained += np.multiply(along, along, out=along)
-        nearest_view = explained.reshape(len(block), -1, len(training)).max(axis=1)
-        distances = np.sqrt(np.clip(1 - nearest_view, 0, None))
-        nearest[start : start + BLOCK] = distances.argmin(axis=1)
-        distances.partition(count - 1, axis=1)
-        neighbours = distances[:, :count]
-        relative[start : start + BLOCK] = neighbours.min(axis=1) / np.maximum(neighbours.mean(axis=1), 1e-12)
-    return relative, nearest
+    closest = np.full((len(images), count), np.inf, np.float32)  # distances to the nearest training images so far
+    smallest, nearest = np.full(len(images), np.inf), np.zeros(len(images), int)
+    for known in _parts(len(training), KNOWN):
+        spaces = np.empty((1 + TANGENTS, VIEWS, known.stop - known.start, SIZE**2), np.float32)
+        for part in _parts(known.stop - known.start, BLOCK):
+            spaces[:, :, part] = np.moveaxis(_spaces(training[known][part]), 1, 0)
+        spaces = spaces.reshape(1 + TANGENTS, -1, SIZE**2)  # views * images in a row
+        for rows in _parts(len(images), BLOCK):
+            distances = _distances(candidates[rows], spaces)
+            least = distances.min(axis=1)
+            nearer = least < smallest[rows]
+            nearest[rows] = np.where(nearer, known.start + distances.argmin(axis=1), nearest[rows])
+            smallest[rows] = np.where(nearer, least, smallest[rows])
+            merged = np.concatenate([closest[rows], distances], axis=1)
+            merged.partition(count - 1, axis=1)
+            closest[rows] = merged[:, :count]
+    return smallest / np.maximum(closest.mean(axis=1, dtype=np.float64), 1e-12), nearest
+
+
+def _parts(n: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most ``size`` that make up n."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, d) of norm 1, those of constant images 0."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms < 1e-3, np.inf, norms)
+
+
+def _distances(vectors: np.ndarray, spaces: np.ndarray) -> np.ndarray:
+    """Return the distances (n, m) of vectors (n, d) of norm 1 to the nearest view of m images.
+
+    ``spaces`` are theirs, (1 + TANGENTS, views * m, d).
+    """
+    explained = vectors @ spaces[0].T
+    np.maximum(explained, 0, out=explained)  # a negative is no copy
+    explained *= explained
+    for tangent in spaces[1:]:
+        along = vectors @ tangent.T
+        explained += np.multiply(along, along, out=along)
+    nearest_view = explained.reshape(len(vectors), VIEWS, -1).max(axis=1)
+    return np.sqrt(np.clip(1 - nearest_view, 0, None))

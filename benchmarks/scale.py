@@ -1,0 +1,264 @@
+"""Time and peak memory of every stage but the training of networks, by the number of images per class.
+
+Each stage runs in a process of its own on made-up data: n originals of a class, of which 4/5 are the training cohort and
+1/5 held out, a pool of n synthetic images, 2,048 features of each, images of 128 px.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+SIZE, DIM, DRAWS, LABELS = 128, 2048, 10, 5
+
+
+def images(n: int, seed: int) -> np.ndarray:
+    """Return smooth random images with noise, uint8 (n, SIZE, SIZE)."""
+    rng = np.random.default_rng(seed)
+    made = np.empty((n, SIZE, SIZE), np.uint8)
+    for image in made:
+        coarse = rng.random((9, 9), np.float32)
+        fine = np.kron(coarse, np.ones((16, 16), np.float32))[:SIZE, :SIZE]
+        image[:] = 200 * fine + 55 * rng.random((SIZE, SIZE), np.float32)
+    return made
+
+
+def features(n: int, seed: int) -> np.ndarray:
+    """Return features of falling spectrum, float64 (n, DIM)."""
+    rng = np.random.default_rng(seed)
+    made = rng.standard_normal((n, DIM), np.float32)
+    made *= np.linspace(1, 0.1, DIM, dtype=np.float32)
+    return np.abs(made).astype(np.float64)
+
+
+def table(n: int) -> pd.DataFrame:
+    """Return the columns of a manifest that the stages read, two images per patient."""
+    names = [f"i{index:06d}" for index in range(n)]
+    patients = [f"p{index // 2:06d}" for index in range(n)]
+    known = {"image_id": names, "file": names, "patient_id": patients, "sha256": names}
+    return pd.DataFrame(known | {"near_duplicate_group": "", "label": "A"})
+
+
+def references(n: int) -> dict[str, pd.DataFrame]:
+    """Return the reference sets of a class of n originals."""
+    everything = table(n)
+    cohort = 2 * (2 * n // 5)
+    return {"all": everything, "train": everything[:cohort], "held_out": everything[cohort:]}
+
+
+def feature_set(n: int, seed: int) -> "object":
+    """Return n images' features as the stages read them from a file."""
+    from radsynth.common.features import FeatureSet
+
+    return FeatureSet(Path("features.npz"), features(n, seed), list(table(n)["image_id"]), {"name": "x"}, {})
+
+
+def near_duplicates(n: int) -> Callable[[], object]:
+    """Search two classes for near duplicates."""
+    from radsynth.data.duplicates import near_duplicate_pairs, thumbnail
+
+    thumbnails = np.stack([thumbnail(image) for image in images(2 * n, 1)])
+    return lambda: near_duplicate_pairs(thumbnails, [f"p{i}" for i in range(2 * n)])
+
+
+def cohort_order(n: int) -> Callable[[], object]:
+    """Draw a tenth of a class by k-center greedy."""
+    from radsynth.cohorts.orders import farthest_first
+
+    points = features(n, 1).astype(np.float32)
+    return lambda: farthest_first(points, 0, limit=n // 10)
+
+
+def pixel_features(n: int) -> Callable[[], object]:
+    """Fit and extract principal components of the pixels of a class."""
+    from radsynth.features.pixels import Pixels
+
+    stack = images(n, 1)
+
+    def stage() -> None:
+        extractor = Pixels()
+        extractor.fit(stack)
+        extractor.extract(stack)
+
+    return stage
+
+
+def controls_of_features(n: int) -> Callable[[], object]:
+    """Controls of one extractor: reals against reals, held-out images against training images."""
+    from radsynth.quality.controls import of_features
+
+    real, known = feature_set(n, 1), references(n)
+    return lambda: of_features(real, known, n, DRAWS, 0)
+
+
+def controls_of_images(n: int) -> Callable[[], object]:
+    """Controls of what is measured on images: views, hashes, similarities, planted copies."""
+    from radsynth.quality.controls import of_images
+
+    stack, count = images(n, 1), len(references(n)["train"])
+    held_out = stack[count:]
+    first = np.arange(len(held_out)) < len(held_out) // 2
+    return lambda: of_images(stack[:count], held_out, np.arange(len(held_out)), first, 0)
+
+
+def quality_of_features(n: int) -> Callable[[], object]:
+    """One pool by one extractor, against all originals, the training images and those held out."""
+    from radsynth.quality import measure
+    from radsynth.quality.feature_sets import groups_of, halves
+    from radsynth.quality.neighbours import Points
+
+    real, known, candidate = feature_set(n, 1), references(n), Points(features(n, 2))
+
+    def stage() -> None:
+        for reference, rows in known.items():
+            meeting = measure.meet(Points(real.of(rows["image_id"])), candidate)
+            measure.between(meeting, 0, groups=groups_of(rows))
+            if reference == "train":
+                held_out = Points(real.of(halves(known["held_out"])[0]["image_id"]))
+                measure.copies(meeting, held_out, {"dcr_tail": 1.0, "copy_rate": 0.5}, 0)
+
+    return stage
+
+
+def quality_of_images(n: int) -> Callable[[], object]:
+    """One pool's images among the training images: views, hashes, similarities, exact copies."""
+    from radsynth.quality import measure
+
+    pool, training = images(n, 2), images(len(references(n)["train"]), 1)
+
+    def stage() -> None:
+        measure.near_distances(pool, training)
+        measure.repeated(pool, training)
+        measure.similarities(pool, training)
+
+    return stage
+
+
+def preview(n: int) -> Callable[[], object]:
+    """The nearest training images of ten images of a preview."""
+    from radsynth.generators.previews import nearest
+
+    shown, training = images(10, 2), images(n, 1)
+    return lambda: nearest(shown, training)
+
+
+def pool_writing(n: int) -> Callable[[], object]:
+    """Write a pool of images that cost nothing to make, its manifest, duplicates and grid."""
+    from radsynth.generators.base import Batch, Generator
+    from radsynth.pools.grid import write_grid
+    from radsynth.pools.writing import count_duplicates, read_pool, write_pool
+
+    class Ready(Generator):
+        def sample(self, indices, seed, conditions=None, sampler=None):  # noqa: ANN001, ANN202
+            for start in range(0, len(indices), 100):
+                chosen = indices[start : start + 100]
+                yield Batch(chosen, stack[[i % len(stack) for i in chosen]])
+
+    stack = images(min(n, 500), 1)
+    folder = Path(tempfile.mkdtemp())
+
+    def stage() -> None:
+        write_pool(
+            Ready({}), "x", folder / "images", folder / "m.csv", label="A", size=n, seed=1, sampler={}, threads=2
+        )
+        pool = read_pool(folder / "m.csv")
+        count_duplicates(folder, list(pool[0]["file"]))
+        write_grid(folder / "grid.png", pool[1], "A", 1)
+
+    return stage
+
+
+def frozen_features(n: int) -> Callable[[], object]:
+    """Keep what a frozen ResNet50 makes of images at 224 px (the network itself left out)."""
+    from radsynth.classifiers.frozen import compute_features
+
+    class Base:
+        output_shape = (None, 7 * 7 * 2048)
+
+        def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
+            return np.ones((len(batch), 7 * 7 * 2048), np.float32)
+
+    stack = images(min(n, 500), 1)
+
+    def stage() -> None:
+        kept = compute_features(Base(), np.broadcast_to(stack[:1], (n, SIZE, SIZE)), 64)
+        order = np.random.default_rng(0).permutation(n)
+        for start in range(0, n, 64):
+            kept[order[start : start + 64]].sum()
+
+    return stage
+
+
+def classifier_statistics(n: int) -> Callable[[], object]:
+    """All metrics of one arm's predictions of n test images of each of five labels, left out patient by patient."""
+    from radsynth.analysis.resampling import resampled_metrics
+
+    rng = np.random.default_rng(0)
+    total = LABELS * n
+    true, scores = np.arange(total) % LABELS, rng.dirichlet(np.ones(LABELS), total)
+    units = rng.integers(0, 500, total)
+    counts = (1 - np.eye(500)).astype(np.float32)
+    return lambda: resampled_metrics(true, scores.argmax(axis=1), scores, LABELS - 1, units, counts, 0.5)
+
+
+STAGES = {
+    stage.__name__: stage
+    for stage in (
+        near_duplicates,
+        cohort_order,
+        pixel_features,
+        controls_of_features,
+        controls_of_images,
+        quality_of_features,
+        quality_of_images,
+        preview,
+        pool_writing,
+        frozen_features,
+        classifier_statistics,
+    )
+}
+
+
+def measured(name: str, n: int, results: multiprocessing.Queue) -> None:
+    """Put wall time, processor time (s) and peak memory (MB), also of what was prepared, of one stage into a queue."""
+    stage = STAGES[name](n)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began, cpu = time.perf_counter(), time.process_time()
+    stage()
+    found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    results.put({"stage": name, "images": n, **found, "prepared_mb": before, "peak_mb": peak})
+
+
+def main() -> None:
+    """Print a line per stage and size and, on the last line, the same as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs="+", default=[2000, 20000], help="per class")
+    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    arguments = parser.parse_args()
+    context, rows = multiprocessing.get_context("spawn"), []
+    for n in arguments.images:
+        for name in arguments.stages:
+            results = context.Queue()
+            process = context.Process(target=measured, args=(name, n, results))
+            process.start()
+            process.join()
+            row = results.get() if process.exitcode == 0 else {"stage": name, "images": n, "failed": process.exitcode}
+            rows.append(row)
+            numbers = [f"{key} {value:.1f}" for key, value in row.items() if isinstance(value, float)]
+            print(f"{name:24} {n:7d}  {'  '.join(numbers) or 'failed'}", flush=True)
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
