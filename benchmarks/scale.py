@@ -1,7 +1,7 @@
 """Time and peak memory of every stage but the training of networks, by the number of images per class.
 
-Each stage runs in a process of its own on made-up data: n originals of a class, of which 4/5 are the training cohort and
-1/5 held out, a pool of n synthetic images, 2,048 features of each, images of 128 px.
+Each stage runs in a process of its own on made-up data: n originals of a class, of which 4/5 are the training cohort
+and 1/5 held out, a pool of n synthetic images, 2,048 features of each, images of 128 px.
 """
 
 import argparse
