@@ -7,9 +7,9 @@ and 1/5 held out, a pool of n synthetic images, 2,048 features of each, images o
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,15 +114,18 @@ def controls_of_images(n: int) -> Callable[[], object]:
 def quality_of_features(n: int) -> Callable[[], object]:
     """One pool by one extractor, against all originals, the training images and those held out."""
     from radsynth.quality import measure
-    from radsynth.quality.feature_sets import groups_of, halves
+    from radsynth.quality.controls import keep, samples
+    from radsynth.quality.feature_sets import halves
     from radsynth.quality.neighbours import Points
+    from radsynth.quality.sample import Sample
 
-    real, known, candidate = feature_set(n, 1), references(n), Points(features(n, 2))
+    real, known, candidate = feature_set(n, 1), references(n), Sample(features(n, 2), 1)
+    kept = keep(real, samples(real, known, 0), n)
 
     def stage() -> None:
-        for reference, rows in known.items():
-            meeting = measure.meet(Points(real.of(rows["image_id"])), candidate)
-            measure.between(meeting, 0, groups=groups_of(rows))
+        for reference, sample in samples(real, known, 0, kept).items():
+            meeting = measure.meet(sample, candidate)
+            measure.between(meeting)
             if reference == "train":
                 held_out = Points(real.of(halves(known["held_out"])[0]["image_id"]))
                 measure.copies(meeting, held_out, {"dcr_tail": 1.0, "copy_rate": 0.5}, 0)
@@ -156,7 +159,7 @@ def pool_writing(n: int) -> Callable[[], object]:
     """Write a pool of images that cost nothing to make, its manifest, duplicates and grid."""
     from radsynth.generators.base import Batch, Generator
     from radsynth.pools.grid import write_grid
-    from radsynth.pools.writing import count_duplicates, read_pool, write_pool
+    from radsynth.pools.writing import count_duplicates, write_pool
 
     class Ready(Generator):
         def sample(self, indices, seed, conditions=None, sampler=None):  # noqa: ANN001, ANN202
@@ -171,9 +174,9 @@ def pool_writing(n: int) -> Callable[[], object]:
         write_pool(
             Ready({}), "x", folder / "images", folder / "m.csv", label="A", size=n, seed=1, sampler={}, threads=2
         )
-        pool = read_pool(folder / "m.csv")
-        count_duplicates(folder, list(pool[0]["file"]))
-        write_grid(folder / "grid.png", pool[1], "A", 1)
+        files = list(pd.read_csv(folder / "m.csv")["file"])
+        count_duplicates(folder, files)
+        write_grid(folder / "grid.png", folder, files, "A", 1)
 
     return stage
 
@@ -229,14 +232,30 @@ STAGES = {
 }
 
 
+def own_memory() -> float:
+    """Return the memory of this process, MB, without what lies in files and can be given back."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
 def measured(name: str, n: int, results: multiprocessing.Queue) -> None:
     """Put wall time, processor time (s) and peak memory (MB), also of what was prepared, of one stage into a queue."""
     stage = STAGES[name](n)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak = own_memory()
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.02):
+            peak = max(peak, own_memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     began, cpu = time.perf_counter(), time.process_time()
     stage()
     found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ended.set()
+    watcher.join()
     results.put({"stage": name, "images": n, **found, "prepared_mb": before, "peak_mb": peak})
 
 

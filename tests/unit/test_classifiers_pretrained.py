@@ -1,5 +1,6 @@
 """ImageNet networks: parameter counts, preprocessing, weights really downloaded, and the frozen base seen once."""
 
+import errno
 import hashlib
 
 import numpy as np
@@ -84,6 +85,34 @@ def test_gray_levels_reach_the_base_as_imagenet_networks_of_caffe_expect_them(ar
     bgr = levels[:, None] - np.array([103.939, 116.779, 123.68])
     expected = np.asarray(model.get_layer("base")(np.tile(bgr[:, None, None, :], (1, 32, 32, 1)).astype(np.float32)))
     np.testing.assert_allclose(features, expected.reshape(3, -1), rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+class Doubled:
+    """A base that needs no network."""
+
+    output_shape = (None, 16)
+
+    @staticmethod
+    def predict_on_batch(images):
+        return 2.0 * images.reshape(len(images), 16)
+
+
+def test_features_of_a_frozen_base_are_kept_on_disk_and_gone_afterwards(tmp_path, monkeypatch):
+    from radsynth.classifiers import frozen
+
+    monkeypatch.setattr(frozen.tempfile, "tempdir", str(tmp_path))
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 1), dtype=np.uint8)
+    features = frozen.compute_features(Doubled, images, batch_size=3)
+    np.testing.assert_array_equal(features, 2.0 * images.reshape(7, 16))
+    assert isinstance(features.base, np.memmap) and not list(tmp_path.iterdir())
+    assert frozen.compute_features(Doubled, images[:0], batch_size=3).shape == (0, 16)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(frozen.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=f"{tmp_path}: could not be written"):
+        frozen.compute_features(Doubled, images, batch_size=3)
 
 
 @pytest.mark.parametrize("architecture", [PRETRAINED[0], pytest.param(PRETRAINED[1], marks=pytest.mark.slow)])

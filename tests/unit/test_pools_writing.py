@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.common.seeds import derive_seed
 from radsynth.common.sheets import choose
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools.figures import write_comparison
@@ -217,8 +218,13 @@ def test_selection_is_seeded_and_without_repeats():
 
 def test_grid_and_comparison_are_legible_files(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32), dtype=np.uint8)
-    write_grid(tmp_path / "grid.png", images, "ddpm: NORMAL", seed=1)
-    write_grid(tmp_path / "few.png", images[:3], "ddpm: NORMAL", seed=1)
+    files = [f"{index:03d}.png" for index in range(60)]
+    for file, image in zip(files, np.concatenate([images, images]), strict=True):
+        Image.fromarray(image).save(tmp_path / file)
+    for file in set(files) - {files[index] for index in choose(60, 48, derive_seed(1, "grid"))}:
+        (tmp_path / file).unlink()
+    write_grid(tmp_path / "grid.png", tmp_path, files, "ddpm: NORMAL", seed=1)  # reads those alone that it shows
+    write_grid(tmp_path / "few.png", tmp_path, sorted(path.name for path in tmp_path.glob("0*.png"))[:3], "few", seed=1)
     columns = [("original", images), ("ddpm", images), ("pggan", images)]
     paths = [tmp_path / "comparison.png", tmp_path / "comparison.pdf"]
     write_comparison(paths, columns, "NORMAL", seed=1)

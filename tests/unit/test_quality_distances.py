@@ -16,6 +16,11 @@ def kid(a, b):
     return kernel.value(kernel.statistics(a), kernel.statistics(b))
 
 
+def estimates(a, b, seed, groups=None, b_groups=None, **draws):
+    one, other = kernel.Resampled(a, seed, groups, **draws), kernel.Resampled(b, seed + 10**6, b_groups, **draws)
+    return kernel.estimates(one, other)
+
+
 def sample(seed, n, d, scale=1.0, shift=0.0):
     """Return n points whose mean is exactly ``shift`` and whose covariance is exactly diag(scale)^2 (n > d)."""
     x = np.random.default_rng(seed).normal(size=(n, d))
@@ -122,17 +127,19 @@ def test_weighted_kid_leaves_out_pairs_of_an_image_with_itself(monkeypatch):
 
     across = np.mean([k(x[i], y[j]) for i in np.repeat(range(5), v) for j in np.repeat(range(4), w)])
     expected = within(x, v) + within(y, w) - 2 * across
-    both = kernel.weighted(x, y, np.stack([v, np.ones(5)]), np.stack([w, np.ones(4)]))
+    v, w = np.stack([v, np.ones(5)]), np.stack([w, np.ones(4)])
+    both = kernel._weighted_within(x, np.arange(5), v) + kernel._weighted_within(y, np.arange(4), w)
+    both -= 2 * kernel._weighted_sums(x, y, v, w) / (v.sum(axis=1) * w.sum(axis=1))
     np.testing.assert_allclose(both, [expected, kid(x, y)])
 
 
 def test_kid_estimates_are_seeded_and_the_value_is_the_full_statistic():
     generator = np.random.default_rng(9)
     x, y = generator.normal(size=(60, 5)), generator.normal(size=(40, 5)) + 0.3
-    one, same, other = (kernel.estimates(x, y, seed=seed, draws=50) for seed in (1, 1, 2))
+    one, same, other = (estimates(x, y, seed=seed, draws=50) for seed in (1, 1, 2))
     assert one == same and one["kid"].low != other["kid"].low
     assert one["kid"].value == pytest.approx(kid(x, y)) and one["kid"].low < one["kid"].value < one["kid"].high
-    few = kernel.estimates(x[:9], y, seed=1, draws=50)["kid"]
+    few = estimates(x[:9], y, seed=1, draws=50)["kid"]
     assert few.low is None and few.value == pytest.approx(kid(x[:9], y))
 
 
@@ -145,12 +152,12 @@ def test_patients_are_drawn_whole_for_the_interval_of_kid():
     def width(kid):
         return kid.high - kid.low
 
-    alone = kernel.estimates(once, pool, seed=1)["kid"]
-    whole = kernel.estimates(often, pool, seed=1, groups=patients)["kid"]
-    apart = kernel.estimates(often, pool, seed=1)["kid"]
+    alone = estimates(once, pool, seed=1)["kid"]
+    whole = estimates(often, pool, seed=1, groups=patients)["kid"]
+    apart = estimates(often, pool, seed=1)["kid"]
     assert abs(whole.value - alone.value) < 0.05 * alone.value < apart.value - alone.value
     assert width(apart) < 0.75 * width(alone) and 0.85 * width(alone) < width(whole) < 1.15 * width(alone)
-    assert kernel.estimates(often, pool, seed=1, groups=patients // 10)["kid"].low is None, "six patients are too few"
+    assert estimates(often, pool, seed=1, groups=patients // 10)["kid"].low is None, "six patients are too few"
 
 
 def test_images_of_one_patient_are_no_pairs():
@@ -163,8 +170,8 @@ def test_images_of_one_patient_are_no_pairs():
     for repetition in range(repetitions):
         shared, own = generator.normal(size=(50, d)), generator.normal(size=(200, d))
         reals, pool = np.sqrt(0.8) * shared[patients] + np.sqrt(0.2) * own, generator.normal(size=(400, d))
-        found = kernel.estimates(reals, pool, repetition, draws=100, subsets=1, groups=patients)["kid"]
-        swapped = kernel.estimates(pool, reals, repetition, draws=0, subsets=1, b_groups=patients)["kid"]
+        found = estimates(reals, pool, repetition, draws=100, subsets=1, groups=patients)["kid"]
+        swapped = estimates(pool, reals, repetition, draws=0, subsets=1, b_groups=patients)["kid"]
         whole = kernel.statistics(reals, patients)
         assert found.value == pytest.approx(swapped.value)
         assert found.value == pytest.approx(kernel.value(whole, kernel.statistics(pool)))
@@ -176,13 +183,14 @@ def test_images_of_one_patient_are_no_pairs():
         kernel.statistics(reals, np.zeros(200, int))
 
 
-def test_kid_subsets_have_the_size_of_the_smaller_set_at_most():
+def test_kid_subsets_have_the_size_of_the_smaller_set_at_most(monkeypatch):
     """With subsets as large as both sets all are equal to the full statistic; smaller ones scatter around it."""
     generator = np.random.default_rng(10)
     x, y = generator.normal(size=(50, 4)), generator.normal(size=(50, 4)) + 0.4
-    full = kernel.estimates(x, y, seed=0, draws=0)["kid_subsets"]
+    full = estimates(x, y, seed=0, draws=0)["kid_subsets"]
     assert full.value == pytest.approx(kid(x, y)) and full.sd == pytest.approx(0, abs=1e-12)
-    smaller = kernel.estimates(x, y, seed=0, draws=0, subsets=400, size=25)["kid_subsets"]
+    monkeypatch.setattr(kernel, "SUBSET_SIZE", 25)
+    smaller = estimates(x, y, seed=0, draws=0, subsets=400)["kid_subsets"]
     assert smaller.sd > 0.01 and smaller.value == pytest.approx(kid(x, y), abs=4 * smaller.sd / 20)
 
 
@@ -203,7 +211,7 @@ def test_the_interval_of_kid_covers_the_truth(shift, least):
     hits = 0
     for repetition in range(repetitions):
         a, b = generator.normal(size=(60, d)), generator.normal(size=(80, d)) + shift
-        found = kernel.estimates(a, b, seed=repetition, draws=200, subsets=1)["kid"]
+        found = estimates(a, b, seed=repetition, draws=200, subsets=1)["kid"]
         hits += found.low <= truth <= found.high
     assert least <= hits / repetitions
     assert shift == 0 or hits / repetitions <= 0.99
@@ -272,6 +280,6 @@ def test_baseline_parts_share_no_patient():
 def test_kid_estimates_of_too_few_are_undefined():
     good = np.ones((5, 3))
     with pytest.raises(UndefinedError, match="found 1"):
-        kernel.estimates(good[:1], good, seed=0)
+        estimates(good[:1], good, seed=0)
     with pytest.raises(ValueError, match="3 and 2 dimensions"):
-        kernel.estimates(good, good[:, :2], seed=0)
+        estimates(good, good[:, :2], seed=0)

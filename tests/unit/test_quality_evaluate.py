@@ -90,7 +90,7 @@ class Study:
             write_npz(self.folder / f"real_{kind['name']}.npz", self.features[kind["name"]][order], ids, kind)
             for kind in (WIDE, NARROW)
         ]
-        controls = quality_controls(
+        controls, reals = quality_controls(
             self.real,
             data / "manifest.csv",
             self.folder / "train.csv",
@@ -102,6 +102,7 @@ class Study:
             seed=4,
         )
         write_json(self.folder / "controls.json", controls)
+        np.savez(self.folder / "reals.npz", **reals)
         return controls
 
     def evaluate(self, label="PNEUMONIA", score=False, **options):
@@ -123,6 +124,7 @@ class Study:
             self.folder / "train.csv",
             pool_folder / "manifest.csv",
             self.folder / "controls.json",
+            self.folder / "reals.npz",
             self.pool_pairs,
             self.withheld,
             label=label,

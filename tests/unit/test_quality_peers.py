@@ -53,7 +53,7 @@ def test_fid_equals_that_of_clean_fid(features):
     assert fid(a, b) == pytest.approx(frechet_distance(*moments(a), *moments(b)), abs=1e-3)
 
 
-def test_kid_equals_that_of_torch_fidelity(features):
+def test_kid_equals_that_of_torch_fidelity(features, monkeypatch):
     """One subset of all images, without replacement, is the full statistic; smaller ones agree on average."""
     from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -66,7 +66,9 @@ def test_kid_equals_that_of_torch_fidelity(features):
     )
     size = len(a) // 2
     peer = kid_features_to_metric(*tensors, kid_subsets=400, kid_subset_size=size, verbose=False)
-    ours = kernel.estimates(a, b, seed=0, draws=0, subsets=400, size=size)["kid_subsets"]
+    monkeypatch.setattr(kernel, "SUBSET_SIZE", size)
+    samples = (kernel.Resampled(x, seed, draws=0, subsets=400) for seed, x in enumerate((a, b)))
+    ours = kernel.estimates(*samples)["kid_subsets"]
     spread = peer["kernel_inception_distance_std"]
     assert ours.value == pytest.approx(peer["kernel_inception_distance_mean"], abs=4 * spread * np.sqrt(2 / 400))
     assert ours.sd == pytest.approx(spread, rel=0.2)

@@ -9,6 +9,8 @@ rule quality_controls:
         model=withholding_model,
     output:
         json=QUALITY_CONTROLS,
+        # What metrics of pools ask of the reals alone.
+        reals=QUALITY_CONTROLS.replace(".json", ".npz"),
     log:
         f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{withholder}}_{{label}}.log",
     benchmark:
@@ -45,6 +47,7 @@ rule pool_quality:
         pool_manifest=f"{POOL}/manifest.csv",
         pool_images=f"{POOL}/images",
         controls=quality_controls_of,
+        reals=lambda wildcards: quality_controls_of(wildcards).replace(".json", ".npz"),
         pairs=PAIRS_POOL if STUDY["quality"]["diversity"] else [],
         model=withholding_model,
     output:

@@ -16,6 +16,7 @@ with job(snakemake) as log:
         snakemake.input.train,
         snakemake.input.pool_manifest,
         snakemake.input.controls,
+        snakemake.input.reals,
         snakemake.input.get("pairs"),
         f"{model}/{WITHHELD}" if model else None,
         label=snakemake.params.label,

@@ -3,12 +3,13 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.common.files import write_json
+    import numpy as np
+    from radsynth.common.files import atomic_path, write_json
     from radsynth.generators.candidates import WITHHELD
     from radsynth.quality.controls import quality_controls
 
     model = snakemake.input.get("model")
-    controls = quality_controls(
+    controls, reals = quality_controls(
         snakemake.input.real,
         snakemake.input.data_manifest,
         snakemake.input.train,
@@ -19,4 +20,6 @@ with job(snakemake) as log:
         baseline_draws=snakemake.params.baseline_draws,
         seed=snakemake.params.seed,
     )
+    with atomic_path(snakemake.output.reals) as path:
+        np.savez(path, **reals)
     write_json(snakemake.output.json, controls)

@@ -7,7 +7,7 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.generators.registry import load_family
     from radsynth.pools.grid import write_grid
-    from radsynth.pools.writing import count_duplicates, model_hash, read_pool, write_pool
+    from radsynth.pools.writing import count_duplicates, model_hash, write_pool
 
     model_dir, output, params = snakemake.input.model, snakemake.output, snakemake.params
     generator = load_family(params.family).load(model_dir)
@@ -22,7 +22,6 @@ with job(snakemake) as log:
         sampler=dict(params.sampler),
         threads=snakemake.threads,
     )
-    count_duplicates(Path(output.manifest).parent, list(manifest["file"]))
-    write_grid(
-        output.grid, read_pool(output.manifest)[1], f"{snakemake.wildcards.generator}: {params.label}", params.seed
-    )
+    root, files = Path(output.manifest).parent, list(manifest["file"])
+    count_duplicates(root, files)
+    write_grid(output.grid, root, files, f"{snakemake.wildcards.generator}: {params.label}", params.seed)

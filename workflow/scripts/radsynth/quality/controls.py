@@ -6,7 +6,7 @@ thresholds; the nearest copy is calibrated on both, and altered copies of traini
 Diversity: pairs of training images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from radsynth.quality.memorisation import nearest_copy
 from radsynth.quality.neighbours import Points, encounter
 from radsynth.quality.planted import planted_distance
 from radsynth.quality.rows import estimated
+from radsynth.quality.sample import Sample
 
 Entry = dict[str, Any]
 
@@ -60,34 +61,70 @@ def real_real(
 ) -> Iterator[Entry]:
     """Yield mean and SD of distances and manifold metrics between random parts of the originals, patients apart."""
     originals, groups = real.of(references["all"]["image_id"]), groups_of(references["all"])
+    drawn: dict[str, tuple[tuple[int | None, int | None], list, str]] = {}
     for reference, table in references.items():
-        values: dict[str, list[float]] = {metric: [] for metric in (*measure.DISTANCE, *measure.MANIFOLD)}
-        sizes, reasons = (None, None), {}
         try:
             sizes = part_sizes(groups, len(table), n_synthetic)
-            for a, b in draw_parts(groups, sizes, draws, derive_seed(seed, "real_real", reference)):
-                meeting = measure.meet(Points(originals[a]), Points(originals[b]))
-                known = measure.between(meeting, derive_seed(seed, reference), 0, groups[a], groups[b])
-                for metric, found in known.items():
-                    reasons |= {metric: found["reason"]} if "reason" in found else {}
-                    values[metric].append(found.get("value"))
+            parts = draw_parts(groups, sizes, draws, derive_seed(seed, "real_real", reference))
+            drawn[reference] = sizes, list(parts), ""
         except UndefinedError as error:
-            reasons = dict.fromkeys(values, str(error))
-        for metric, found in values.items():
-            known = {"n_control_a": sizes[0], "n_control_b": sizes[1]}
-            if metric in reasons:
-                known["note"] = f"no control: {reasons[metric]}"
+            drawn[reference] = (None, None), [], str(error)
+    # All together: one pass over the distances of the originals serves all references and draws.
+    pairs = [pair for _, parts, _ in drawn.values() for pair in parts]
+    known = iter(measure.between_parts(originals, groups, pairs, derive_seed(seed, "real_real")))
+    for reference, (sizes, parts, reason) in drawn.items():
+        of_reference = [next(known) for _ in parts]
+        for metric in (*measure.DISTANCE, *measure.MANIFOLD):
+            found = [of_pair[metric] for of_pair in of_reference]
+            missing = [reason] * (not found) + [of_pair["reason"] for of_pair in found if "reason" in of_pair]
+            values = {"n_control_a": sizes[0], "n_control_b": sizes[1]}
+            if missing:
+                values["note"] = f"no control: {missing[-1]}"
             else:
-                known |= {"control": float(np.mean(found)), "control_sd": float(np.std(found, ddof=1))}
-            yield _entry(metric, real.extractor["name"], reference, "real_real", **known)
+                numbers = [of_pair["value"] for of_pair in found]
+                values |= {"control": float(np.mean(numbers)), "control_sd": float(np.std(numbers, ddof=1))}
+            yield _entry(metric, real.extractor["name"], reference, "real_real", **values)
+
+
+def samples(
+    real: FeatureSet, references: dict[str, pd.DataFrame], seed: int, kept: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Sample]:
+    """Return the reference sets as samples; ``kept`` is what ``keep`` returned for the same."""
+    found = {}
+    for reference, table in references.items():
+        features = real.of(table["image_id"])
+        found[reference] = Sample(features, derive_seed(seed, "draws", reference), groups_of(table))
+        prefix = _place(real, reference)
+        if kept is not None:
+            arrays = {key.removeprefix(prefix): array for key, array in kept.items() if key.startswith(prefix)}
+            found[reference].restore(arrays)
+    return found
+
+
+def keep(real: FeatureSet, references: dict[str, Sample], n_synthetic: int) -> dict[str, np.ndarray]:
+    """Return what concerns the reference sets alone, by extractor and reference, for all pools of that many images."""
+    return {
+        f"{_place(real, reference)}{key}": array
+        for reference, sample in references.items()
+        for key, array in sample.kept(n_synthetic).items()
+    }
+
+
+def _place(real: FeatureSet, reference: str) -> str:
+    return f"{real.extractor['name']}/{reference}/"
 
 
 def of_features(
     real: FeatureSet, references: dict[str, pd.DataFrame], n_synthetic: int, draws: int, seed: int
-) -> tuple[list[Entry], float | None]:
-    """Return the entries of one extractor, and the median distance of training images to their nearest other."""
+) -> tuple[list[Entry], float | None, dict[str, np.ndarray]]:
+    """Return the entries of one extractor, the median distance of training images to their nearest other, and ``keep``.
+
+    ``samples`` with the same seed takes that over.
+    """
     entries = list(real_real(real, references, n_synthetic, draws, seed))
-    training, held_out = (Points(real.of(references[name]["image_id"])) for name in ("train", "held_out"))
+    known = samples(real, references, seed)
+    kept = keep(real, known, n_synthetic)
+    training, held_out = known["train"], known["held_out"]
     calibration, control = (Points(real.of(half["image_id"])) for half in halves(references["held_out"]))
     thresholds, tail = measure.copy_thresholds(training, calibration), {}
     try:
@@ -103,7 +140,7 @@ def of_features(
     nearest = {"nearest_copy": known.pop("nearest_copy")}
     entries += _held_out(known, "train", (len(control), len(calibration)), thresholds, extractor)
     entries += _held_out(nearest, "train", (len(held_out), None), {}, extractor, **tail)
-    return entries, float(np.median(training.within[:, 0])) if len(training) > 1 else None
+    return entries, float(np.median(training.within[:, 0])) if len(training) > 1 else None, kept
 
 
 def of_images(
@@ -163,24 +200,29 @@ def quality_controls(
     pool_size: int,
     baseline_draws: int,
     seed: int,
-) -> dict[str, Any]:
-    """Return the controls of all pools of ``pool_size`` images whose generators saw the same, JSON-serialisable.
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the controls of all pools of ``pool_size`` images whose generators saw the same, and arrays for these.
+
+    The first is JSON-serialisable; the arrays are what concerns the reference sets alone (see ``keep``).
 
     ``controls``: by metric, extractor and reference what a row of the quality JSON says of control and threshold.
     ``typical_distance``: by extractor the median distance of training images to their nearest other training image.
+    ``seed``: that of the draws of the reference sets.
     ``real`` are features files, ``train`` is the cohort, ``pairs`` the pair similarities of its training images,
     ``withheld`` a table of those that the generator has not seen.
     """
     references = read_references(data_manifest, train, label, withheld)
-    entries, typical = [], {}
+    entries, typical, kept = [], {}, {}
     for path in real:
         features = read_features(path, np.float64)
         name = features.extractor["name"]
-        found, typical[name] = of_features(features, references, pool_size, baseline_draws, derive_seed(seed, name))
+        own_seed = derive_seed(seed, name)
+        found, typical[name], arrays = of_features(features, references, pool_size, baseline_draws, own_seed)
         entries += found
+        kept |= arrays
     images = (read_images(data_manifest, references[name]["file"]) for name in ("train", "held_out"))
     held_out = references["held_out"]
     first = held_out["image_id"].isin(halves(held_out)[0]["image_id"]).to_numpy()
     entries += of_images(*images, groups_of(held_out), first, derive_seed(seed, "planted"))
     entries += of_pairs(pairs) if pairs else []
-    return {"n_synthetic": pool_size, "typical_distance": typical, "controls": entries}
+    return {"n_synthetic": pool_size, "typical_distance": typical, "seed": seed, "controls": entries}, kept

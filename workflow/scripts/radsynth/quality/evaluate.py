@@ -1,13 +1,14 @@
 """Every metric of one pool, each beside its control."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.files import read_json
@@ -17,11 +18,13 @@ from radsynth.common.tables import read_table
 from radsynth.common.tails import LowerTail
 from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.controls import samples
 from radsynth.quality.diversity import pair_rows
-from radsynth.quality.feature_sets import check_comparable, groups_of, halves, read_images, read_references
+from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
 from radsynth.quality.inception_score import inception_score
 from radsynth.quality.neighbours import Encounter, Points
 from radsynth.quality.rows import estimated, row
+from radsynth.quality.sample import Sample
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,13 @@ class Controls:
 
 
 def _of_features(
-    real: FeatureSet, pool: FeatureSet, references: dict[str, pd.DataFrame], controls: Controls, seed: int, score: bool
+    real: FeatureSet,
+    pool: FeatureSet,
+    references: dict[str, pd.DataFrame],
+    controls: Controls,
+    kept: Mapping[str, np.ndarray],
+    seed: int,
+    score: bool,
 ) -> tuple[list[Row], Encounter | None]:
     """Return the rows of one extractor, and how the pool lies among the training images."""
     check_comparable(real, pool)
@@ -77,22 +86,22 @@ def _of_features(
         "preprocessing": real.extractor["preprocessing"],
         "weights_sha256": (real.extractor["weights"] or {}).get("sha256"),
     }
-    candidate, rows, among_training = Points(pool.features), [], None
-    for reference, table in references.items():
+    candidate, rows, among_training = Sample(pool.features, seed), [], None
+    for reference, sample in samples(real, references, derive_seed(controls.content["seed"], name), kept).items():
         copied = reference == "train"
         try:
-            meeting = measure.meet(Points(real.of(table["image_id"])), candidate)
+            meeting = measure.meet(sample, candidate)
         except UndefinedError as error:
             metrics = (*measure.DISTANCE, *measure.MANIFOLD, *(measure.COPIES if copied else ()))
             known = measure.undefined(metrics, error)
         else:
-            known = measure.between(meeting, derive_seed(seed, reference), groups=groups_of(table))
+            known = measure.between(meeting)
             if copied:
                 among_training = meeting
                 held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
                 thresholds = controls.thresholds(("dcr_tail", "copy_rate"), name)
                 known |= measure.copies(meeting, held_out, thresholds, seed)
-        rows += controls.rows(known, reference, len(table), **common)
+        rows += controls.rows(known, reference, len(sample), **common)
     if score and pool.logits is not None:
         known = {"inception_score": estimated(inception_score, pool.logits)}
         rows += controls.rows(known, "", None, family="diversity", **common)
@@ -171,6 +180,7 @@ def evaluate_pool(
     train: str | Path,
     pool_manifest: str | Path,
     controls: str | Path,
+    reals: str | Path,
     pairs: str | Path | None = None,
     withheld: str | Path | None = None,
     *,
@@ -181,20 +191,21 @@ def evaluate_pool(
     """Return all metrics of one pool as in quality.schema.yaml, and a table of the nearest training images.
 
     ``real`` and ``pool`` are features files, one per extractor in the same order; ``train`` is the cohort that the
-    generator learned from, ``withheld`` a table of those images of it that it has not seen; ``controls`` is what
-    ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images lie beside their
-    manifests. ``score`` asks for the Inception score. The table has a row per image of the pool: ``file``,
-    ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
+    generator learned from, ``withheld`` a table of those images of it that it has not seen; ``controls`` (JSON) and
+    ``reals`` (npz) are what ``quality_controls`` gave for the same; ``pairs`` are the pool's pair similarities. Images
+    lie beside their manifests. ``score`` asks for the Inception score. The table has a row per image of the pool:
+    ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
     ``view_nearest_image_id``, ``view_relative_distance``, and for suspects ``chance``.
     """
     files = list(read_table(pool_manifest)["file"])
     references = read_references(data_manifest, train, label, withheld)
     beside = Controls(controls, len(files))
+    kept = read_arrays(reals)
     rows, meetings = [], {}
     for real_path, pool_path in zip(real, pool, strict=True):
         real_set, pool_set = (read_features(path, np.float64) for path in (real_path, pool_path))
         name = real_set.extractor["name"]
-        found, meeting = _of_features(real_set, pool_set, references, beside, derive_seed(seed, name), score)
+        found, meeting = _of_features(real_set, pool_set, references, beside, kept, derive_seed(seed, name), score)
         rows += found
         meetings[name] = meeting
         log.info("%s: done", name)

@@ -3,20 +3,21 @@
 Each function returns, by metric, what is known of it: its value with interval and SD, or the reason why there is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from radsynth.common.hashing import sha256_pixels
 from radsynth.quality import frechet, kernel, manifold, repeats, similarity
-from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.arrays import Estimate, UndefinedError
 from radsynth.quality.authenticity import authpct
 from radsynth.quality.closest_record import dcr_median, dcr_share
 from radsynth.quality.data_copying import c_t
 from radsynth.quality.hashes import hash_distances, hash_threshold
 from radsynth.quality.memorisation import near_tail, nearest_copy, quantile_threshold, share_below
 from radsynth.quality.neighbours import Encounter, Points, encounter
+from radsynth.quality.parts import Neighbourhoods
 from radsynth.quality.rows import estimated
 from radsynth.quality.views import relative_view_distances
 
@@ -38,30 +39,44 @@ def meet(reference: Points, candidate: Points) -> Encounter:
     return encounter(reference, candidate, (manifold.K_PRECISION, manifold.K_COVERAGE))
 
 
-def between(
-    meeting: Encounter,
-    seed: int,
-    draws: int = kernel.DRAWS,
-    groups: np.ndarray | None = None,
-    candidate_groups: np.ndarray | None = None,
-) -> Known:
-    """Return the distances and manifold metrics of an encounter.
-
-    ``draws`` are those behind the interval of KID, ``groups`` the patients (or the like) of the reference images,
-    ``candidate_groups`` those of the candidates (each image its own without them).
-    """
-    sets = [points.features for points in (meeting.reference, meeting.candidate)]
-    found = {"fid": estimated(lambda: frechet.value(*map(frechet.statistics, sets)))}
-    dim = sets[0].shape[1]
-    if "value" in found["fid"] and min(map(len, sets)) <= dim:
+def between(meeting: Encounter) -> Known:
+    """Return the distances and manifold metrics of the encounter of two Samples."""
+    reference, candidate = meeting.reference, meeting.candidate
+    found = {"fid": estimated(lambda: frechet.value(reference.gaussian, candidate.gaussian))}
+    dim = reference.features.shape[1]
+    if "value" in found["fid"] and min(len(reference), len(candidate)) <= dim:
         found["fid"]["note"] = f"no more images than dimensions ({dim}): mostly bias"
+    return (
+        found
+        | kernel_distances(lambda: kernel.estimates(reference.resampled, candidate.resampled))
+        | {metric: estimated(getattr(manifold, metric), meeting) for metric in MANIFOLD}
+    )
+
+
+def between_parts(
+    features: np.ndarray, groups: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
+) -> list[Known]:
+    """Return the distances and manifold metrics of pairs of parts (index arrays) of one set, without intervals.
+
+    ``features`` (n, d), ``groups`` (n,): the patients or the like of the images.
+    """
+    if not parts:
+        return []
+    neighbourhoods, known = Neighbourhoods(features), []
+    for (a, b), kids in zip(parts, kernel.of_parts(features, groups, parts, seed), strict=True):
+        gaussians = (frechet.statistics(features[part]) for part in (a, b))
+        found = {"fid": estimated(lambda pair=gaussians: frechet.value(*pair))}
+        known.append(found | kernel_distances(kids) | neighbourhoods.manifold(a, b))
+    return known
+
+
+def kernel_distances(estimates: Callable[[], dict[str, Estimate]]) -> Known:
+    """Return what is known of the kernel distances that ``estimates()`` gives."""
     try:
-        kids = kernel.estimates(*sets, seed, draws, groups=groups, b_groups=candidate_groups)
+        kids = estimates()
     except UndefinedError as error:
-        found |= undefined(DISTANCE[1:], error)
-    else:
-        found |= {metric: estimated(kids.get, metric) for metric in kids}
-    return found | {metric: estimated(getattr(manifold, metric), meeting) for metric in MANIFOLD}
+        return undefined(DISTANCE[1:], error)
+    return {metric: estimated(kids.get, metric) for metric in kids}
 
 
 def copies(meeting: Encounter, held_out: Points, thresholds: dict[str, float | None], seed: int) -> Known:

@@ -10,7 +10,8 @@ from radsynth.quality.arrays import UndefinedError, check_same_dim, checked
 
 WITHIN = 5  # nearest others of the same set whose distances are kept
 NEIGHBOURS = 50  # nearest images of the reference set that a distance is taken relative to
-BLOCK = 512  # rows of the distance matrix held at once
+BLOCK = 512  # rows of the distance matrix held at once, fewer where that is more than CELLS numbers
+CELLS = 2**25
 # Squared distances that differ by less than this share of the largest squared norm are equal but for rounding.
 TIE = 1e-12
 
@@ -22,6 +23,26 @@ def _squares(x: np.ndarray, y: np.ndarray, y_norms: np.ndarray) -> np.ndarray:
     squares += y_norms
     squares += np.sum(x**2, axis=1, keepdims=True)
     return squares
+
+
+def block_rows(n: int) -> int:
+    """Return how many rows of n distances are held at once."""
+    return max(1, min(BLOCK, CELLS // n))
+
+
+def nearest_others(
+    centred: np.ndarray, norms: np.ndarray, rows: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices (m, count) of the nearest other images to the images ``rows`` (m,), and squared distances.
+
+    Ascending. ``centred`` (n, d) are features with mean 0, ``norms`` (n,) their squared norms.
+    """
+    squares = _squares(centred[rows], centred, norms)
+    squares[np.arange(len(rows)), rows] = np.inf
+    chosen = np.argpartition(squares, count - 1, axis=1)[:, :count]
+    found = np.take_along_axis(squares, chosen, axis=1)
+    order = np.argsort(found, axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 class Points:
@@ -41,12 +62,13 @@ class Points:
         centred = self.features - self.features.mean(axis=0)  # small numbers keep their digits in the expanded square
         norms = np.sum(centred**2, axis=1)
         within = np.empty((n, count))
-        for start in range(0, n if count else 0, BLOCK):
-            block = centred[start : start + BLOCK]
+        size = block_rows(max(n, 1))
+        for start in range(0, n if count else 0, size):
+            block = centred[start : start + size]
             squares = _squares(block, centred, norms)
             squares[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
             squares.partition(count - 1, axis=1)
-            within[start : start + BLOCK] = np.sort(squares[:, :count], axis=1)
+            within[start : start + size] = np.sort(squares[:, :count], axis=1)
         return np.sqrt(np.where(within <= TIE * norms.max(initial=0), 0, within))
 
     def radii(self, k: int) -> np.ndarray:
@@ -109,8 +131,9 @@ def encounter(reference: Points, candidate: Points, ks: Sequence[int] = ()) -> E
     own, others = _squared_radii(reference, ks), _squared_radii(candidate, ks)
     inside = {k: np.empty(len(x), int) for k in own}
     reached = {k: np.zeros(len(y), bool) for k in others}
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
+    size = block_rows(len(y))
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
         squares = _squares(x[rows], y, norms)
         np.minimum(closest, squares.min(axis=0), out=closest)
         # A ball does not hold its surface: strictly less, beyond rounding.
