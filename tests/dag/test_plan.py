@@ -151,15 +151,34 @@ def test_the_archive_needs_no_training(root, snakemake):
     assert result.returncode != 0 and "resources/paper_cache/any/" in result.stdout, "a missing archive is an error"
 
 
-def test_every_rule_says_what_it_needs(root: Path, tmp_path, monkeypatch):
+@pytest.fixture
+def workflow(root: Path, tmp_path, monkeypatch):
+    """The workflow of the core study as Snakemake sees it, with nothing there yet."""
     monkeypatch.chdir(tmp_path)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow_api = api.workflow(
+        yield api.workflow(
             resource_settings=ResourceSettings(cores=48),
             config_settings=ConfigSettings(configfiles=[root / "config" / "config.yaml"]),
             snakefile=root / "Snakefile",
-        )
-        rules = {rule.name: rule for rule in workflow_api._workflow.rules}
+        )._workflow
+
+
+def test_memory_and_walltime_follow_the_number_of_images(workflow, tmp_path):
+    quality = {rule.name: rule for rule in workflow.rules}["pool_quality"].resources
+    given = {"data_manifest": str(tmp_path / "manifest.csv")}
+
+    def asked(attempt):
+        return tuple(quality[name].evaluate(None, input=given, attempt=attempt).value for name in ("mem_mb", "runtime"))
+
+    assert asked(1) == (8000, 60), "before the data are prepared"
+    (tmp_path / "manifest.csv").write_text("image_id\n" + "x\n" * 120)
+    assert asked(1) == (8012, 60) and asked(2) == (12018, 60)
+    (tmp_path / "manifest.csv").write_text("image_id\n" + "x\n" * 40_000)
+    assert asked(1) == (12000, 140)
+
+
+def test_every_rule_says_what_it_needs(root: Path, workflow):
+    rules = {rule.name: rule for rule in workflow.rules}
     working = {name: rule for name, rule in rules.items() if rule.output}
     assert len(working) >= 18
     for name, rule in working.items():

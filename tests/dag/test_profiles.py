@@ -94,7 +94,7 @@ def test_rules_name_no_site_and_ask_for_no_more_memory_than_their_cores_share(ro
     for path in [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]:
         text = path.read_text()
         assert not re.search(r"osc|pitzer|ascend\b|cardinal|partition|slurm", text, re.IGNORECASE), path.name
-        blocks = re.findall(r"threads: (\d+)\n +resources:\n +mem_mb=memory\((\d+)\)", text)
+        blocks = re.findall(r"threads: (\d+)\n +resources:\n +mem_mb=memory\((\d+)", text)
         # prepare_data grows with its workers: a base and so much for each.
         per_thread = re.findall(r"attempt: \((\d+) \+ (\d+) \* threads\)", text)
         assert all(int(base) + int(each) <= 4000 for base, each in per_thread), path.name

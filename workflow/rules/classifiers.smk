@@ -78,8 +78,8 @@ for scenario in SCENARIOS:
             KERAS_ENVIRONMENT
         threads: 4
         resources:
-            mem_mb=memory(8000),
-            runtime=60,
+            mem_mb=memory(8000, 0.1, "tests"),
+            runtime=minutes(60, "tests", per_image=1 / 200),
             gpu=1,
         params:
             labels=LABELS,
@@ -116,8 +116,8 @@ rule judge:
         KERAS_ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=memory(8000),
-        runtime=60,
+        mem_mb=memory(8000, 0.1, "tests"),
+        runtime=minutes(60, "tests", per_image=1 / 200),
         gpu=1,
     params:
         labels=LABELS,
@@ -155,8 +155,8 @@ rule features_domain_real:
         KERAS_ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=memory(8000),
-        runtime=60,
+        mem_mb=memory(8000, 0.1, "manifest"),
+        runtime=minutes(60, "manifest", per_image=1 / 200),
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
@@ -184,8 +184,8 @@ rule features_domain_pool:
         KERAS_ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=memory(8000),
-        runtime=60,
+        mem_mb=memory(8000, 0.1, "manifest"),
+        runtime=minutes(60, "manifest", per_image=1 / 200),
         gpu=1,
     params:
         backend=STUDY["keras_backend"],

@@ -114,9 +114,36 @@ def run_seed(purpose, wildcards):
     return STUDY.seed(purpose, *parts, bits=32)
 
 
-def memory(megabytes):
-    """Return a mem_mb function that asks for half as much again at each further attempt."""
-    return lambda wildcards, attempt: int(megabytes * (1 + 0.5 * (attempt - 1)))
+def images_in(tables):
+    """Return how many images tables list; none while they are not there, but Snakemake asks again before a job runs."""
+    count = 0
+    for table in [tables] if isinstance(tables, str) else tables:
+        if Path(table).is_file():
+            with open(table, "rb") as lines:
+                count += max(sum(1 for _ in lines) - 1, 0)
+    return count
+
+
+def memory(megabytes, per_image=0, tables=None):
+    """Return a mem_mb function that asks for half as much again at each further attempt.
+
+    ``per_image`` is what each image adds that the job's input of the name ``tables`` lists.
+    """
+    if tables is None:
+        return lambda wildcards, attempt: int(megabytes * (1 + 0.5 * (attempt - 1)))
+    return lambda wildcards, input, attempt: int(
+        (megabytes + per_image * images_in(input.get(tables))) * (1 + 0.5 * (attempt - 1))
+    )
+
+
+def minutes(base, tables, per_image=0, per_pair=0):
+    """Return a runtime function that grows with the images in the job's input ``tables``, or with their pairs."""
+
+    def runtime(wildcards, input):
+        count = images_in(input.get(tables))
+        return int(base + per_image * count + per_pair * count**2)
+
+    return runtime
 
 
 def withholding(wildcards):

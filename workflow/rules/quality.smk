@@ -19,8 +19,8 @@ rule quality_controls:
         "../envs/analysis.yaml"
     threads: 2
     resources:
-        mem_mb=memory(8000),
-        runtime=60,
+        mem_mb=memory(8000, 0.1, "data_manifest"),
+        runtime=minutes(60, "data_manifest", per_pair=5e-8),
     params:
         label="{label}",
         pool_size=STUDY["pool_size"],
@@ -61,8 +61,8 @@ rule pool_quality:
         "../envs/analysis.yaml"
     threads: 2
     resources:
-        mem_mb=memory(8000),
-        runtime=60,
+        mem_mb=memory(8000, 0.1, "data_manifest"),
+        runtime=minutes(60, "data_manifest", per_pair=5e-8),
     params:
         label="{label}",
         inception_score=STUDY["quality"]["inception_score"],
