@@ -25,7 +25,7 @@ def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int, deadline: fl
 
     ``sides`` return seconds. From ``deadline`` (of time.monotonic) on no repeat begins, except the first.
     Returns for JSON: ``seconds`` (a list per side), ``medians``, ``ratios`` (a peer's median over ours), ``repeats``,
-    and whether the measurement is ``complete``.
+    whether the measurement is ``complete`` and, if not, the ``reason``.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     done = 0
@@ -36,4 +36,6 @@ def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int, deadline: fl
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ours, *peers = medians
     ratios = {peer: medians[peer] / medians[ours] for peer in peers}
-    return {"seconds": seconds, "medians": medians, "ratios": ratios, "repeats": done, "complete": done == repeats}
+    found = {"seconds": seconds, "medians": medians, "ratios": ratios, "repeats": done, "complete": done == repeats}
+    short = f"the time was up after {done} of {repeats} repeats: call the part again"
+    return found if done == repeats else {**found, "reason": short}

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ log = logging.getLogger("gpu_parts")
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ("alternating", "ddpm_training", "pggan_step", "ddpm_sampling", "inception_features", "gpu_checks")
+PACKAGES = ("diffusers", "accelerate", "denoising-diffusion-pytorch", "ema-pytorch", "pytorch-fid")
 SEED = 2025
 # What writing the state of a training takes, at most.
 SAVING_SECONDS = 25
@@ -192,7 +194,16 @@ def facts_of(arguments: argparse.Namespace, command: Sequence[str]) -> dict[str,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "packages": {name: installed(name) for name in PACKAGES},
     }
+
+
+def installed(package: str) -> str | None:
+    """Return the version of an installed package, None without it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -433,9 +444,9 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     def features(pixels: np.ndarray) -> np.ndarray:
         return extractor.extract(pixels).astype(float)
 
-    def kid(reference: np.ndarray, candidate: np.ndarray) -> dict[str, Any]:
-        """Return the distance of the images ``candidate`` to ``reference``; held-out ones are grouped by patient."""
-        groups = groups_of(images.rows) if reference is images.held_out else None
+    def kid(reference: np.ndarray, candidate: np.ndarray, rows: pd.DataFrame | None = None) -> dict[str, Any]:
+        """Return the distance of the images ``candidate`` to ``reference``, of which ``rows`` tell the patients."""
+        groups = None if rows is None else np.unique(groups_of(rows), return_inverse=True)[1]
         sets = features(reference), features(candidate)
         return estimated(lambda: kernel.estimates(*sets, SEED, sizes.draws, groups=groups)["kid"])
 
@@ -452,7 +463,8 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
 
     def reals() -> dict[str, Any]:
         control = images.held_out[~calibrating]
-        return {"images": len(control), "kid_to_train": kid(control, training), "copies": copies(control)}
+        distance = kid(control, training, images.rows[~calibrating])
+        return {"images": len(control), "kid_to_train": distance, "copies": copies(control)}
 
     def drawn(name: str) -> dict[str, Any]:
         steps, wanted, fewest = samplers[name]
@@ -480,7 +492,7 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
             "steps": steps,
             "seconds_per_image": timed.seconds_per_image(),
             "kid_to_train": kid(training, pixels),
-            "kid_to_held_out": kid(images.held_out, pixels),
+            "kid_to_held_out": kid(images.held_out, pixels, images.rows),
             "copies": copies(pixels),
         }
 
