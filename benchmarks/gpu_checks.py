@@ -4,10 +4,12 @@ TF32 must be off (NVIDIA_TF32_OVERRIDE=0, set before torch starts), so that what
 """
 
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,14 +22,17 @@ from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.growth import Growth
 from radsynth.generators.loop import batch_indices
-from radsynth.generators.parallel import fit_together
 from radsynth.generators.progressive import build_critic, build_generator
+from radsynth.generators.team import Accelerated
 
 # Largest difference of two sets of trained weights, as a share of what training has changed (norms). Rounding turns
 # some of Adam's first updates around, those of gradients near 0; other data or noise change about everything (1).
 WEIGHTS = 0.05
 # Largest difference of a loss from that in float32, as a share of it. bf16 keeps 8 bits of each number.
 LOSSES = 0.05
+# How accelerate knows the one process of a team of one.
+TEAM_OF_ONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+TEAM_OF_ONE |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 
 
 def _flat(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -75,23 +80,27 @@ def cuda_graphs(options: Mapping[str, Any], size: int) -> dict[str, Any]:
 
 
 def data_parallel(options: Mapping[str, Any], images: np.ndarray, folder: Path) -> dict[str, Any]:
-    """Compare a DDPM trained by one process of a team, under accelerate, with one trained as usual.
+    """Compare a DDPM trained by a team of one process, under accelerate, with one trained as usual.
 
     ``images`` are uint8 (n, height, width); states and logs go below ``folder``.
     """
     options = {**options, "precision": "fp32", "compile": False}
     data = TrainingSet(images, [{"label": "x"}] * len(images))
-    ends = []
-    for processes in (0, 1):
-        model, run_dir = DDPM(options), folder / str(processes)
-        if processes:
-            fit_together("ddpm", options, data, run_dir, 0, None, processes)
-        model.fit(data, run_dir, 0)
-        ends.append(_flat(list(model.unet.parameters())))
+    alone, together = DDPM(options), DDPM(options)
+    alone.fit(data, folder / "alone", 0)
+    with patch.dict(os.environ, TEAM_OF_ONE):
+        together.team = Accelerated()
+        together.fit(data, folder / "together", 0)
+        together.team.leave()
     # The first step of a warm-up has a learning rate of 0.
     untrained = DDPM({**options, "steps": 1, "warmup_steps": 1})
     untrained.fit(data, folder / "untrained", 0)
-    return {"steps": options["steps"], **_weights(*ends, _flat(list(untrained.unet.parameters())))}
+    weights = [_flat(list(model.unet.parameters())) for model in (alone, together, untrained)]
+    return {
+        "steps": options["steps"],
+        "distributed": str(together.team.accelerator.distributed_type),
+        **_weights(*weights),
+    }
 
 
 def losses(options: Mapping[str, Any], images: np.ndarray, steps: int) -> dict[str, Any]:

@@ -14,4 +14,4 @@ if compgen -G "$wheels/*.whl" > /dev/null; then
     export PYTHONPATH=$packages${PYTHONPATH:+:$PYTHONPATH}
 fi
 # Should a compilation or the like not end in time; a training saves its state.
-timeout --kill-after=10 465 "$python" benchmarks/gpu_parts.py "$@"
+timeout --foreground --kill-after=10 465 "$python" benchmarks/gpu_parts.py "$@"

@@ -70,6 +70,7 @@ def check_checks(results):
     assert graphs["passed"] is None and "needs a GPU" in graphs["reason"]
     assert graphs["difference_share"] == 0 and graphs["change"] > 0
     assert parallel["passed"] and parallel["difference_share"] < 1e-3 and parallel["change"] > 0
+    assert parallel["distributed"] == "DistributedType.MULTI_CPU"
     assert losses["passed"] and 0 < losses["bf16_difference"] < 0.05
     assert losses["fp16_difference"] is None and "needs a GPU" in losses["fp16_reason"]
 
