@@ -162,7 +162,8 @@ def measure(
     """Return what ``in_turn`` does of the seconds per step of ``ours``, ``diffusers`` and ``lucidrains``.
 
     ``options`` are a DDPM's; ``images`` phantoms of ``size`` px are learnt from, ``warmup`` steps come before the clock
-    starts, ``steps`` are those of a repeat. ``reasons`` says why a peer is missing.
+    starts, ``steps`` are those of a repeat. ``reasons`` says why a peer is missing, ``compiled`` whether our network
+    was compiled: where that fails, as without a C compiler, training goes on without.
     """
     pixels = np.stack([render(seed, seed, size, False)[0] for seed in range(images)])
     total, reasons = warmup + steps * repeats, {}
@@ -188,7 +189,9 @@ def measure(
             side(warmup)
         found = in_turn({name: lambda side=side: side(steps) for name, side in sides.items()}, repeats, deadline)
     facts = {"size": size, "images": images, "batch": options["batch_size"], "precision": precision}
-    return {**facts, "warmup": warmup, "steps": steps, **found, "reasons": reasons}
+    # Asked for only where torch.compile has loaded it.
+    compiled = ours.task.plan.compile and torch._dynamo.utils.counters["frames"]["ok"] > 0
+    return {**facts, "compiled": compiled, "warmup": warmup, "steps": steps, **found, "reasons": reasons}
 
 
 def main() -> None:
