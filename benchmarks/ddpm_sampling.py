@@ -6,25 +6,83 @@ the generated images.
 
 import argparse
 import json
+import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from alternating import in_turn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.features.pixels import Pixels
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.ddpm import DDPM
+from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet
 from radsynth.quality import kernel
 
 
-def draw(model: DDPM, count: int, sampler: dict) -> tuple[np.ndarray, float]:
+def draw(model: DDPM, count: int, sampler: Mapping[str, Any]) -> tuple[np.ndarray, float]:
     """Return images uint8 (count, height, width) and the seconds per image, after one batch that warms up."""
-    list(model.sample(range(min(count, sampler["batch_size"])), 1, sampler=sampler | {"steps": 2}))
+    list(model.sample(range(min(count, sampler["batch_size"])), 1, sampler={**sampler, "steps": 2}))
     began = time.perf_counter()
     images = np.concatenate([batch.images for batch in model.sample(range(count), 2, sampler=sampler)])
     return images, (time.perf_counter() - began) / count
+
+
+def untrained(options: Mapping[str, Any], size: int) -> DDPM:
+    """Return a DDPM for images of ``size`` px that has learnt nothing: sampling takes as long as with a trained one."""
+    model = DDPM(options)
+    model.unet, model.scheduler = build_unet(options, size, size), build_scheduler(options)
+    return model
+
+
+def measure_times(
+    model: DDPM,
+    *,
+    batch: int,
+    steps: int,
+    ancestral_steps: int,
+    measured_steps: int,
+    repeats: int,
+    deadline: float = math.inf,
+) -> dict[str, Any]:
+    """Return what ``in_turn`` does of the seconds per image of ``dpm_solver++`` and ``ancestral``, in one batch.
+
+    Ancestral sampling is measured on ``measured_steps`` steps and counted as ``ancestral_steps``: each costs the same.
+    """
+    counted = {"dpm_solver++": (steps, 1.0), "ancestral": (measured_steps, ancestral_steps / measured_steps)}
+
+    def seconds(name: str) -> float:
+        taken, factor = counted[name]
+        return draw(model, batch, {"name": name, "steps": taken, "batch_size": batch})[1] * factor
+
+    found = in_turn({name: lambda name=name: seconds(name) for name in counted}, repeats, deadline)
+    facts = {"batch": batch, "steps": {"dpm_solver++": steps, "ancestral": ancestral_steps}}
+    note = f"ancestral: measured on {measured_steps} steps, counted as {ancestral_steps}"
+    return {**facts, "ancestral_steps_measured": measured_steps, "note": note, **found}
+
+
+def kid_difference(real: np.ndarray, a: np.ndarray, b: np.ndarray, draws: int) -> dict[str, Any]:
+    """Return by how much the KID of ``a`` to ``real`` exceeds that of ``b``, and its 95 % interval ``low``, ``high``.
+
+    All are features (n, d). The interval is over the generated images of both sets.
+    """
+    reference = kernel.statistics(real)
+
+    def kid(features: np.ndarray) -> float:
+        return kernel.value(kernel.statistics(features), reference)
+
+    rng, value = np.random.default_rng(0), kid(a) - kid(b)
+    # The spread of a half sample is about that of the whole one: half of n, without replacement (half-sampling), since
+    # an image drawn twice would bias the unbiased estimate.
+    halves = (
+        [features[rng.permutation(len(features))[: len(features) // 2]] for features in (a, b)] for _ in range(draws)
+    )
+    shifts = np.array([kid(half_a) - kid(half_b) for half_a, half_b in halves])
+    low, high = np.quantile(shifts - shifts.mean(), [0.025, 0.975]) + value
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def main() -> None:
@@ -43,33 +101,21 @@ def main() -> None:
     real = TrainingSet.from_manifest(arguments.data / "manifest.csv", arguments.data, [arguments.label]).images
     extractor = Pixels()
     extractor.fit(real)
-    features = {"real": extractor.extract(real).astype(float)}
-    seconds = {}
+    real_features = extractor.extract(real).astype(float)
+    features, seconds = {}, {}
     for name, steps in (("dpm_solver++", arguments.steps), ("ancestral", arguments.ancestral_steps)):
         sampler = {"name": name, "steps": steps, "batch_size": arguments.batch}
         images, seconds[name] = draw(model, arguments.count, sampler)
         features[name] = extractor.extract(images).astype(float)
-    reference = kernel.statistics(features["real"])
-
-    def kid(name: str, chosen: np.ndarray) -> float:
-        return kernel.value(kernel.statistics(features[name][chosen]), reference)
-
-    everything = np.arange(arguments.count)
-    values = {name: kid(name, everything) for name in seconds}
-    rng = np.random.default_rng(0)
-    shifts = []
-    for _ in range(arguments.draws):
-        # Without replacement: an image drawn twice would bias the unbiased estimate.
-        half = rng.permutation(arguments.count)[: arguments.count // 2]
-        shifts.append(kid("dpm_solver++", half) - kid("ancestral", half))
-    # The spread of a half sample is about that of the whole one: half of n, without replacement (half-sampling).
-    low, high = np.quantile(shifts - np.mean(shifts), [0.025, 0.975]) + values["dpm_solver++"] - values["ancestral"]
+    reference = kernel.statistics(real_features)
+    values = {name: kernel.value(kernel.statistics(found), reference) for name, found in features.items()}
+    difference = kid_difference(real_features, features["dpm_solver++"], features["ancestral"], arguments.draws)
     ratio = seconds["ancestral"] / seconds["dpm_solver++"]
     print("| sampler | s / image | KID |")
     for name in seconds:
         print(f"| {name} | {seconds[name]:.4f} | {values[name]:.5f} |")
-    print(f"time ratio {ratio:.1f}; KID difference 95 % interval {low:+.5f} to {high:+.5f}")
-    found = {"seconds_per_image": seconds, "kid": values, "ratio": ratio, "difference_interval": [low, high]}
+    print(f"time ratio {ratio:.1f}; KID difference 95 % interval {difference['low']:+.5f} to {difference['high']:+.5f}")
+    found = {"seconds_per_image": seconds, "kid": values, "ratio": ratio, "kid_difference": difference}
     print(json.dumps({"label": arguments.label, "count": arguments.count, **found}))
 
 

@@ -1,17 +1,21 @@
 # ruff: noqa: E402 (torchvision must be made importable first)
-"""DDPM training steps against the loop of diffusers' example train_unconditional.py, on the same network and batch.
+"""DDPM training steps against public loops, on the same network, batch and precision.
 
-The peer decodes and transforms its images in every step without workers, trains under accelerate in the same precision
-with an unfused AdamW and reads the loss after every step.
+The loop of diffusers' example train_unconditional.py decodes and transforms its images in every step without workers,
+trains under accelerate with an unfused AdamW and reads the loss after every step. The Trainer of lucidrains'
+denoising-diffusion-pytorch, where that is installed, is called as it is, with the workers and the optimizer that it
+chooses, on diffusers' U-Net.
 """
 
 import argparse
+import importlib
 import json
-import statistics
+import math
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,6 +27,7 @@ import_torchvision()
 import diffusers
 import torch
 from accelerate import Accelerator
+from alternating import in_turn, seconds_each
 from diffusers.optimization import get_scheduler
 from radsynth.data.phantom import render
 from radsynth.generators.backend import choose_plan
@@ -51,8 +56,8 @@ class ImageFiles(torch.utils.data.Dataset):
         return self.transform(Image.open(self.files[index]).convert(self.mode))
 
 
-class Peer:
-    """The example's step."""
+class Diffusers:
+    """The step of diffusers' example."""
 
     def __init__(self, options: dict, folder: Path, size: int, steps: int, precision: str):
         self.accelerator = Accelerator(mixed_precision=precision)
@@ -92,6 +97,50 @@ class Peer:
         return loss.detach().item()
 
 
+class Denoiser(torch.nn.Module):
+    """A U-Net of diffusers, called the way lucidrains' GaussianDiffusion calls its own."""
+
+    self_condition = random_or_learned_sinusoidal_cond = False
+
+    def __init__(self, unet: diffusers.ModelMixin):
+        super().__init__()
+        self.unet, self.channels, self.out_dim = unet, unet.config.in_channels, unet.config.out_channels
+
+    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, _: None) -> torch.Tensor:
+        return self.unet(noisy, timesteps).sample
+
+
+class Lucidrains:
+    """Lucidrains' Trainer, which never saves or samples here. ModuleNotFoundError where it is not installed."""
+
+    def __init__(self, options: dict, folder: Path, size: int, precision: str):
+        package = importlib.import_module("denoising_diffusion_pytorch")
+        diffusion = package.GaussianDiffusion(
+            Denoiser(build_unet(options, size, size)),
+            image_size=size,
+            timesteps=options["timesteps"],
+            objective="pred_noise" if options["prediction"] == "epsilon" else "pred_v",
+            beta_schedule="linear",
+        )
+        self.trainer = package.Trainer(
+            diffusion,
+            str(folder),
+            train_batch_size=options["batch_size"],
+            train_lr=options["learning_rate"],
+            augment_horizontal_flip=False,
+            save_and_sample_every=sys.maxsize,
+            calculate_fid=False,
+            amp=precision != "no",
+            mixed_precision_type=precision,
+            results_folder=str(folder / "lucidrains"),
+        )
+
+    def take(self, steps: int) -> None:
+        """Take ``steps`` further steps."""
+        self.trainer.train_num_steps = self.trainer.step + steps
+        self.trainer.train()
+
+
 class Ours:
     """Our step, as the training loop calls it."""
 
@@ -107,18 +156,46 @@ class Ours:
         self.done += 1
 
 
-def seconds_per_step(side: Ours | Peer, steps: int) -> float:
-    """Return the mean time of a step, the device's work included."""
-    began = time.perf_counter()
-    for _ in range(steps):
-        side.step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - began) / steps
+def measure(
+    options: dict, *, size: int, images: int, warmup: int, steps: int, repeats: int, deadline: float = math.inf
+) -> dict[str, Any]:
+    """Return what ``in_turn`` does of the seconds per step of ``ours``, ``diffusers`` and ``lucidrains``.
+
+    ``options`` are a DDPM's; ``images`` phantoms of ``size`` px are learnt from, ``warmup`` steps come before the clock
+    starts, ``steps`` are those of a repeat. ``reasons`` says why a peer is missing, ``compiled`` whether our network
+    was compiled: where that fails, as without a C compiler, training goes on without.
+    """
+    pixels = np.stack([render(seed, seed, size, False)[0] for seed in range(images)])
+    total, reasons = warmup + steps * repeats, {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for index, image in enumerate(pixels):
+            Image.fromarray(image).save(folder / f"{index:04d}.png")
+        ours = Ours(options, pixels, total)
+        precision = PRECISIONS[ours.task.plan.dtype]
+        peer = Diffusers(options, folder, size, total, precision)
+
+        def taking(step: Callable[[], Any]) -> Callable[[int], float]:
+            return lambda count: seconds_each(step, count)
+
+        sides = {"ours": taking(ours.step), "diffusers": taking(peer.step)}
+        try:
+            lucidrains = Lucidrains(options, folder, size, precision)
+        except ModuleNotFoundError as error:
+            reasons["lucidrains"] = f"not installed: {error}"
+        else:
+            sides["lucidrains"] = lambda count: seconds_each(lambda: lucidrains.take(count), 1) / count
+        for side in sides.values():
+            side(warmup)
+        found = in_turn({name: lambda side=side: side(steps) for name, side in sides.items()}, repeats, deadline)
+    facts = {"size": size, "images": images, "batch": options["batch_size"], "precision": precision}
+    # Asked for only where torch.compile has loaded it.
+    compiled = ours.task.plan.compile and torch._dynamo.utils.counters["frames"]["ok"] > 0
+    return {**facts, "compiled": compiled, "warmup": warmup, "steps": steps, **found, "reasons": reasons}
 
 
 def main() -> None:
-    """Print both times and their ratio, and on the last line the same as JSON."""
+    """Print all times and their ratios, and on the last line the same as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--size", type=int, default=128, help="image size in pixels")
@@ -126,29 +203,16 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=10, help="steps before the clock starts")
     parser.add_argument("--steps", type=int, default=50, help="steps per repeat")
     parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    options = resolve_options("ddpm", arguments.preset, {})
-    images = np.stack([render(seed, seed, arguments.size, False)[0] for seed in range(arguments.images)])
-    total = arguments.warmup + arguments.steps * arguments.repeats
-    with tempfile.TemporaryDirectory() as folder:
-        for index, image in enumerate(images):
-            Image.fromarray(image).save(Path(folder) / f"{index:04d}.png")
-        ours = Ours(options, images, total)
-        peer = Peer(options, Path(folder), arguments.size, total, PRECISIONS[ours.task.plan.dtype])
-        times: dict[str, list[float]] = {"ours": [], "peer": []}
-        for side in (ours, peer):
-            seconds_per_step(side, arguments.warmup)
-        for _ in range(arguments.repeats):
-            times["ours"].append(seconds_per_step(ours, arguments.steps))
-            times["peer"].append(seconds_per_step(peer, arguments.steps))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["peer"] / medians["ours"]
-    print("| side | s / step | images / s |")
-    for name, seconds in medians.items():
-        print(f"| {name} | {seconds:.4f} | {options['batch_size'] / seconds:.1f} |")
-    print(f"ratio {ratio:.2f}")
+    arguments = vars(parser.parse_args())
+    preset = arguments.pop("preset")
+    found = measure(resolve_options("ddpm", preset, {}), **arguments)
+    print("| side | s / step | images / s | ratio |")
+    for name, seconds in found["medians"].items():
+        print(f"| {name} | {seconds:.4f} | {found['batch'] / seconds:.1f} | {found['ratios'].get(name, 1):.2f} |")
+    for name, reason in found["reasons"].items():
+        print(f"{name}: {reason}")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    print(json.dumps({"device": device, "torch": torch.__version__, **vars(arguments), **times, "ratio": ratio}))
+    print(json.dumps({"device": device, "torch": torch.__version__, "preset": preset, **found}))
 
 
 if __name__ == "__main__":

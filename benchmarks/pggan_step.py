@@ -1,20 +1,21 @@
-"""PGGAN training steps against a plain eager loop of the same networks, both in one process, alternating."""
+"""PGGAN training steps, with and without CUDA graphs, against a plain eager loop of the same networks, alternating."""
 
 import argparse
 import copy
 import json
-import statistics
+import math
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from alternating import in_turn, seconds_each
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
-from radsynth.generators.backend import choose_plan
+from radsynth.generators.backend import Plan, choose_plan
 from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.metrics import Window
 from radsynth.generators.options import resolve_options
@@ -61,15 +62,52 @@ class PlainLoop:
         self.log += [(real_loss + fake_loss).item(), penalty.item(), loss.item()]
 
 
-def steps_per_second(step: Callable[[], None], steps: int) -> float:
-    """Return the speed of ``step``, the device being idle before and after."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    for _ in range(steps):
+def our_step(task: AdversarialTask, number: int) -> Callable[[], None]:
+    """Return a function that takes step ``number`` as the training loop does, after those that warm up."""
+    indices, window = np.arange(task.options["batch_size"]), Window()
+
+    def step() -> None:
+        window.add(task.step(number, indices)[0])
+
+    for _ in range(WARM_UP + 1):
         step()
-    wait()
-    return steps / (time.perf_counter() - began)
+    return step
+
+
+def measure(
+    options: Mapping[str, Any],
+    plan: Plan,
+    size: int,
+    level: int,
+    *,
+    steps: int,
+    repeats: int,
+    deadline: float = math.inf,
+) -> dict[str, Any]:
+    """Return what ``in_turn`` does of the seconds per step of ``ours``, ``without_graphs`` and ``plain_loop``.
+
+    At the resolution of ``level``, faded in, of a PGGAN for images of ``size`` px. ``steps`` are those of a repeat.
+    ``cuda_graph`` says whether ours replays one; where it cannot, as on a CPU, it does the same as ``without_graphs``.
+    """
+    growth = Growth.plan(options, size, size)
+    images = np.random.default_rng(0).integers(0, 256, (200, size, size), dtype=np.uint8)
+
+    def task(cuda_graphs: bool) -> AdversarialTask:
+        networks = build_generator(options, growth.last), build_critic(options, growth.last)
+        return AdversarialTask(*networks, images, growth, {**options, "cuda_graphs": cuda_graphs}, plan)
+
+    with_graphs, without = task(True), task(False)
+    # The last step of a level: faded in.
+    number = growth.first_step(level + 1) - 1
+    taken = {"ours": our_step(with_graphs, number), "without_graphs": our_step(without, number)}
+    plain, indices = PlainLoop(without, level), np.arange(options["batch_size"])
+    taken["plain_loop"] = lambda: plain.step(indices)
+    plain.step(indices)
+    found = in_turn(
+        {name: lambda step=step: seconds_each(step, steps) for name, step in taken.items()}, repeats, deadline
+    )
+    facts = {"resolution": size_of(level), "batch": options["batch_size"], "steps": steps}
+    return {**facts, "cuda_graph": with_graphs.graph is not None, **found}
 
 
 def main() -> None:
@@ -84,41 +122,14 @@ def main() -> None:
     options = resolve_options("pggan", args.preset, {"augment_probability": 0})
     plan = choose_plan("fp32")
     growth = Growth.plan(options, args.size, args.size)
-    images = np.random.default_rng(0).integers(0, 256, (200, args.size, args.size), dtype=np.uint8)
-    device = torch.cuda.get_device_name() if plan.fast else "CPU"
-    print(f"preset {args.preset}, batch {options['batch_size']}, {device}, steps/s, median of {args.repeats} repeats")
+    print(f"preset {args.preset}, batch {options['batch_size']}, {plan.name}, steps/s by medians, and ratios to ours")
     rows = []
     for level in range(growth.first, growth.last + 1):
-        task = AdversarialTask(
-            build_generator(options, growth.last), build_critic(options, growth.last), images, growth, options, plan
-        )
-        # The last step of a level: faded in.
-        number, window = growth.first_step(level + 1) - 1, Window()
-        indices = np.arange(options["batch_size"])
-
-        def ours(task=task, number=number, window=window, indices=indices) -> None:
-            window.add(task.step(number, indices)[0])
-
-        for _ in range(WARM_UP + 1):
-            ours()
-        plain = PlainLoop(task, level)
-        peer = lambda plain=plain, indices=indices: plain.step(indices)  # noqa: E731
-        peer()
-        pairs = [(steps_per_second(ours, args.steps), steps_per_second(peer, args.steps)) for _ in range(args.repeats)]
-        row = {
-            "resolution": size_of(level),
-            "radsynth": statistics.median(a for a, _ in pairs),
-            "plain_loop": statistics.median(b for _, b in pairs),
-            "ratio": statistics.median(a / b for a, b in pairs),
-            "cuda_graph": task.graph is not None,
-        }
+        row = measure(options, plan, args.size, level, steps=args.steps, repeats=args.repeats)
         rows.append(row)
-        print(
-            f"  {row['resolution']:4d} px  radsynth {row['radsynth']:8.2f}  plain loop {row['plain_loop']:8.2f}"
-            f"  ratio {row['ratio']:.2f}",
-            flush=True,
-        )
-    print(json.dumps({"preset": args.preset, "device": device, "torch": torch.__version__, "rows": rows}))
+        speeds = (f"{name} {1 / s:.2f} ({row['ratios'].get(name, 1):.2f})" for name, s in row["medians"].items())
+        print(f"  {row['resolution']:4d} px  {'  '.join(speeds)}", flush=True)
+    print(json.dumps({"preset": args.preset, "device": plan.name, "torch": torch.__version__, "rows": rows}))
 
 
 if __name__ == "__main__":

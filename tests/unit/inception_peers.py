@@ -41,26 +41,26 @@ def write_random_weights(path: Path, images: np.ndarray) -> None:
     torch.save(network.state_dict(), path)
 
 
-def ours(extractor: type[InceptionV3Fid], weights: Path) -> InceptionV3Fid:
+def ours(extractor: type[InceptionV3Fid], weights: Path, device: str = "cpu") -> InceptionV3Fid:
     """Return an extractor with the state dict in a file that need not be the published one."""
     network = extractor.build()
     network.load_state_dict(torch.load(weights, weights_only=True))
-    return extractor(network, {"file": weights.name, "sha256": "not checked"})
+    return extractor(network, {"file": weights.name, "sha256": "not checked"}, device)
 
 
-def rgb(images: np.ndarray) -> torch.Tensor:
+def rgb(images: np.ndarray, device: str = "cpu") -> torch.Tensor:
     """Return uint8 (n, 3, height, width)."""
-    return torch.from_numpy(images).unsqueeze(1).repeat(1, 3, 1, 1)
+    return torch.from_numpy(images).to(device).unsqueeze(1).repeat(1, 3, 1, 1)
 
 
-def as_pytorch_fid(weights: Path) -> Callable[[np.ndarray], np.ndarray]:
+def as_pytorch_fid(weights: Path, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
     """Return pytorch-fid's features; it looks for its weights on the net, which are put in its way."""
     from pytorch_fid import inception as pytorch_fid
 
     state = torch.load(weights, weights_only=True)
     with patch.object(pytorch_fid, "load_state_dict_from_url", lambda *_, **__: state):
-        network = pytorch_fid.InceptionV3().eval()
-    return torch.inference_mode()(lambda images: network(rgb(images) / 255)[0].flatten(1).numpy())
+        network = pytorch_fid.InceptionV3().eval().to(device)
+    return torch.inference_mode()(lambda images: network(rgb(images, device) / 255)[0].flatten(1).cpu().numpy())
 
 
 def as_torch_fidelity(weights: Path, *layers: str) -> Callable[[np.ndarray], list[np.ndarray]]:
