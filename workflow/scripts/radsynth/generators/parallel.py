@@ -82,7 +82,8 @@ class _Worker:
         settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
         # torch's name for a meeting point that none of the processes has to open.
         settings |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
-        settings |= {"PYTHONPATH": LIBRARY, "PYTHONUNBUFFERED": 1}
+        path = os.pathsep.join(filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")]))
+        settings |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": 1}
         self.process = subprocess.Popen(
             [sys.executable, "-m", __name__, folder],
             env=os.environ | {key: str(value) for key, value in settings.items()},
