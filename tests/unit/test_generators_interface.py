@@ -196,7 +196,7 @@ def test_paper_preset_is_the_published_recipe():
         (("ddpm", "default", {"timestep": 5}), r"^generators\.x\.options\.timestep: unknown key"),
         (("ddpm", "default", {"batch_size": "16"}), r"^generators\.x\.options\.batch_size: '16'"),
         (("ddpm", "default", {"batch_size": 0}), r"^generators\.x\.options\.batch_size: 0"),
-        (("ddpm", "best", {}), r"^generators\.x\.preset: unknown preset 'best', expected one of default, paper, .*, cpu"),
+        (("ddpm", "best", {}), r"^generators\.x\.preset: unknown preset 'best', expected one of default, .*, cpu"),
         (("gan", "default", {}), r"^generators\.x\.family: unknown family 'gan'"),
     ],
 )
