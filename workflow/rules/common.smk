@@ -290,6 +290,12 @@ def model_of(wildcards):
     return model_folder(wildcards.generator).format(**{**wildcards, "unit": unit})
 
 
+def sampling_note_of(wildcards):
+    """Return what a picture of a generator's images must say of their sampler, if anything."""
+    generator = GENERATORS[wildcards.generator]
+    return sampling_note(generator["options"], generator["sampler"])
+
+
 def selection_weights(wildcards):
     """Return the weights file that the extractor of a generator's selection needs, if any."""
     extractor = GENERATORS[wildcards.generator]["selection"].get("extractor")

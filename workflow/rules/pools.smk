@@ -1,8 +1,3 @@
-def sampling_note_of(wildcards):
-    generator = GENERATORS[wildcards.generator]
-    return sampling_note(generator["options"], generator["sampler"])
-
-
 rule write_pool:
     """Draw a generator's images of one label."""
     input:
