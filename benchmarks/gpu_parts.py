@@ -424,9 +424,10 @@ class Timed:
 def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash: str) -> None:
     """Draw from the finished model with two samplers, and measure what was drawn."""
     from ddpm_sampling import kid_difference
+    from radsynth.common.features import read_image_set
     from radsynth.features.pixels import Pixels
     from radsynth.generators.ddpm import DDPM
-    from radsynth.pools.writing import read_pool, write_pool
+    from radsynth.pools.writing import write_pool
     from radsynth.quality import kernel, measure
     from radsynth.quality.feature_sets import groups_of, halves
     from radsynth.quality.neighbours import Points
@@ -485,7 +486,7 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
                 return {"complete": False, "reason": f"{count} of {wanted} images: call the part again"}
             # What is there becomes the pool.
             write(count)
-        pixels = read_pool(folder / "manifest.csv")[1]
+        pixels = read_image_set(folder / "manifest.csv")[1]
         return {
             "images": count,
             "images_wanted": wanted,
@@ -497,7 +498,7 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
         }
 
     def difference() -> dict[str, Any]:
-        pools = [features(read_pool(run_dir / "pools" / name / "manifest.csv")[1]) for name in samplers]
+        pools = [features(read_image_set(run_dir / "pools" / name / "manifest.csv")[1]) for name in samplers]
         found = {"kid": kid_difference(features(training), *pools, sizes.draws)}
         seconds = [report.content["results"][name]["seconds_per_image"] for name in samplers]
         return found | {"ratio": seconds[1] / seconds[0] if all(seconds) else None}

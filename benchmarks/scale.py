@@ -114,16 +114,19 @@ def controls_of_images(n: int) -> Callable[[], object]:
 def quality_of_features(n: int) -> Callable[[], object]:
     """One pool by one extractor, against all originals, the training images and those held out."""
     from radsynth.quality import measure
-    from radsynth.quality.controls import keep, samples
+    from radsynth.quality.controls import keep, kept_of, sample_of
     from radsynth.quality.feature_sets import halves
     from radsynth.quality.neighbours import Points
     from radsynth.quality.sample import Sample
 
     real, known, candidate = feature_set(n, 1), references(n), Sample(features(n, 2), 1)
-    kept = keep(real, samples(real, known, 0), n)
+    kept = {}
+    for reference, rows in known.items():
+        kept |= keep(real, reference, sample_of(real, reference, rows, 0), n)
 
     def stage() -> None:
-        for reference, sample in samples(real, known, 0, kept).items():
+        for reference, rows in known.items():
+            sample = sample_of(real, reference, rows, 0).restore(kept_of(real, reference, kept))
             meeting = measure.meet(sample, candidate)
             measure.between(meeting)
             if reference == "train":
@@ -168,15 +171,15 @@ def pool_writing(n: int) -> Callable[[], object]:
                 yield Batch(chosen, stack[[i % len(stack) for i in chosen]])
 
     stack = images(min(n, 500), 1)
-    folder = Path(tempfile.mkdtemp())
 
     def stage() -> None:
-        write_pool(
-            Ready({}), "x", folder / "images", folder / "m.csv", label="A", size=n, seed=1, sampler={}, threads=2
-        )
-        files = list(pd.read_csv(folder / "m.csv")["file"])
-        count_duplicates(folder, files)
-        write_grid(folder / "grid.png", folder, files, "A", 1)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            pool = folder / "images", folder / "m.csv"
+            write_pool(Ready({}), "x", *pool, label="A", size=n, seed=1, sampler={}, threads=2)
+            files = list(pd.read_csv(folder / "m.csv")["file"])
+            count_duplicates(folder, files)
+            write_grid(folder / "grid.png", folder, files, "A", 1)
 
     return stage
 

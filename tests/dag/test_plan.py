@@ -165,7 +165,7 @@ def workflow(root: Path, tmp_path, monkeypatch):
 
 def test_memory_and_walltime_follow_the_number_of_images(workflow, tmp_path):
     quality = {rule.name: rule for rule in workflow.rules}["pool_quality"].resources
-    given = {"data_manifest": str(tmp_path / "manifest.csv")}
+    given = {"data_manifest": str(tmp_path / "manifest.csv"), "pool_manifest": str(tmp_path / "pool.csv")}
 
     def asked(attempt):
         return tuple(quality[name].evaluate(None, input=given, attempt=attempt).value for name in ("mem_mb", "runtime"))
@@ -175,6 +175,8 @@ def test_memory_and_walltime_follow_the_number_of_images(workflow, tmp_path):
     assert asked(1) == (8012, 60) and asked(2) == (12018, 60)
     (tmp_path / "manifest.csv").write_text("image_id\n" + "x\n" * 40_000)
     assert asked(1) == (12000, 140)
+    (tmp_path / "pool.csv").write_text("file\n" + "x\n" * 20_000)
+    assert asked(1) == (14000, 240)
 
 
 def test_every_rule_says_what_it_needs(root: Path, workflow):

@@ -21,6 +21,8 @@ SMALL = {
         "attention_levels": [[], [0], [0, 1]],
         "layers_per_block": [1, 2],
         "timesteps": [2, 10, 100, 500, 1000],
+        "beta_start": [1e-6, 1e-4, 1e-3, 0.1],
+        "beta_end": [0.01, 0.02, 0.1, 0.9],
         "batch_size": [1, 4],
         "steps": [2],
     },

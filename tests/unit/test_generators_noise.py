@@ -12,7 +12,7 @@ from radsynth.generators.base import image_rng
 from radsynth.generators.ddpm import build_scheduler
 from radsynth.generators.diffusion import ancestral_step, denoise
 from radsynth.generators.limits import check_generator
-from radsynth.generators.noise import ancestral_deviation, check_noise, sampling_note, terminal_snr
+from radsynth.generators.noise import ancestral_timesteps, check_noise, noise_variances, terminal_snr
 from radsynth.generators.options import resolve_options, resolve_sampler
 
 SCHEDULES = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
@@ -33,6 +33,21 @@ def exact_denoiser(scheduler, mean, deviation):
         return abar.sqrt() * noise - (1 - abar).sqrt() * clean
 
     return predict
+
+
+def ancestral_deviation(chosen, steps, deviation):
+    """Return with which SD exact ancestral sampling gives back a Gaussian variation of an SD, as a share of that.
+
+    Noisy image, exact estimate and posterior mean are linear in each other, so variances follow from step to step.
+    """
+    abar = np.cumprod(1 - noise_variances(chosen))
+    times = ancestral_timesteps(chosen["timesteps"], steps)
+    variance, found = deviation**2, 1.0
+    for now, then in zip(abar[times], np.append(abar[times[1:]], 1.0), strict=True):
+        alpha, estimate = now / then, math.sqrt(now) * variance / (now * variance + 1 - now)
+        factor = (math.sqrt(then) * (1 - alpha) * estimate + math.sqrt(alpha) * (1 - then)) / (1 - now)
+        found = factor**2 * found + (1 - alpha) * (1 - then) / (1 - now)
+    return math.sqrt(found) / deviation
 
 
 def drawn(chosen, sampler, mean, deviation, n=16):
@@ -107,12 +122,28 @@ def test_all_steps_of_the_paper_smooth_less():
     assert kept == pytest.approx([0.977, 0.944], abs=0.001)
 
 
-def test_pictures_of_a_pool_say_what_its_sampler_takes():
-    paper = resolve_options("ddpm", "paper", {})
-    note = sampling_note(paper, resolve_sampler("ddpm", "paper", {}))
-    assert "1,000 ancestral steps of 8,000 timesteps" in note and "11 and 21 % are lost" in note
-    assert sampling_note(paper, resolve_sampler("ddpm", "default", {})) == ""
-    assert sampling_note(resolve_options("pggan", "cpu", {}), resolve_sampler("pggan", "cpu", {})) == ""
+def test_ancestral_timesteps_are_as_many_as_asked_for_and_all_different():
+    """Also where floating point would add timestep -1: 61, 103, 121 ... of 1,000."""
+    for total in (15, 50, 500, 1000):
+        for steps in range(1, total + 1):
+            times = ancestral_timesteps(total, steps)
+            assert len(times) == steps and times[0] == total - 1 and times[-1] >= 0
+            assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert ancestral_timesteps(8000, 1000)[:2] == [7999, 7991] and ancestral_timesteps(8000, 1000)[-1] == 7
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpm_solver++"])
+def test_every_sampler_draws_from_every_schedule(schedule, sampler):
+    """In 61 steps, which do not divide 1,000."""
+    images = drawn(options(beta_schedule=schedule), {"name": sampler, "steps": 61}, 0.2, 0.3, n=4)
+    assert images.mean().item() == pytest.approx(0.2, abs=0.05) and images.std().item() == pytest.approx(0.3, rel=0.2)
+
+
+@pytest.mark.parametrize(("beta_start", "message"), [(1e-8, "nothing in floating point"), (0.99999, "begin sampling")])
+def test_first_steps_that_cannot_be_sampled_are_refused(beta_start, message):
+    with pytest.raises(UserError, match=f"^options.beta_start: .*{message}"):
+        check_noise(options(beta_start=beta_start, beta_end=0.999991 if beta_start > 0.5 else 0.02))
 
 
 @pytest.mark.parametrize("name", ["dpm_solver++", "ancestral"])

@@ -10,14 +10,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.common.features import read_image_set
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sheets import choose
+from radsynth.common.tables import read_table
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools.figures import write_comparison
 from radsynth.pools.grid import write_grid
-from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, read_pool, write_pool
+from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, write_pool
 
 SAMPLER = {"name": "ddim", "steps": 5}
+
+
+def read_pool(manifest_csv):
+    return read_table(manifest_csv), read_image_set(manifest_csv)[1]
 
 
 class Noise(Generator):

@@ -10,6 +10,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.features import read_features
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
+from radsynth.quality import kernel
 from radsynth.quality.controls import quality_controls
 from radsynth.quality.data_copying import c_t
 from radsynth.quality.evaluate import evaluate_pool
@@ -458,3 +459,16 @@ def test_features_that_are_missing_or_not_finite_are_named(tmp_path):
 def test_a_class_that_is_not_there_is_named(study):
     with pytest.raises(UserError, match="manifest.csv: no image of the class COVID"):
         study.evaluate(label="COVID")
+
+
+def test_what_was_kept_of_the_reals_is_used_and_changes_no_number(study, monkeypatch):
+    computed = []
+    within = kernel._weighted_within
+    monkeypatch.setattr(kernel, "_weighted_within", lambda x, *rest: computed.append(len(x)) or within(x, *rest))
+    used, _ = study.evaluate()
+    reals = 2 * 3 + 2  # two extractors by three references in the controls, and the pool by each
+    assert len(computed) == reals
+    save = np.savez
+    monkeypatch.setattr(np, "savez", lambda path, **arrays: save(path, **({} if "reals" in str(path) else arrays)))
+    assert study.evaluate()[0] == used
+    assert len(computed) > 2 * reals, "now computed again for the pool"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from radsynth.common.errors import UserError
 from radsynth.quality import frechet, kernel, measure, neighbours, parts
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.parts import Neighbourhoods
@@ -38,13 +39,21 @@ def test_what_was_kept_gives_the_same_numbers_without_being_computed_again(real,
     assert {"fid", "kid", "recall"} <= expected.keys() and expected["kid"]["low"] < expected["kid"]["high"]
 
 
+def test_what_was_kept_of_other_images_or_draws_is_refused(real):
+    features, patients = real
+    kept = Sample(features, 5, patients).kept(70)
+    for other in (Sample(features[::-1] + 1e-9, 5, patients), Sample(features, 6, patients)):
+        with pytest.raises(UserError, match="measure the controls again"):
+            other.restore(kept)
+
+
 def test_nothing_is_kept_of_a_single_image_or_none():
     for n in (0, 1):
         lonely = Sample(np.zeros((n, 3)), 0)
         assert lonely.kept(10) == {}
         assert len(lonely.restore({})) == n
     one_patient = Sample(np.random.default_rng(0).normal(size=(8, 3)), 0, np.zeros(8, int))
-    assert set(one_patient.kept(10)) == {"within", "mean", "root"}
+    assert set(one_patient.kept(10)) == {"seed", "within", "mean", "root"}
     with pytest.raises(UndefinedError, match="at least 2 patients"):
         _ = one_patient.restore(one_patient.kept(10)).resampled
 

@@ -17,7 +17,6 @@ from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
-from radsynth.generators.noise import sampling_note
 from radsynth.generators.registry import family_module
 
 try:
@@ -117,30 +116,35 @@ def run_seed(purpose, wildcards):
 def images_in(tables):
     """Return how many images tables list; none while they are not there, but Snakemake asks again before a job runs."""
     count = 0
-    for table in [tables] if isinstance(tables, str) else tables:
+    for table in tables:
         if Path(table).is_file():
             with open(table, "rb") as lines:
                 count += max(sum(1 for _ in lines) - 1, 0)
     return count
 
 
-def memory(megabytes, per_image=0, tables=None):
+def named(input, names):
+    """Return the files of a job's inputs of some names."""
+    return [file for name in names for file in ([input[name]] if isinstance(input[name], str) else input[name])]
+
+
+def memory(megabytes, per_image=0, *tables):
     """Return a mem_mb function that asks for half as much again at each further attempt.
 
-    ``per_image`` is what each image adds that the job's input of the name ``tables`` lists.
+    ``per_image`` is what each image adds that the job's inputs of the names ``tables`` list.
     """
-    if tables is None:
+    if not tables:
         return lambda wildcards, attempt: int(megabytes * (1 + 0.5 * (attempt - 1)))
     return lambda wildcards, input, attempt: int(
-        (megabytes + per_image * images_in(input.get(tables))) * (1 + 0.5 * (attempt - 1))
+        (megabytes + per_image * images_in(named(input, tables))) * (1 + 0.5 * (attempt - 1))
     )
 
 
-def minutes(base, tables, per_image=0, per_pair=0):
-    """Return a runtime function that grows with the images in the job's input ``tables``, or with their pairs."""
+def minutes(base, *tables, per_image=0, per_pair=0):
+    """Return a runtime function that grows with the images in the job's inputs ``tables``, or with their pairs."""
 
     def runtime(wildcards, input):
-        count = images_in(input.get(tables))
+        count = images_in(named(input, tables))
         return int(base + per_image * count + per_pair * count**2)
 
     return runtime
@@ -288,12 +292,6 @@ def model_of(wildcards):
     """Return the model that makes the images of a label."""
     unit = STUDY.unit(wildcards.generator, wildcards.label)
     return model_folder(wildcards.generator).format(**{**wildcards, "unit": unit})
-
-
-def sampling_note_of(wildcards):
-    """Return what a picture of a generator's images must say of their sampler, if anything."""
-    generator = GENERATORS[wildcards.generator]
-    return sampling_note(generator["options"], generator["sampler"])
 
 
 def selection_weights(wildcards):

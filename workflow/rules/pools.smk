@@ -26,7 +26,6 @@ rule write_pool:
     params:
         family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
         sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
-        note=sampling_note_of,
         label="{label}",
         pool_size=STUDY["pool_size"],
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),

@@ -20,7 +20,7 @@ rule quality_controls:
     threads: 2
     resources:
         mem_mb=memory(8000, 0.1, "data_manifest"),
-        runtime=minutes(60, "data_manifest", per_pair=5e-8),
+        runtime=minutes(60, "data_manifest", per_pair=5e-8 * len(STUDY["quality"]["extractors"])),
     params:
         label="{label}",
         pool_size=STUDY["pool_size"],
@@ -61,8 +61,8 @@ rule pool_quality:
         "../envs/analysis.yaml"
     threads: 2
     resources:
-        mem_mb=memory(8000, 0.1, "data_manifest"),
-        runtime=minutes(60, "data_manifest", per_pair=5e-8),
+        mem_mb=memory(8000, 0.1, "data_manifest", "pool_manifest"),
+        runtime=minutes(60, "data_manifest", "pool_manifest", per_pair=5e-8 * len(STUDY["quality"]["extractors"])),
     params:
         label="{label}",
         inception_score=STUDY["quality"]["inception_score"],

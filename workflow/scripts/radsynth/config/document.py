@@ -97,7 +97,9 @@ def _values(part: dict[str, Any]) -> str:
 def _presets(family: str) -> list[str]:
     from radsynth.generators.options import read_presets
 
-    text = yaml.safe_dump(read_presets(family), sort_keys=False, default_flow_style=None, width=110)
+    # Without references from one preset to another: each can be copied by itself.
+    presets = json.loads(json.dumps(read_presets(family)))
+    text = yaml.safe_dump(presets, sort_keys=False, default_flow_style=None, width=110)
     return [f"\nPresets of `{family}` (what they do not name has the default above):\n", f"```yaml\n{text}```"]
 
 

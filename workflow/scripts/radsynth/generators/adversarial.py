@@ -166,6 +166,7 @@ class AdversarialTask:
         fakes = self.generator(self.latents, level, alpha)
         # Before the critic sees them, reals and fakes alike, so that the generator need not learn the changes.
         reals, fakes = augment(torch.cat([reals, fakes]), *self.changes).chunk(2)
+        reals = reals.detach()
 
         made = fakes.detach()
         real, fake = self.critic(torch.cat([reals, made]), level, alpha).chunk(2)

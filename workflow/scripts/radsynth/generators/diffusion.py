@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from radsynth.generators.limits import check_sampling_steps
+from radsynth.generators.noise import LEAST_LOG_SNR, ancestral_timesteps
 
 
 def snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:
@@ -57,7 +58,7 @@ def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) ->
     changes = {"prediction_type": "sample", "clip_sample": False, "timestep_spacing": "trailing"}
     if sampler["name"] == "ancestral":
         scheduler = diffusers.DDPMScheduler.from_config(config, **changes)
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(timesteps=ancestral_timesteps(config["num_train_timesteps"], steps))
     else:
         order = 1 if sampler["name"] == "ddim" else 2
         # The solver does not know all schedules by name.
@@ -70,12 +71,12 @@ def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) ->
 def solver_timesteps(alphas_cumprod: torch.Tensor, steps: int) -> list[int]:
     """Return at most ``steps`` descending timesteps, quadratically spaced (Song et al. 2021, appendix D) down to 0.
 
-    The first is where log(alpha/sigma) = -5.1: before that images are pure noise, and with many timesteps (8,000)
-    most steps would be spent there. Even spacing would make the last step, from about 0.15 of the range to
+    The first is where log(alpha/sigma) = LEAST_LOG_SNR: before that images are pure noise, and with many timesteps
+    (8,000) most steps would be spent there. Even spacing would make the last step, from about 0.15 of the range to
     clean, too long: it takes away texture (with an exact denoiser the standard deviation shrinks by 5 %).
     """
     log_snr = torch.log(snr(alphas_cumprod)) / 2
-    first = int((log_snr >= -5.1).sum()) - 1
+    first = int((log_snr >= LEAST_LOG_SNR).sum()) - 1
     spaced = np.linspace(first**0.5, 0, steps) ** 2
     return sorted({round(t) for t in spaced.tolist()}, reverse=True)
 

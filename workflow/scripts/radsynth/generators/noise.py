@@ -14,6 +14,8 @@ from radsynth.common.errors import UserError
 # Sampling begins at pure noise. What training leaves of the image at the last timestep is missing there: images come
 # out with a mean that is off by up to sqrt(SNR) of their standard deviation. Stable Diffusion's schedule leaves .0047.
 MOST_SIGNAL = 0.01
+# log(alpha/sigma) below which images are pure noise to a solver: it begins there.
+LEAST_LOG_SNR = -5.1
 
 
 def noise_variances(options: Mapping[str, Any]) -> np.ndarray:
@@ -50,6 +52,17 @@ def check_noise(options: Mapping[str, Any]) -> None:
             f"they would come out too gray; expected at most {MOST_SIGNAL:g}, by more timesteps, larger betas or "
             "beta_schedule: squaredcos_cap_v2"
         )
+    betas = noise_variances(options)
+    if np.float32(1) - np.float32(1 - betas[0]) == 0:
+        raise UserError(
+            f"options.beta_start: the first timestep adds {betas[0]:.2g}, which is nothing in floating point; "
+            "expected a larger beta_start or fewer timesteps"
+        )
+    if (1 - betas[0]) / betas[0] < math.exp(2 * LEAST_LOG_SNR):
+        raise UserError(
+            f"options.beta_start: the first timestep adds {betas[0]:.6g}, which leaves nothing to begin sampling from; "
+            "expected a smaller one"
+        )
     if snr < np.finfo(np.float32).tiny:
         raise UserError(
             f"options.timesteps: {found} nothing is left of the image, not even in floating point; expected fewer "
@@ -57,34 +70,9 @@ def check_noise(options: Mapping[str, Any]) -> None:
         )
 
 
-def ancestral_deviation(options: Mapping[str, Any], steps: int | None, deviation: float) -> float:
-    """Return with which standard deviation ancestral sampling gives back a Gaussian variation, as a share of its own.
+def ancestral_timesteps(timesteps: int, steps: int) -> list[int]:
+    """Return ``steps`` timesteps in even distances, from the last one down, as whole numbers (``trailing`` spacing).
 
-    With an exact denoiser, so that what is missing is the sampler's alone: each step adds the variance of the posterior
-    for known clean images (Ho et al. 2020, equation 7), which is too little for the long steps of a subset.
-    ``deviation`` is the true one for images in [-1, 1]; ``steps`` None takes every timestep. In [0, 1].
+    Not by diffusers, whose floating point takes timestep -1, pure noise, for the last of some numbers of steps.
     """
-    abar, total = np.cumprod(1 - noise_variances(options)), options["timesteps"]
-    chosen = np.round(np.arange(total, 0, -total / (steps or total))).astype(int) - 1
-    here, before = abar[chosen], np.append(abar[chosen[1:]], 1.0)
-    variance, found = deviation**2, 1.0
-    for now, then in zip(here, before, strict=True):
-        alpha = now / then
-        # The exact estimate of the clean image, and the posterior's mean, are linear in the noisy one.
-        estimate = math.sqrt(now) * variance / (now * variance + 1 - now)
-        factor = (math.sqrt(then) * (1 - alpha) * estimate + math.sqrt(alpha) * (1 - then)) / (1 - now)
-        found = factor**2 * found + (1 - alpha) * (1 - then) / (1 - now)
-    return math.sqrt(found) / deviation
-
-
-def sampling_note(options: Mapping[str, Any], sampler: Mapping[str, Any]) -> str:
-    """Return what a picture of a diffusion model's images must say of their sampler; empty if nothing."""
-    if sampler.get("name") != "ancestral":
-        return ""
-    lost = [100 * (1 - ancestral_deviation(options, sampler["steps"], deviation)) for deviation in (0.1, 0.05)]
-    steps = sampler["steps"] or options["timesteps"]
-    return (
-        f"Drawn by {steps:,} ancestral steps of {options['timesteps']:,} timesteps. Even with an exact denoiser "
-        "they make images smoother: of variations with a standard deviation of .1 and .05 (for images in [-1, 1]) "
-        f"{lost[0]:.0f} and {lost[1]:.0f} % are lost."
-    )
+    return [timesteps - (2 * timesteps * i + steps) // (2 * steps) - 1 for i in range(steps)]

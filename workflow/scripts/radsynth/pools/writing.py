@@ -16,7 +16,7 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, sole_writer, write_json, write_text, writing
 from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
-from radsynth.common.images import read_gray, read_gray_stack
+from radsynth.common.images import read_gray
 from radsynth.common.progress import Progress
 from radsynth.generators.base import Generator
 
@@ -166,9 +166,3 @@ def count_duplicates(root: str | Path, files: list[str]) -> int:
     message = "%d of %d images repeat the pixels of another"
     (log.warning if duplicates else log.info)(message, duplicates, len(files))
     return duplicates
-
-
-def read_pool(manifest_csv: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return a pool's manifest (strings) and its images, uint8 (n, height, width)."""
-    manifest = pd.read_csv(manifest_csv, dtype=str, keep_default_na=False)
-    return manifest, read_gray_stack(Path(manifest_csv).parent, manifest["file"])

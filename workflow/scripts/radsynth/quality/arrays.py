@@ -1,5 +1,6 @@
 """What every distance asks of its features."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,3 +35,9 @@ def check_same_dim(a: np.ndarray, b: np.ndarray) -> None:
     """Raise ValueError unless both feature arrays, (n, d), have the same d."""
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"features of {a.shape[1]} and {b.shape[1]} dimensions cannot be compared")
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most ``size`` that make up n."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))

@@ -86,28 +86,20 @@ def real_real(
             yield _entry(metric, real.extractor["name"], reference, "real_real", **values)
 
 
-def samples(
-    real: FeatureSet, references: dict[str, pd.DataFrame], seed: int, kept: Mapping[str, np.ndarray] | None = None
-) -> dict[str, Sample]:
-    """Return the reference sets as samples; ``kept`` is what ``keep`` returned for the same."""
-    found = {}
-    for reference, table in references.items():
-        features = real.of(table["image_id"])
-        found[reference] = Sample(features, derive_seed(seed, "draws", reference), groups_of(table))
-        prefix = _place(real, reference)
-        if kept is not None:
-            arrays = {key.removeprefix(prefix): array for key, array in kept.items() if key.startswith(prefix)}
-            found[reference].restore(arrays)
-    return found
+def sample_of(real: FeatureSet, reference: str, images: pd.DataFrame, seed: int) -> Sample:
+    """Return a reference set as a sample, with the draws that all pools of the cohort share."""
+    return Sample(real.of(images["image_id"]), derive_seed(seed, "draws", reference), groups_of(images))
 
 
-def keep(real: FeatureSet, references: dict[str, Sample], n_synthetic: int) -> dict[str, np.ndarray]:
-    """Return what concerns the reference sets alone, by extractor and reference, for all pools of that many images."""
-    return {
-        f"{_place(real, reference)}{key}": array
-        for reference, sample in references.items()
-        for key, array in sample.kept(n_synthetic).items()
-    }
+def keep(real: FeatureSet, reference: str, sample: Sample, n_synthetic: int) -> dict[str, np.ndarray]:
+    """Return what concerns a reference set alone, for all pools of that many images, under names of its own."""
+    return {f"{_place(real, reference)}{key}": array for key, array in sample.kept(n_synthetic).items()}
+
+
+def kept_of(real: FeatureSet, reference: str, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what ``keep`` returned for a reference set, from all that was kept."""
+    place = _place(real, reference)
+    return {key.removeprefix(place): array for key, array in kept.items() if key.startswith(place)}
 
 
 def _place(real: FeatureSet, reference: str) -> str:
@@ -117,14 +109,11 @@ def _place(real: FeatureSet, reference: str) -> str:
 def of_features(
     real: FeatureSet, references: dict[str, pd.DataFrame], n_synthetic: int, draws: int, seed: int
 ) -> tuple[list[Entry], float | None, dict[str, np.ndarray]]:
-    """Return the entries of one extractor, the median distance of training images to their nearest other, and ``keep``.
-
-    ``samples`` with the same seed takes that over.
-    """
+    """Return the entries of one extractor, the median distance between nearest training images, and what is kept."""
     entries = list(real_real(real, references, n_synthetic, draws, seed))
-    known = samples(real, references, seed)
-    kept = keep(real, known, n_synthetic)
-    training, held_out = known["train"], known["held_out"]
+    kept = keep(real, "all", sample_of(real, "all", references["all"], seed), n_synthetic)
+    training, held_out = (sample_of(real, name, references[name], seed) for name in ("train", "held_out"))
+    kept |= keep(real, "train", training, n_synthetic) | keep(real, "held_out", held_out, n_synthetic)
     calibration, control = (Points(real.of(half["image_id"])) for half in halves(references["held_out"]))
     thresholds, tail = measure.copy_thresholds(training, calibration), {}
     try:

@@ -18,7 +18,7 @@ from radsynth.common.tables import read_table
 from radsynth.common.tails import LowerTail
 from radsynth.quality import measure
 from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.controls import samples
+from radsynth.quality.controls import kept_of, sample_of
 from radsynth.quality.diversity import pair_rows
 from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
 from radsynth.quality.inception_score import inception_score
@@ -87,7 +87,9 @@ def _of_features(
         "weights_sha256": (real.extractor["weights"] or {}).get("sha256"),
     }
     candidate, rows, among_training = Sample(pool.features, seed), [], None
-    for reference, sample in samples(real, references, derive_seed(controls.content["seed"], name), kept).items():
+    for reference, images in references.items():
+        sample = sample_of(real, reference, images, derive_seed(controls.content["seed"], name))
+        sample.restore(kept_of(real, reference, kept))
         copied = reference == "train"
         try:
             meeting = measure.meet(sample, candidate)

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from radsynth.quality.arrays import Estimate, UndefinedError, check_same_dim, checked
+from radsynth.quality.arrays import Estimate, UndefinedError, blocks, check_same_dim, checked
 
 BLOCK = 1024  # rows and columns of the kernel matrix held at once
 DRAWS = 1000  # bootstrap draws behind the interval
@@ -42,16 +42,10 @@ def _diagonal(features: np.ndarray) -> np.ndarray:
     return (np.einsum("ij,ij->i", features, features) / features.shape[1] + 1) ** 3
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    """Yield slices of at most BLOCK that make up n."""
-    for start in range(0, n, BLOCK):
-        yield slice(start, min(start + BLOCK, n))
-
-
 def _upper(n: int) -> Iterator[tuple[slice, slice, int]]:
     """Yield the blocks (rows, columns) of a symmetric matrix on and above its diagonal, and how often each counts."""
-    for rows in _blocks(n):
-        for columns in _blocks(n):
+    for rows in blocks(n, BLOCK):
+        for columns in blocks(n, BLOCK):
             if columns.start >= rows.start:
                 yield rows, columns, 1 if columns == rows else 2
 
@@ -62,7 +56,7 @@ def _within_groups(x: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> tu
     The first sum is that of v_i v_j k(x_i, x_j), the second that of v_i v_j.
     """
     diagonal, kernels, counts = _diagonal(x), np.zeros(len(weights)), np.zeros(len(weights))
-    for columns in _blocks(len(x)):
+    for columns in blocks(len(x), BLOCK):
         squared = weights[:, columns].astype(np.float64) ** 2
         kernels += squared @ diagonal[columns]
         counts += squared.sum(axis=1)
@@ -100,8 +94,8 @@ def value(a: KernelSample, b: KernelSample) -> float:
     check_same_dim(a.features, b.features)
     sums = (
         float(_kernel(a.features[rows], b.features[columns]).sum())
-        for rows in _blocks(len(a.features))
-        for columns in _blocks(len(b.features))
+        for rows in blocks(len(a.features), BLOCK)
+        for columns in blocks(len(b.features), BLOCK)
     )
     return a.within + b.within - 2 * sum(sums) / (len(a.features) * len(b.features))
 
@@ -109,9 +103,9 @@ def value(a: KernelSample, b: KernelSample) -> float:
 def _weighted_sums(x: np.ndarray, y: np.ndarray, x_weights: np.ndarray, y_weights: np.ndarray) -> np.ndarray:
     """Return sum_ij v_i w_j k(x_i, y_j) for each pair of rows v, w of the weights (draws, n) and (draws, m)."""
     totals = np.zeros(len(x_weights))
-    for rows in _blocks(len(x)):
+    for rows in blocks(len(x), BLOCK):
         v = x_weights[:, rows].astype(np.float64)
-        for columns in _blocks(len(y)):
+        for columns in blocks(len(y), BLOCK):
             w = y_weights[:, columns].astype(np.float64)
             totals += np.einsum("bm,bm->b", v @ _kernel(x[rows], y[columns]), w)
     return totals
@@ -252,7 +246,7 @@ def of_parts(
     of_a, of_b, between = np.zeros((3, len(a)))
     for rows, columns, times in _upper(n):
         block = _kernel(features[rows], features[columns])
-        for part in _blocks(len(a)):
+        for part in blocks(len(a), BLOCK):
             (v, w), (v_beside, w_beside) = (
                 [side[part, place].astype(np.float64) for side in (a, b)] for place in (rows, columns)
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from radsynth.quality.arrays import UndefinedError, checked
+from radsynth.quality.arrays import UndefinedError, blocks, checked
 from radsynth.quality.manifold import K_COVERAGE, K_PRECISION
 from radsynth.quality.neighbours import TIE, block_rows, nearest_others
 from radsynth.quality.rows import estimated
@@ -30,7 +30,9 @@ class Neighbourhoods:
         count = min(LISTED, len(features) - 1)
         self.nearest = np.empty((len(features), count), np.int32)
         self.squares = np.empty(self.nearest.shape)
-        for rows in _parts(np.arange(len(features)), block_rows(len(features))):
+        everything = np.arange(len(features))
+        for block in blocks(len(features), block_rows(len(features))):
+            rows = everything[block]
             self.nearest[rows], self.squares[rows] = nearest_others(self.centred, self.norms, rows, count)
 
     def manifold(self, a: np.ndarray, b: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -72,14 +74,11 @@ class Neighbourhoods:
         self, part: np.ndarray, inside: np.ndarray, k: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield places in ``part``, and their nearest images and squared distances, among which k are of the part."""
-        for places in _parts(np.arange(len(part)), ROWS):
+        for block in blocks(len(part), ROWS):
+            places = np.arange(block.start, block.stop)
             nearest, squares = self.nearest[part[places]], self.squares[part[places]]
             enough = np.count_nonzero(inside[nearest], axis=1) >= k
             yield places[enough], nearest[enough], squares[enough]
-            for again in _parts(places[~enough], block_rows(len(inside))):
+            missing = places[~enough]
+            for again in (missing[block] for block in blocks(len(missing), block_rows(len(inside)))):
                 yield again, *nearest_others(self.centred, self.norms, part[again], len(inside) - 1)
-
-
-def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from radsynth.common.errors import UserError
 from radsynth.quality import frechet, kernel
 from radsynth.quality.arrays import UndefinedError
 from radsynth.quality.neighbours import Points
@@ -37,7 +38,12 @@ class Sample(Points):
         """Return all that is known of this set alone where it meets one of ``partner`` images, as plain arrays."""
         arrays = {}
         try:
-            arrays |= {"mean": self.gaussian.mean, "root": self.gaussian.root, "within": self.within}
+            arrays |= {
+                "seed": np.array(self.seed),
+                "mean": self.gaussian.mean,
+                "root": self.gaussian.root,
+                "within": self.within,
+            }
             size = kernel.subset_size(len(self), partner)
             arrays[f"{KERNEL}{size}"] = self.resampled.within(size)
         except UndefinedError:
@@ -45,10 +51,14 @@ class Sample(Points):
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> "Sample":
-        """Take over what ``kept`` returned for the same features, seed and groups."""
-        if "mean" in arrays:
-            self.within = arrays["within"]
-            self.gaussian = frechet.Gaussian(arrays["mean"], arrays["root"])
+        """Take over what ``kept`` returned for the same features, seed and groups; UserError if it is of others."""
+        if not arrays:
+            return self
+        mean = self.features.mean(axis=0)
+        if int(arrays["seed"]) != self.seed or not np.array_equal(arrays["mean"], mean):
+            raise UserError("what was kept of the real images is of other images; measure the controls again")
+        self.within = arrays["within"]
+        self.gaussian = frechet.Gaussian(arrays["mean"], arrays["root"])
         for name, values in arrays.items():
             if name.startswith(KERNEL):
                 self.resampled.known[int(name.removeprefix(KERNEL))] = values

@@ -14,14 +14,13 @@ cropped to 90 or 95 % stay below .13, and all of them are found one by one among
 copies turned by 5 degrees two thirds, with a gamma of 1.5 less than half.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from radsynth.common.images import area_weights
-from radsynth.quality.arrays import UndefinedError
+from radsynth.quality.arrays import UndefinedError, blocks
 from radsynth.quality.neighbours import NEIGHBOURS
 
 SIZE = 16
@@ -101,16 +100,16 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> tuple[n
     """
     if len(training) < 2:
         raise UndefinedError(f"needs at least 2 training images, found {len(training)}")
-    candidates = _unit(np.concatenate([_flat(_reduced(images[part])) for part in _parts(len(images), BLOCK)]))
+    candidates = _unit(np.concatenate([_flat(_reduced(images[part])) for part in blocks(len(images), BLOCK)]))
     count = min(NEIGHBOURS, len(training))
     closest = np.full((len(images), count), np.inf, np.float32)  # distances to the nearest training images so far
     smallest, nearest = np.full(len(images), np.inf), np.zeros(len(images), int)
-    for known in _parts(len(training), KNOWN):
+    for known in blocks(len(training), KNOWN):
         spaces = np.empty((1 + TANGENTS, VIEWS, known.stop - known.start, SIZE**2), np.float32)
-        for part in _parts(known.stop - known.start, BLOCK):
+        for part in blocks(known.stop - known.start, BLOCK):
             spaces[:, :, part] = np.moveaxis(_spaces(training[known][part]), 1, 0)
         spaces = spaces.reshape(1 + TANGENTS, -1, SIZE**2)  # views * images in a row
-        for rows in _parts(len(images), BLOCK):
+        for rows in blocks(len(images), BLOCK):
             distances = _distances(candidates[rows], spaces)
             least = distances.min(axis=1)
             nearer = least < smallest[rows]
@@ -120,12 +119,6 @@ def relative_view_distances(images: np.ndarray, training: np.ndarray) -> tuple[n
             merged.partition(count - 1, axis=1)
             closest[rows] = merged[:, :count]
     return smallest / np.maximum(closest.mean(axis=1, dtype=np.float64), 1e-12), nearest
-
-
-def _parts(n: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most ``size`` that make up n."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
