@@ -448,8 +448,9 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     def kid(reference: np.ndarray, candidate: np.ndarray, rows: pd.DataFrame | None = None) -> dict[str, Any]:
         """Return the distance of the images ``candidate`` to ``reference``, of which ``rows`` tell the patients."""
         groups = None if rows is None else np.unique(groups_of(rows), return_inverse=True)[1]
-        sets = features(reference), features(candidate)
-        return estimated(lambda: kernel.estimates(*sets, SEED, sizes.draws, groups=groups)["kid"])
+        real = kernel.Resampled(features(reference), SEED, groups, sizes.draws)
+        other = kernel.Resampled(features(candidate), SEED + 1, draws=sizes.draws)
+        return estimated(lambda: kernel.estimates(real, other)["kid"])
 
     def copies(candidate: np.ndarray) -> measure.Known:
         """Return the library's copy rates of images; one half of the held-out reals sets the thresholds."""
