@@ -151,7 +151,12 @@ def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
 
 def test_another_look_of_the_pictures_beside_results_runs_nothing_again(finished, planned):
     with ExitStack() as edits:
-        for file in ("generators/curves.py", "generators/previews.py", "generators/selection_figure.py", "pools/grid.py"):
+        for file in (
+            "generators/curves.py",
+            "generators/previews.py",
+            "generators/selection_figure.py",
+            "pools/grid.py",
+        ):
             edits.enter_context(edited(finished / LIBRARY / file, "import ", "import sys\nimport "))
         caption = finished / "workflow/report/grid.rst"
         edits.enter_context(edited(caption, "Synthetic images", "Images that were made"))
