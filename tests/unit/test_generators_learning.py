@@ -57,7 +57,7 @@ def blurred_means(training):
     return noisy.clip(0, 255).astype(np.uint8)
 
 
-LONG = {"ddpm": {"steps": 1500}, "pggan": {"steps": 3500}}
+LONG = {"ddpm": {"steps": 1000}, "pggan": {"steps": 3500}}
 
 
 @pytest.mark.slow
