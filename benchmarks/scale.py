@@ -152,10 +152,10 @@ def quality_of_images(n: int) -> Callable[[], object]:
 
 def preview(n: int) -> Callable[[], object]:
     """The nearest training images of ten images of a preview."""
-    from radsynth.generators.previews import nearest
+    from radsynth.common.nearest import nearest_by_pixels
 
     shown, training = images(10, 2), images(n, 1)
-    return lambda: nearest(shown, training)
+    return lambda: nearest_by_pixels(shown, training)
 
 
 def pool_writing(n: int) -> Callable[[], object]:

@@ -13,7 +13,7 @@ def noise(seed, n, side=24):
 
 
 def test_the_nearest_training_image_by_mse_over_blocks(monkeypatch):
-    monkeypatch.setattr(similarity, "BLOCK", 3 * 24 * 24)
+    monkeypatch.setattr("radsynth.common.nearest.BLOCK", 3 * 24 * 24)
     images, training = noise(0, 7), noise(1, 8)
     training[5] = images[2]
     expected = np.mean((images[:, None].astype(float) - training) ** 2, axis=(2, 3))

@@ -1,4 +1,4 @@
-"""Noise schedules of diffusion models in numbers: what they leave of the image, what few sampling steps cost.
+"""Noise schedules of diffusion models in numbers: what they leave of the image, and at which timesteps it is sampled.
 
 Free of torch, so that it is known when a study is planned. The schedules are those of diffusers' DDPMScheduler.
 """
@@ -43,7 +43,7 @@ def terminal_snr(options: Mapping[str, Any]) -> float:
 
 
 def check_noise(options: Mapping[str, Any]) -> None:
-    """Raise UserError if training ends with too much of the image left, or with nothing in floating point."""
+    """Raise UserError if the last timestep leaves too much of the image, or either end nothing in floating point."""
     found = f"after {options['timesteps']} with these betas ({options['beta_schedule']})"
     snr = terminal_snr(options)
     if snr > MOST_SIGNAL:

@@ -3,9 +3,9 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from radsynth.common.nearest import nearest_by_pixels
 from radsynth.quality.arrays import Estimate, UndefinedError
 
-BLOCK = 2**24  # pixels of one set held as floats at once
 MIN_SIDE = 11  # pixels that the Gaussian window of the SSIM spans
 
 
@@ -16,22 +16,8 @@ def nearest_by_mse(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray
     """
     if not (len(images) and len(training)):
         raise UndefinedError("needs at least 1 image on either side, found 0")
-    flat, known = images.reshape(len(images), -1), training.reshape(len(training), -1)
-    centre = known.mean(axis=0, dtype=np.float64).astype(np.float32)  # small numbers keep their digits
-    least, nearest = np.full(len(flat), np.inf, np.float32), np.zeros(len(flat), int)
-    rows = max(1, BLOCK // flat.shape[1])
-    for column in range(0, len(known), rows):
-        y = known[column : column + rows] - centre
-        norms = np.sum(y**2, axis=1)
-        for row in range(0, len(flat), rows):
-            part = slice(row, row + rows)
-            # The norms of x are left out: they do not change which is nearest.
-            squares = norms - 2 * ((flat[part] - centre) @ y.T)
-            found = squares.min(axis=1)
-            nearer = found < least[part]
-            nearest[part] = np.where(nearer, column + squares.argmin(axis=1), nearest[part])
-            least[part] = np.where(nearer, found, least[part])
-    errors = [np.mean((a.astype(np.float32) - known[i]) ** 2) for a, i in zip(flat, nearest, strict=True)]
+    nearest = nearest_by_pixels(images, training)
+    errors = [np.mean((a.astype(np.float32) - training[i]) ** 2) for a, i in zip(images, nearest, strict=True)]
     return nearest, np.array(errors, dtype=np.float64)
 
 
