@@ -7,6 +7,7 @@ and 1/5 held out, a pool of n synthetic images, 2,048 features of each, images o
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import threading
@@ -241,25 +242,26 @@ def own_memory() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def measured(name: str, n: int, results: multiprocessing.Queue) -> None:
-    """Put wall time, processor time (s) and peak memory (MB), also of what was prepared, of one stage into a queue."""
+def measured(name: str, n: int, limit: float | None, results: multiprocessing.Queue) -> None:
+    """Put wall time, processor time (s) and peak memory (MB), also of what was prepared, of one stage into a queue.
+
+    A stage that has not ended after ``limit`` seconds is left, and the row says so.
+    """
     stage = STAGES[name](n)
     before = peak = own_memory()
-    ended = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.02):
-            peak = max(peak, own_memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     began, cpu = time.perf_counter(), time.process_time()
-    stage()
+    threading.excepthook = lambda failure: (sys.__excepthook__(*failure[:3]), os._exit(1))
+    worker = threading.Thread(target=stage, daemon=True)
+    worker.start()
+    while worker.is_alive() and (limit is None or time.perf_counter() - began < limit):
+        worker.join(0.02)
+        peak = max(peak, own_memory())
     found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-    ended.set()
-    watcher.join()
-    results.put({"stage": name, "images": n, **found, "prepared_mb": before, "peak_mb": peak})
+    memory = {"prepared_mb": before, "peak_mb": peak}
+    results.put({"stage": name, "images": n, "ended": not worker.is_alive(), **found, **memory})
+    results.close()
+    results.join_thread()
+    os._exit(0)
 
 
 def main() -> None:
@@ -267,18 +269,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[2000, 20000], help="per class")
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="end a stage after so long and say what it took")
     arguments = parser.parse_args()
     context, rows = multiprocessing.get_context("spawn"), []
     for n in arguments.images:
         for name in arguments.stages:
             results = context.Queue()
-            process = context.Process(target=measured, args=(name, n, results))
+            process = context.Process(target=measured, args=(name, n, arguments.limit, results))
             process.start()
             process.join()
             row = results.get() if process.exitcode == 0 else {"stage": name, "images": n, "failed": process.exitcode}
             rows.append(row)
             numbers = [f"{key} {value:.1f}" for key, value in row.items() if isinstance(value, float)]
-            print(f"{name:24} {n:7d}  {'  '.join(numbers) or 'failed'}", flush=True)
+            ended = "" if row.get("ended") else "  not ended"
+            print(f"{name:24} {n:7d}  {'  '.join(numbers) or 'failed'}{ended}", flush=True)
     print(json.dumps(rows))
 
 
