@@ -63,7 +63,7 @@ def test_prepared_images_and_manifest_agree(run):
         assert pixels.shape == (32, 32) and pixels.dtype == np.uint8
         assert sha256_pixels(pixels) == row.sha256
     assert not list((out / "masks").iterdir())
-    assert all(count == 0 for name, count in checks.items() if name != "patient_unknown")
+    assert {name for name, count in checks.items() if count} == {"patient_unknown", "files_seen"}
     report = read_json(out / "integrity.json")
     assert report["counts"] == {"NORMAL": 3, "PNEUMONIA": 3} and report["expected"] is None
     assert "| NORMAL | 3 |" in (out / "integrity.md").read_text()
@@ -166,9 +166,10 @@ def test_links_are_read_and_nothing_is_written_through_them(run, raw, tmp_path):
     (raw / "NORMAL/link.png").symlink_to(outside)
     (raw / "NORMAL/dangling.png").symlink_to(tmp_path / "nothing.png")
     (raw / "NORMAL/a..b$(touch x);.png").symlink_to(outside)
-    table, _, out = run()
+    table, checks, out = run()
     assert {"NORMAL/link.png", "NORMAL/a..b$(touch x);.png"} <= set(table.source) and len(table) == 8
     assert {file.name for file in (out / "images").iterdir()} == {f"{name}.png" for name in table.image_id}
+    assert checks["unreadable"] == 1 and checks["links"] == 2, "the dangling link is counted"
     assert not any(file.is_symlink() for file in out.rglob("*"))
     assert outside.read_bytes() == before and [file.name for file in outside.parent.iterdir()] == ["x.png"]
 
@@ -208,7 +209,8 @@ def test_alpha_colour_constant_and_small_are_counted(run, raw):
     save(raw / "NORMAL" / "small.png", texture(76, (15, 60)))
     table, checks, out = run(size=40)
     assert len(table) == 10 and "NORMAL/flat.png" not in set(table.source)
-    assert {name: count for name, count in checks.items() if count and name != "patient_unknown"} == {
+    uncounted = {"patient_unknown", "files_seen"}
+    assert {name: count for name, count in checks.items() if count and name not in uncounted} == {
         "alpha_dropped": 1,
         "colour_to_luminance": 1,
         "constant": 1,
@@ -244,7 +246,7 @@ def test_masks_mirror_the_names(run, raw):
 
 
 def test_masks_of_any_case_are_found_and_none_is_an_error(run, raw):
-    save(raw / "masks" / "p0_0.png", np.ones((40, 40), dtype=np.uint8))
+    save(raw / "masks" / "p9_0.png", np.ones((40, 40), dtype=np.uint8))
     with pytest.raises(UserError, match="^masks: .*masks has no mask of any image, expected files such as NORMAL/p0_0"):
         run(masks="masks")
     for name in ("NORMAL/p0_0.PNG", "PNEUMONIA/p4_1.Tif"):

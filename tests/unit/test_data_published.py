@@ -155,7 +155,7 @@ def test_kaggle_pneumonia_names_and_splits(tmp_path):
     assert report["expected"] == {"NORMAL": 1583, "PNEUMONIA": 4273}
     only_test = load_source({**dataset, "splits": ["test"]}, LABELS)
     assert len(only_test.records(32, 1)) == 2 and only_test.expected_counts() == {"NORMAL": 234, "PNEUMONIA": 390}
-    with pytest.raises(UserError, match="val: no such folder"):
+    with pytest.raises(UserError, match="no image in a folder val"):
         load_source({**dataset, "splits": ["val"]}, LABELS).records(32, 1)
 
 

@@ -15,6 +15,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
 from radsynth.config.study import Study
+from radsynth.data.listing import fingerprint
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
@@ -205,13 +206,15 @@ def test_split(wildcards):
 # What rules read, where that depends on the configuration.
 
 
-def raw_inputs(wildcards):
-    """Return what preparing a dataset waits for: its download, or the folders whose changes must be noticed."""
-    dataset = STUDY["datasets"][wildcards.dataset]
-    if SOURCES[dataset["source"]].downloadable:
-        return [f"{DATA}/download.json".format(dataset=wildcards.dataset)]
-    path = Path(dataset["path"])
-    return sorted(str(folder) for folder in path.glob("**/") if folder != path) if path.is_dir() else []
+def download_record(wildcards):
+    """Return the record of a dataset's download, if its source can fetch it."""
+    downloadable = SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].downloadable
+    return f"{DATA}/download.json".format(dataset=wildcards.dataset) if downloadable else []
+
+
+def raw_fingerprint(wildcards):
+    """Return what tells that raw files were added, replaced or taken away since they were prepared."""
+    return fingerprint(STUDY["datasets"][wildcards.dataset]["path"])
 
 
 def weights_of(wildcards):

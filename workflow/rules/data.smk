@@ -29,7 +29,7 @@ rule download:
 rule prepare_data:
     """Turn raw images into 8-bit PNGs, a manifest and an integrity report."""
     input:
-        raw=raw_inputs,
+        raw=download_record,
     output:
         images=directory(f"{DATA}/images"),
         masks=directory(f"{DATA}/masks"),
@@ -52,6 +52,7 @@ rule prepare_data:
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
+        raw=raw_fingerprint,
         code=lambda wildcards: code("prepare_data", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Preparing the images of {wildcards.dataset}"
@@ -62,8 +63,9 @@ rule prepare_data:
 rule describe_data:
     """Count the images by what is known of them, and show some before and after preparation."""
     input:
-        raw=raw_inputs,
+        raw=download_record,
         manifest=f"{DATA}/manifest.csv",
+        integrity=f"{DATA}/integrity.json",
         images=f"{DATA}/images",
     output:
         counts=report(f"{DATA}/counts.md", caption="../report/counts.rst", category="1 Data"),

@@ -3,7 +3,7 @@
 from radsynth.common.job import job
 
 with job(snakemake):
-    from radsynth.common.files import write_text
+    from radsynth.common.files import read_json, write_text
     from radsynth.common.seeds import derive_seed
     from radsynth.common.tables import read_table
     from radsynth.data.describe import counts_markdown, write_samples
@@ -14,4 +14,5 @@ with job(snakemake):
     write_text(snakemake.output.counts, counts_markdown(name, manifest, params.labels))
     source = load_source(params.dataset, params.labels)
     records = source.records(params.image_size, derive_seed(params.seed, "data", name))
-    write_samples(snakemake.output.samples, manifest, snakemake.input.images, records, source.options, params.labels)
+    window = read_json(snakemake.input.integrity)["window"]
+    write_samples(snakemake.output.samples, manifest, snakemake.input.images, records, window, params.labels)

@@ -2,7 +2,7 @@
 
 from radsynth.analysis import summary_copying, summary_utility
 from radsynth.analysis.summary_images import realism_headline, realism_lines, recognition_lines, variety_lines
-from radsynth.analysis.summary_limits import data_lines, limits
+from radsynth.analysis.summary_limits import data_lines, limits, look_first
 from radsynth.analysis.tidy import Metrics, study_facts
 
 
@@ -22,6 +22,7 @@ def summary(metrics: Metrics) -> str:
         *(f"- {' '.join(line.split())}" for line in headline(metrics)),
         "",
         summary_utility.overall(metrics),
+        *look_first(metrics),
         "\n## Does it help?\n",
         *summary_utility.utility_lines(metrics),
         "\n## How real are the images?\n",

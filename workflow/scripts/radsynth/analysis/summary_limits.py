@@ -8,6 +8,7 @@ from radsynth.analysis.names import metric_names
 from radsynth.analysis.outcomes import headline_outcomes
 from radsynth.analysis.summary_utility import images
 from radsynth.analysis.tidy import COHORT, EXTERNAL, OWN, Metrics, on_real_images, study_facts
+from radsynth.data.integrity import LOOK
 
 
 def limits(metrics: Metrics) -> list[str]:
@@ -121,11 +122,7 @@ def data_lines(metrics: Metrics) -> list[str]:
             "or near duplicates)."
             for _, row in repeated.iterrows()
         ]
-    found = integrity[(integrity["check"] != "images") & (integrity["count"] > 0)]
-    for _, row in found.iterrows():
-        what = ", ".join(filter(None, [row["dataset"], row["label"], row["check"].replace("_", " ")]))
-        done = f" ({row['what_was_done']})" if row["what_was_done"] else ""
-        lines.append(f"- {what}: {row['count']:.0f}{done}.")
+    lines += _found(integrity[~integrity["check"].isin({"images", *LOOK}) & (integrity["count"] > 0)])
     classified = on_real_images(metrics["classification"])
     undefined = classified[classified["value"].isna() & (classified["mix"] != CORRECTED)]
     for (metric, reason), rows in undefined.groupby(["metric", "reason"], sort=False):
@@ -134,6 +131,23 @@ def data_lines(metrics: Metrics) -> list[str]:
     if weights:
         lines.append(f"- Initial weights of the classifiers: {', '.join(weights)}.")
     return [line for line in lines if line]
+
+
+def look_first(metrics: Metrics) -> list[str]:
+    """Return, under a heading, what was found in the raw images that may explain any result; nothing if all is well."""
+    integrity = metrics["integrity"]
+    found = integrity[integrity["check"].isin(LOOK) & (integrity["count"] > 0)]
+    return ["\n## Look at the data first\n", *_found(found)] if len(found) else []
+
+
+def _found(rows: pd.DataFrame) -> list[str]:
+    """Return a line per finding in the raw images."""
+    lines = []
+    for _, row in rows.iterrows():
+        what = ", ".join(filter(None, [row["dataset"], row["label"], row["check"].replace("_", " ")]))
+        done = f" ({row['what_was_done']})" if row["what_was_done"] else ""
+        lines.append(f"- {what}: {row['count']:.0f}{done}.")
+    return lines
 
 
 def _per_patient(rows: pd.DataFrame) -> str:

@@ -9,56 +9,84 @@ from radsynth.common.errors import UserError
 from radsynth.data.source import Box
 
 FITS = ("pad", "crop", "squash")
+Window = tuple[float, float]
+
+#: TIFF: how 0 is meant, and the value for which it is white.
+PHOTOMETRIC, MIN_IS_WHITE = 262, 0
+#: Levels that must be left of colour of 16 bits, of which Pillow keeps the upper 8.
+FEWEST_LEVELS = 128
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Return whether an opened, not yet loaded image holds more than 8 bits per channel."""
     # Pillow reads 16-bit colour and gray+alpha as 8-bit modes; only the decoder's raw mode still tells.
     raw_modes = str([tile[3] for tile in getattr(image, "tile", [])])
     return image.mode.startswith(("I", "F")) or ";16" in raw_modes
 
 
-def _reduce_depth(image: Image.Image, how: str | list[float]) -> Image.Image:
-    """Return a deep image as 8-bit; ``how`` is refuse, scale (0..65535 to 0..255) or a window [low, high]."""
-    if how == "refuse":
-        raise UserError("16 bits or more per pixel; set sixteen_bit to scale or to a window [low, high]")
-    gray = image.mode.startswith(("I", "F"))
-    if how == "scale" and (image.mode.startswith("I;16") or not gray):
-        # Pillow has already dropped the low byte of 16-bit colour.
-        window = (0.0, 65535.0) if gray else None
-    elif how != "scale" and gray:
-        window = (float(how[0]), float(how[1]))
-    else:
-        raise UserError(f"mode {image.mode} cannot be converted with sixteen_bit: {how}")
+def deep_values(image: Image.Image) -> np.ndarray:
+    """Return the raw values of a deep image as float64; of colour those that its upper 8 bits stand for.
+
+    UserError if some are no finite numbers.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise UserError("values that are no finite numbers (NaN or infinity)")
+    # Pillow has dropped the low byte of 16-bit colour: 255 stands for 65535.
+    return values if image.mode.startswith(("I", "F")) else values * 257
+
+
+def range_in_use(image: Image.Image) -> Window | None:
+    """Return the lowest and the highest raw value of an opened image, None if it has no more than 8 bits."""
+    if not is_deep(image):
+        return None
+    values = deep_values(image)
+    colours = values[..., :-1] if values.ndim == 3 and image.getbands()[-1] == "A" else values
+    return float(colours.min()), float(colours.max())
+
+
+def _reduce_depth(image: Image.Image, window: Window | None, inverted: bool) -> Image.Image:
+    """Return a deep image as 8-bit: the window (low, high) of raw values becomes 0 to 255, or 255 to 0."""
     if window is None:
-        return image
-    low, high = window
+        raise UserError(
+            "16 bits or more per pixel; set sixteen_bit to scale (the range in use over the data set) or to a window "
+            "[low, high]"
+        )
+    low, high = map(float, window)
     if high <= low:
         raise UserError(f"sixteen_bit: the window [{low:g}, {high:g}] is empty")
-    values = (np.asarray(image, dtype=np.float64) - low) * (255.0 / (high - low))
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    gray = image.mode.startswith(("I", "F"))
+    if not gray and (high - low) / 257 < FEWEST_LEVELS:
+        raise UserError(
+            f"16 bits in colour (mode {image.mode}), of which only the upper 8 are read: of [{low:g}, {high:g}] "
+            f"{(high - low) / 257:.0f} levels would be left; convert it to 8 bits, or to gray"
+        )
+    values = (deep_values(image) - low) * (255.0 / (high - low))
+    reduced = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return Image.fromarray(255 - reduced if inverted else reduced, None if gray else image.mode)
 
 
-def to_gray(image: Image.Image, sixteen_bit: str | list[float] = "refuse") -> tuple[Image.Image, set[str]]:
+def to_gray(image: Image.Image, window: Window | None = None) -> tuple[Image.Image, set[str]]:
     """Return an opened image as mode L, upright, and what was done to it.
 
-    The notes are names of integrity checks: multi_frame, converted_16_bit, alpha_dropped, colour_to_luminance.
-    Raises UserError (without the file's name) for a depth that ``sixteen_bit`` does not allow, and whatever
-    Pillow raises for a broken file.
+    ``window`` (low, high) are the raw values of a deep image that become black and white. The notes are names of
+    integrity checks: multi_frame, converted_16_bit, alpha_dropped, colour_to_luminance. Raises UserError (without the
+    file's name) for a deep image without a window, and whatever Pillow raises for a broken file.
     """
     notes = set()
     if getattr(image, "n_frames", 1) > 1:
         notes.add("multi_frame")
-    deep = _is_deep(image)
+    # Pillow turns MinIsWhite round in images of 8 bits only.
+    deep, inverted = is_deep(image), getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == MIN_IS_WHITE
     image.load()
-    if deep:
-        image = _reduce_depth(image, sixteen_bit)
-        notes.add("converted_16_bit")
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         notes.add("alpha_dropped")
         # Composed over nothing: the colours below the alpha channel are the image.
-        image = image.convert("RGBA").convert("RGB")
+        image = image.getchannel(0) if deep and image.mode == "LA" else image.convert("RGBA").convert("RGB")
+    if deep:
+        image = _reduce_depth(image, window, inverted)
+        notes.add("converted_16_bit")
     if image.mode == "1":
         image = image.convert("L")
     if image.mode != "L":

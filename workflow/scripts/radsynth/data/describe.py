@@ -1,9 +1,8 @@
 """A dataset for people: counts by what its manifest tells, and images before and after preparation."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,13 +44,13 @@ def write_samples(
     manifest: pd.DataFrame,
     images: str | Path,
     records: Sequence[RawRecord],
-    options: Mapping[str, Any],
+    window: Sequence[float] | None,
     labels: Sequence[str],
     each: int = 3,
 ) -> None:
     """Write ``each`` images of every label, raw and prepared side by side, with their boxes, as a PNG.
 
-    ``images`` is the folder of the prepared images, ``options`` are the source's, for how deep images are read.
+    ``images`` is the folder of the prepared images, ``window`` (low, high) what became black and white of deep ones.
     """
     by_name = {record.source: record for record in records}
     width, height = 2 * each * (TILE + GAP) - GAP, len(labels) * (TILE + TITLE)
@@ -62,7 +61,7 @@ def write_samples(
         draw.text((2, top + 2), f"{label}: raw | prepared", fill="black")
         for place, sample in enumerate(_choose(manifest[manifest["label"] == label], each).itertuples()):
             raw = by_name[sample.source].load()
-            gray, _ = to_gray(raw.image, options.get("sixteen_bit", "refuse"))
+            gray, _ = to_gray(raw.image, window)
             framed = [(box.xmin, box.ymin, box.xmax, box.ymax) for box in raw.boxes]
             with Image.open(Path(images).parent / sample.file) as prepared:
                 kept = [box[:4] for box in json.loads(getattr(sample, "boxes", "") or "[]")]

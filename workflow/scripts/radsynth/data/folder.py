@@ -1,59 +1,79 @@
 """Images in class folders, the user's own or a published set's."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from radsynth.common.errors import UserError
+from radsynth.data.layout import Layout, Listed, read_layout
+from radsynth.data.listing import printable
 from radsynth.data.source import RawImage, RawRecord, Source
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 MASK_VALUES = {0: "background", 1: "organ", 2: "lesion"}
+#: What a mask that nobody has configured stands for where its values are none of these.
+OBJECT = 1
+#: A mask with more values than this is blurred, or an image.
+FEW_VALUES = 16
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by name; hidden files are passed over.
+def load_files(image: Path, masks: tuple[Path, ...], mask_value: int | None, recognised: bool) -> RawImage:
+    """Open an image and its masks, which become one: the highest value of each pixel.
 
-    A link to a file elsewhere is an image like others: the folder is the user's own, and is only read.
+    ``recognised`` masks, which nobody has configured, may have another size of the same shape, and stand for an object
+    where their values say nothing.
     """
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
+    opened = Image.open(image)
+    notes, united = set(), None
+    for path in masks:
+        mask, n_values = load_mask(path, mask_value, OBJECT if recognised else None)
+        if recognised:
+            size = ImageOps.exif_transpose(opened).size
+            if mask.size != size and _same_shape(mask.size, size):
+                mask = mask.resize(size, Image.Resampling.NEAREST)
+                notes.add("mask_resized")
+            if n_values > FEW_VALUES:
+                notes.add("mask_of_many_values")
+        if united is not None and mask.size != united.size:
+            raise UserError(f"its masks have {united.size} and {mask.size} pixels")
+        united = mask if united is None else ImageChops.lighter(united, mask)
+    return RawImage(opened, united, notes=frozenset(notes))
 
 
-def find_root(path: Path, wanted: list[str]) -> Path:
-    """Return ``path``, or the one folder in it (archives are often unpacked so) that holds any folder ``wanted``."""
-    for folder in [path, *sorted(child for child in path.iterdir() if child.is_dir())]:
-        if any((folder / name).is_dir() for name in wanted):
-            return folder
-    return path
+def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Return whether two sizes differ in scale alone, to one pixel of the smaller."""
+    small, large = sorted((a, b))
+    return abs(large[1] * small[0] / large[0] - small[1]) <= 1
 
 
-def load_files(image: Path, mask: Path | None, mask_value: int | None) -> RawImage:
-    """Open an image and its mask."""
-    return RawImage(Image.open(image), None if mask is None else load_mask(mask, mask_value))
+def load_mask(path: Path, value: int | None, default: int | None = None) -> tuple[Image.Image, int]:
+    """Return a mask file as a label map (mode L), and how many values it held.
 
-
-def load_mask(path: Path, value: int | None) -> Image.Image:
-    """Return a mask file as a label map (mode L); with ``value``, everything that is not 0 becomes that value."""
+    With ``value`` everything that is not 0 becomes that, in JPEG everything from 128 on, since it leaves traces around
+    0. ``default`` is the value, where none is given, of a mask whose values are those of no label map.
+    """
+    shown = printable(str(path))
     try:
         with Image.open(path) as opened:
+            lossy = opened.format == "JPEG"
             mask = ImageOps.exif_transpose(opened).convert("L")
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
-        raise UserError(f"its mask {path} is not readable ({error})") from None
-    if value is not None:
-        return mask.point(lambda pixel: value if pixel else 0)
+        raise UserError(f"its mask {shown} is not readable ({error})") from None
     found = [pixel for _, pixel in mask.getcolors()]
-    if not set(found) <= set(MASK_VALUES):
-        raise UserError(
-            f"its mask {path} has values up to {max(found)}, expected 0 background, 1 organ, 2 lesion; "
-            "for a mask of one object set mask_value"
-        )
-    return mask
+    if value is None and not set(found) <= set(MASK_VALUES):
+        if default is None:
+            raise UserError(
+                f"its mask {shown} has values up to {max(found)}, expected 0 background, 1 organ, 2 lesion; "
+                "for a mask of one object set mask_value"
+            )
+        value = default
+    if value is not None:
+        lowest = 128 if lossy else 1
+        mask = mask.point(lambda pixel: value if pixel >= lowest else 0)
+    return mask, 2 if lossy else len(found)
 
 
 def check_patient_pattern(pattern: str, where: str) -> None:
@@ -69,8 +89,35 @@ def check_patient_pattern(pattern: str, where: str) -> None:
         )
 
 
+def _by_folder(names: Iterable[str], shown: int = 5) -> str:
+    """Return the folders that files lie in, just below the dataset's, with how many there are."""
+    counts = Counter(name.split("/")[0] + "/" if "/" in name else "beside the classes" for name in names)
+    listed = [f"{folder}: {count:,}" for folder, count in counts.most_common(shown)]
+    return ", ".join([*listed, "..."] if len(counts) > shown else listed)
+
+
 class Folder(Source):
-    """One folder per class, in any depth below it PNG, JPEG, BMP or TIFF files."""
+    """One folder per class, in any depth below it image files; a published split stands above or below the classes.
+
+    Masks are known by their names, beside their images or in folders of their own.
+    """
+
+    checks: Mapping[str, str] = {
+        "files_seen": "",
+        "masks_recognised": "by their names: what is not 0 stands for mask_value (1 without it, unless all values are 0 "
+        "to 2)",
+        "links": "followed",
+        "named_like_mask": "kept as images: no image is there that they could be the masks of. If they are masks, "
+        "leave them out, such as exclude: ['*_mask.*']",
+        "mask_without_image": "left out: masks by their names, whose images are not there",
+        "mask_of_many_values": "taken for masks by their names: all but 0 is the object. Are they images? Rename them",
+        "mask_resized": "mask brought to the size of its image",
+        "excluded": "left out as configured",
+        "outside_classes": "not used: in no class folder",
+        "not_an_image": "not used",
+        "passed_over": "not used: hidden files, thumbnails and the like",
+        "linked_again": "not followed: links to folders that are read already",
+    }
 
     def __init__(self, options, labels):
         super().__init__(options, labels)
@@ -81,82 +128,90 @@ class Folder(Source):
             check_patient_pattern(options["patient_pattern"], "patient_pattern")
 
     def class_folder(self, label: str) -> str:
-        """Return the name of a label's folder below ``path``."""
+        """Return the name of a label's folder."""
         return self.options.get("classes", {}).get(label, label)
 
-    def patient_id(self, file: Path) -> str:
-        """Return the patient that a file name tells, empty without ``patient_pattern``."""
+    def patient_id(self, image: Listed) -> str:
+        """Return the patient that an image's way below its class folder tells, empty without ``patient_pattern``."""
         pattern = self.options.get("patient_pattern")
         if not pattern:
             return ""
-        match = re.search(pattern, file.name)
+        # The file name alone as well, so that ^ finds its beginning in a subfolder.
+        match = re.search(pattern, "/".join(image.below)) or re.search(pattern, image.below[-1])
         if match is None:
-            raise UserError(f"{file}: the file name does not match patient_pattern {pattern!r}")
-        return match["patient"] if "patient" in match.re.groupindex else match[1]
-
-    def root(self) -> Path:
-        """Return the folder that holds the class folders; UserError if ``path`` does not exist."""
-        if not self.path.is_dir():
-            raise UserError(f"{self.path}: no such folder; {self.how_to_get()}")
-        return find_root(self.path, [self.class_folder(label) for label in self.labels])
+            shown = printable("/".join(image.below))
+            raise UserError(f"{self.path / image.entry.name}: {shown} does not match patient_pattern {pattern!r}")
+        return printable(match["patient"] if "patient" in match.re.groupindex else match[1])
 
     def how_to_get(self) -> str:
         """Return, for an error message, what the user can do when the files are missing."""
         return f"put the images there, one folder per class ({', '.join(map(self.class_folder, self.labels))})"
 
-    def class_files(self, folder: Path, label: str) -> list[Path]:
-        """Return the images in a class folder; UserError if it is missing or empty."""
-        if not folder.is_dir():
-            present = ", ".join(sorted(child.name for child in folder.parent.iterdir() if child.is_dir())) or "nothing"
-            raise UserError(f"{folder}: no such class folder for label {label}; its parent holds {present}")
-        files = list_images(folder)
-        if not files:
-            raise UserError(f"{folder}: empty class folder for label {label}, expected PNG, JPEG, BMP or TIFF images")
-        return files
-
-    @cached_property
-    def masks(self) -> dict[str, Path]:
-        """The mask files by their place below the folder ``masks``, without suffix; none if that is not configured."""
+    @property
+    def mask_folder(self) -> Path | None:
+        """The configured folder of masks, or None; UserError if it does not exist."""
         if not self.options.get("masks"):
-            return {}
-        folder = self.path / self.options["masks"]
+            return None
+        folder = self.path / Path(self.options["masks"]).expanduser()
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (masks)")
-        return {file.relative_to(folder).with_suffix("").as_posix(): file for file in list_images(folder)}
+        return folder
 
-    def mask_of(self, file: Path, root: Path) -> Path | None:
-        """Return the mask file that mirrors an image's name (any suffix), or None."""
-        return self.masks.get(file.relative_to(root).with_suffix("").as_posix())
+    @cached_property
+    def layout(self) -> Layout:
+        """What is there; UserError if ``path`` does not exist or its class folders are not found."""
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: no such folder; {self.how_to_get()}")
+        folders = {label: self.class_folder(label) for label in self.labels}
+        include, exclude = self.options.get("include", ()), self.options.get("exclude", ())
+        return read_layout(self.path, folders, include, exclude, self.mask_folder)
 
-    def listed(self) -> list[tuple[Path, str, Path, dict[str, str]]]:
-        """Return each image's file, label, the folder from which its mask's name counts, and its own columns."""
-        root = self.root()
-        return [
-            (file, label, root, {})
-            for label in self.labels
-            for file in self.class_files(root / self.class_folder(label), label)
-        ]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("split",) if any(image.split for image in self.layout.images) else ()
+
+    def extra(self, image: Listed) -> dict[str, str]:
+        """Return the values of an image's own columns."""
+        return {"split": image.split} if "split" in self.columns else {}
 
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
-        listed = self.listed()
-        masks = [self.mask_of(file, root) for file, _, root, _ in listed]
-        if self.options.get("masks") and not any(masks):
-            file, _, root, _ = listed[0]
-            raise UserError(
-                f"masks: {self.path / self.options['masks']} has no mask of any image, "
-                f"expected files such as {file.relative_to(root)}"
-            )
+        images, masks = self.layout.images, self.mask_folder
+        if masks is not None and not any(image.masks for image in images):
+            expected = "/".join([self.class_folder(images[0].label), *images[0].below])
+            raise UserError(f"masks: {masks} has no mask of any image, expected files such as {printable(expected)}")
+        options = {"mask_value": self.options.get("mask_value"), "recognised": masks is None}
         return [
             RawRecord(
-                source=file.relative_to(self.path).as_posix(),
-                label=label,
-                load=partial(load_files, file, mask, self.options.get("mask_value")),
-                patient_id=self.patient_id(file),
-                extra=extra,
+                source=image.entry.name,
+                label=image.label,
+                load=partial(load_files, image.entry.path, image.masks, **options),
+                patient_id=self.patient_id(image),
+                extra=self.extra(image),
             )
-            for (file, label, _, extra), mask in zip(listed, masks, strict=True)
+            for image in images
         ]
 
+    def findings(self) -> Iterable[tuple[str, str, list[str]]]:
+        yield "files_seen", "", self.layout.seen
+        if not self.options.get("masks"):
+            masked = [image for image in self.layout.images if image.masks]
+            for label in self.labels:
+                yield "masks_recognised", label, [image.entry.name for image in masked if image.label == label]
+        for (check, label), files in self.layout.left.items():
+            yield check, label, files
+
+    def remarks(self) -> dict[str, str]:
+        layout, labels = self.layout, ["", *self.labels]
+        kinds = sum((layout.kinds[label] for label in labels), start=Counter())
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        dicom = "; DICOM files are read by the source vindr_mammo" if kinds["DICOM"] else ""
+        return {
+            "files_seen": f"{len(layout.images)} images and {layout.n_masks} masks taken, the others are counted below",
+            "not_an_image": f"not used: {listed}{dicom}",
+            "outside_classes": f"not used: in no class folder ({_by_folder(layout.left['outside_classes', ''])})",
+        }
+
     def download(self) -> str | None:
-        self.root()
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: no such folder; {self.how_to_get()}")
         return None

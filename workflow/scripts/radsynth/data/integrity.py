@@ -9,9 +9,12 @@ FILES_SHOWN = 20
 #: Every check that all sources share, in the order of the report, and what is done about what it finds.
 CHECKS = {
     "unreadable": "left out",
+    "label_told_by_file_facts": "kept",
+    "two_valued": "kept as images: they have two gray levels. If they are masks, leave them out with exclude",
+    "mixed_depth": "kept",
     "converted_16_bit": "reduced to 8 bits as sixteen_bit says",
     "alpha_dropped": "alpha channel ignored",
-    "colour_to_luminance": "converted to luminance",
+    "colour_to_luminance": "colour dropped: converted to luminance",
     "multi_frame": "first frame used",
     "constant": "left out (every pixel has the same value)",
     "too_small": "kept, enlarged (shorter side below half of image_size)",
@@ -27,11 +30,21 @@ CHECKS = {
 }
 
 
-class Integrity:
-    """Collects findings by check and label; ``own_checks`` are those of the source, with what is done about them."""
+#: What somebody must look at before believing any result.
+LOOK = {
+    *("unreadable", "label_told_by_file_facts", "two_valued", "named_like_mask", "mask_of_many_values", "mixed_depth"),
+    *("large_duplicate_group", "mask_without_image", "colour_to_luminance"),
+}
 
-    def __init__(self, own_checks: Mapping[str, str]) -> None:
-        self._checks = CHECKS | dict(own_checks)
+
+class Integrity:
+    """Collects findings by check and label.
+
+    ``own_checks`` are those of the source, with what is done about them; ``remarks`` say that of any check anew.
+    """
+
+    def __init__(self, own_checks: Mapping[str, str], remarks: Mapping[str, str]) -> None:
+        self._checks = CHECKS | dict(own_checks) | dict(remarks)
         self._found: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._counts: dict[tuple[str, str], tuple[int, str]] = {}
 
@@ -55,6 +68,7 @@ class Integrity:
             rows += [
                 (label, count, [], remark) for (name, label), (count, remark) in self._counts.items() if name == check
             ]
+            rows.sort(key=lambda row: list(counts).index(row[0]) if row[0] in counts else -1)
             checks += [
                 {
                     "check": check,

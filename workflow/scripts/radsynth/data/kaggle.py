@@ -2,10 +2,11 @@
 
 import re
 import shutil
-from pathlib import Path
+from functools import cached_property
 
 from radsynth.common.errors import UserError
-from radsynth.data.folder import Folder, find_root
+from radsynth.data.folder import Folder
+from radsynth.data.layout import Layout, Listed
 
 
 class KaggleFolder(Folder):
@@ -65,35 +66,26 @@ class KagglePneumonia(KaggleFolder):
     #: person12_bacteria_3.jpeg, IM-0115-0001.jpeg, NORMAL2-IM-0095-0001-0002.jpeg
     name = re.compile(r"(?P<patient>person\d+)_(?P<subtype>bacteria|virus)_|(?P<normal>(?:NORMAL2-)?IM-\d+)-")
 
-    def splits(self, root: Path) -> list[str]:
-        """Return the splits to use: those asked for, else those that are there."""
-        return self.options.get("splits") or [split for split in self.counts if (root / split).is_dir()]
+    @cached_property
+    def layout(self) -> Layout:
+        layout, asked = super().layout, self.options.get("splits")
+        for split in asked or ["train"]:
+            if not any(image.split == split for image in layout.images):
+                raise UserError(
+                    f"{self.path}: no image in a folder {split} (a split of kaggle_pneumonia); {self.how_to_get()}"
+                )
+        for image in layout.images:
+            if asked and image.split not in asked:
+                layout.leave("excluded", image.entry, image.label)
+        layout.images = [image for image in layout.images if not asked or image.split in asked]
+        return layout
 
-    def root(self) -> Path:
-        if not self.path.is_dir():
-            raise UserError(f"{self.path}: no such folder; {self.how_to_get()}")
-        root = find_root(self.path, list(self.counts))
-        for split in self.splits(root) or ["train"]:
-            if not (root / split).is_dir():
-                raise UserError(f"{root / split}: no such folder (a split of kaggle_pneumonia); {self.how_to_get()}")
-        return root
+    def extra(self, image: Listed) -> dict[str, str]:
+        match = self.name.match(image.below[-1])
+        return {"split": image.split, "subtype": (match["subtype"] if match else None) or ""}
 
-    def listed(self) -> list[tuple[Path, str, Path, dict[str, str]]]:
-        root = self.root()
-        return [
-            (file, label, root / split, {"split": split, "subtype": self.subtype(file)})
-            for label in self.labels
-            for split in self.splits(root)
-            for file in self.class_files(root / split / label, label)
-        ]
-
-    def subtype(self, file: Path) -> str:
-        """Return the kind of pneumonia that a file name tells, empty if it tells none."""
-        match = self.name.match(file.name)
-        return (match["subtype"] if match else None) or ""
-
-    def patient_id(self, file: Path) -> str:
-        match = self.name.match(file.name)
+    def patient_id(self, image: Listed) -> str:
+        match = self.name.match(image.below[-1])
         return (match["patient"] or match["normal"]) if match else ""
 
     def expected_counts(self) -> dict[str, int]:

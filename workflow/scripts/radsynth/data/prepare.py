@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from radsynth.common.files import write_json, write_text, writing
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
-from radsynth.data.convert import Geometry, to_gray
+from radsynth.data.convert import Geometry, Window, range_in_use, to_gray
 from radsynth.data.duplicates import duplicate_groups, near_duplicate_pairs, thumbnail
-from radsynth.data.integrity import Integrity, to_markdown
+from radsynth.data.facts import ALL, FACTS, UNSEEN, Facts, Told, border_facts, file_facts, told_by_facts
+from radsynth.data.integrity import LOOK, Integrity, to_markdown
+from radsynth.data.listing import printable
 from radsynth.data.manifest import image_ids, write_manifest
 from radsynth.data.registry import load_source
 from radsynth.data.source import RawRecord, Source
@@ -40,6 +42,7 @@ class Prepared:
     has_mask: bool = False
     thumbnail: np.ndarray | None = None
     boxes: list[list[Any]] = field(default_factory=list)
+    facts: Facts = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
@@ -47,12 +50,23 @@ class Prepared:
 
 
 def prepare_one(
-    record: RawRecord, image_id: str, size: int, fit: str, sixteen_bit: str | list[float], images: Path, masks: Path
+    record: RawRecord,
+    image_id: str,
+    size: int,
+    fit: str,
+    window: Window | None,
+    words: Sequence[str],
+    images: Path,
+    masks: Path,
 ) -> Prepared:
-    """Read, convert and write one image and its mask; boxes are [xmin, ymin, xmax, ymax, category, ...] then."""
+    """Read, convert and write one image and its mask; boxes are [xmin, ymin, xmax, ymax, category, ...] then.
+
+    ``window`` is that of deep images, ``words`` are the classes' names, which tell nothing in file names.
+    """
     try:
         raw = record.load()
-        gray, notes = to_gray(raw.image, sixteen_bit)
+        facts = file_facts(raw.image, record.source, words)
+        gray, notes = to_gray(raw.image, window)
     except UserError as error:
         return Prepared(error=str(error))
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
@@ -67,6 +81,8 @@ def prepare_one(
     low, high = gray.crop(geometry.cut).getextrema()
     if low == high:
         return Prepared(notes | {"constant"})
+    if gray.getcolors(2):
+        notes.add("two_valued")
     square = geometry.of_image(gray, Image.Resampling.LANCZOS)
     with writing(images / f"{image_id}.png"):
         square.save(images / f"{image_id}.png")
@@ -81,36 +97,71 @@ def prepare_one(
         if corners:
             boxes.append([*corners, *box.categories])
     pixels = np.asarray(square)
-    return Prepared(notes, "", sha256_pixels(pixels), raw.mask is not None, thumbnail(pixels), boxes)
+    facts["border"] = border_facts(np.asarray(gray))
+    return Prepared(notes, "", sha256_pixels(pixels), raw.mask is not None, thumbnail(pixels), boxes, facts)
+
+
+def _range_of(record: RawRecord) -> Window | None:
+    """Return the range that a deep image uses; None of others, and of those that preparing will find broken."""
+    try:
+        return range_in_use(record.load().image)
+    except Exception:  # Pillow's decoders raise many kinds for broken files
+        return None
 
 
 # What a worker process does: set once when it starts, so that a task is only a number.
-_task: Callable[[int], Prepared] | None = None
+_task: Callable[[int], Any] | None = None
 
 
-def _start_worker(records: Sequence[RawRecord], ids: Sequence[str], options: Mapping[str, Any]) -> None:
+def _start_worker(work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], options: Mapping[str, Any]) -> None:
     global _task
 
-    def task(index: int) -> Prepared:
-        return prepare_one(records[index], ids[index], **options)
+    def task(index: int) -> Any:
+        return work(*arguments[index], **options)
 
     _task = task
 
 
-def _run_task(index: int) -> Prepared:
+def _run_task(index: int) -> Any:
     return _task(index)
+
+
+def _each(
+    work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], options: Mapping[str, Any], what: str, threads: int
+) -> list[Any]:
+    """Return what ``work`` makes of each of the arguments, in processes: decoders of DICOM hold Python's lock."""
+    progress, results = Progress(what, len(arguments), unit="image"), []
+    with ProcessPoolExecutor(threads, initializer=_start_worker, initargs=(work, arguments, options)) as pool:
+        for result in pool.map(_run_task, range(len(arguments)), chunksize=4):
+            results.append(result)
+            progress.update()
+    return results
+
+
+def window_of(records: Sequence[RawRecord], how: str | Sequence[float], name: str, threads: int) -> Window | None:
+    """Return which raw values of deep images become black and white, as ``sixteen_bit`` says: None if they are refused.
+
+    ``scale`` is the range that all deep images together use.
+    """
+    if how == "refuse":
+        return None
+    if how != "scale":
+        return float(how[0]), float(how[1])
+    what = f"the range in use of {name}"
+    ranges = [found for found in _each(_range_of, [(record,) for record in records], {}, what, threads) if found]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
 
 def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared], options: Mapping[str, Any]) -> None:
     failed = [(record, result) for record, result in zip(records, results, strict=True) if result.error]
     for record, result in failed:
-        log.info("%s: %s", record.source, result.error)
+        log.info("%s: %s", record.source, printable(result.error))
     if failed:
         record, result = failed[0]
         more = f" (and {len(failed) - 1} further images, listed in the log)" if len(failed) > 1 else ""
         file = Path(options.get("path") or "") / record.source
         way_out = "; skip_unreadable leaves such images out" if "skip_unreadable" in options else ""
-        raise UserError(f"{file}: {result.error.removeprefix(f'{file}: ')}{more}{way_out}")
+        raise UserError(f"{file}: {printable(result.error).removeprefix(f'{file}: ')}{more}{way_out}")
 
 
 def _check(
@@ -118,9 +169,14 @@ def _check(
     results: Sequence[Prepared],
     groups: np.ndarray,
     source: Source,
+    window: Window | None,
+    told: Sequence[Told],
 ) -> dict[str, Any]:
     """Return the integrity report; ``groups`` holds a duplicate group per kept image."""
-    integrity = Integrity(source.checks)
+    remarks = source.remarks()
+    if window is not None:
+        remarks["converted_16_bit"] = f"reduced to 8 bits: {window[0]:g} to {window[1]:g} became 0 to 255"
+    integrity = Integrity(source.checks, remarks)
     for check, label, files in source.findings():
         integrity.add(check, label, files)
     kept = []
@@ -175,8 +231,37 @@ def _check(
                 abs(found[label] - count),
                 f"used as found: {found[label]:,} images, the complete source holds {count:,}",
             )
+    deep = Counter("converted_16_bit" in result.notes for _, result in kept)
+    if len(deep) == 2:
+        integrity.set_count(
+            "mixed_depth",
+            "",
+            deep[True],
+            f"kept; {deep[False]:,} others have 8 bits: a classifier may learn the depth, where classes differ in it",
+        )
+    above = [row for row in told if row.above_chance]
+    if above:
+        integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
     counts = Counter(record.label for record, _ in kept)
-    return integrity.report({label: counts[label] for label in source.labels}, expected)
+    report = integrity.report({label: counts[label] for label in source.labels}, expected)
+    return report | {"window": window, "file_facts": [asdict(row) for row in told]}
+
+
+def _told_in_words(above: Sequence[Told]) -> str:
+    """Return which facts tell the label, the clearest first."""
+    rows = sorted((row for row in above if row.fact != ALL), key=lambda row: -row.auc) or list(above)
+    told = "; ".join(
+        f"{FACTS.get(row.fact, row.fact)} with AUC {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}], chance up to "
+        f"{row.by_chance:.2f}"
+        for row in rows
+    )
+    seen = [row.fact for row in rows if row.fact not in UNSEEN]
+    meaning = (
+        "a classifier can learn this in place of the disease: make the classes alike, or test on images from elsewhere"
+        if seen
+        else "no classifier sees it, but the classes may come from different places, and look it"
+    )
+    return f"the label can be told, without looking at the picture, by {told}; {meaning}"
 
 
 def prepare(
@@ -203,20 +288,16 @@ def prepare(
     source = load_source(dataset, labels)
     records = source.records(image_size, derive_seed(seed, "data", name))
     ids = image_ids([record.source for record in records])
+    window = window_of(records, source.options.get("sixteen_bit", "refuse"), name, threads)
     options = {
         "size": image_size,
         "fit": source.options["fit"],
-        "sixteen_bit": source.options.get("sixteen_bit", "refuse"),
+        "window": window,
+        "words": [*labels, *map(str, source.options.get("classes", {}).values())],
         "images": images,
         "masks": masks,
     }
-    progress = Progress(f"preparing {name}", len(records), unit="image")
-    results = []
-    # Processes: decoders of DICOM hold Python's lock. A worker holds one raw image at a time.
-    with ProcessPoolExecutor(threads, initializer=_start_worker, initargs=(records, ids, options)) as pool:
-        for result in pool.map(_run_task, range(len(records)), chunksize=4):
-            results.append(result)
-            progress.update()
+    results = _each(prepare_one, list(zip(records, ids, strict=True)), options, f"preparing {name}", threads)
 
     if not source.options.get("skip_unreadable", False):
         _refuse_unreadable(records, results, source.options)
@@ -245,11 +326,17 @@ def prepare(
                 **({"boxes": json.dumps(result.boxes)} if "boxes" in source.columns else {}),
             }
         )
-    report = _check(records, results, groups, source)
+    told = told_by_facts(
+        [result.facts for _, _, result in kept],
+        [record.label for record, _, _ in kept],
+        [record.patient_id or image_id for record, image_id, _ in kept],
+        derive_seed(seed, "facts", name),
+    )
+    report = _check(records, results, groups, source, window, told)
     for row in report["checks"]:
-        if row["check"] == "large_duplicate_group" and row["count"]:
-            what = row["what_was_done"]
-            log.warning("%s: %d images in large groups of near duplicates; %s", row["label"], row["count"], what)
+        if row["check"] in LOOK and row["count"]:
+            where = " ".join(filter(None, [name, row["label"]]))
+            log.warning("%s: %s, %d: %s", where, row["check"].replace("_", " "), row["count"], row["what_was_done"])
     write_manifest(manifest, rows, source.columns)
     write_json(integrity, report)
     write_text(table, to_markdown(name, report))

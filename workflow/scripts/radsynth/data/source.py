@@ -74,7 +74,7 @@ class Source:
         """The folder (or file) that holds the raw data."""
         if not self.options.get("path"):
             raise UserError(f"datasets: source {self.options['source']} needs the key path, where its raw files are")
-        return Path(self.options["path"])
+        return Path(self.options["path"]).expanduser()
 
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
         """Return all raw images in a stable order; UserError if something that was asked for is not there.
@@ -86,6 +86,10 @@ class Source:
     def findings(self) -> Iterable[tuple[str, str, list[str]]]:
         """Return check, label and raw names for all that ``records`` has found in the source's own tables."""
         return ()
+
+    def remarks(self) -> dict[str, str]:
+        """Return, for checks whose numbers only ``records`` knows, what was done about what they found."""
+        return {}
 
     def expected_counts(self) -> dict[str, int] | None:
         """Return how many images of each label the complete source holds, or None if that is not known."""
