@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from radsynth.classifiers import mixes
 from radsynth.cohorts.groups import image_groups
+from radsynth.cohorts.held_back import held_back_by_image, held_back_by_patients
 from radsynth.cohorts.orders import farthest_first, random_order
 from radsynth.cohorts.scenarios import build_cohort
 from radsynth.cohorts.validation import validation_images
@@ -148,8 +150,24 @@ def test_too_few_images_of_a_label_are_one_line_that_names_the_key():
     with pytest.raises(UserError) as error:
         build(manifest, make_orders(manifest, 0), {"A": 20, "B": 2})
     assert str(error.value) == (
-        "validation: patients leaves 2 of 2 B images of scenarios.small.train to learn from and 0 for validation, "
-        "expected at least 1 of each; ask for more images, or validation: none"
+        "scenarios.small.train.B: of 2 images validation_fraction 0.2 (validation: patients) holds back 0, whole "
+        "patients, and leaves 2 to learn from, expected at least 1 held back and 2 left: ask for more images, or "
+        "validation: none"
     )
     cohort = build(manifest, make_orders(manifest, 0), {"A": 20, "B": 3})
     assert cohort.validation["label"].value_counts().to_dict() == {"A": 4, "B": 1}
+    of_one = manifest.assign(patient_id=["q"] * 45 + ["p"] * 5)
+    with pytest.raises(UserError, match=r"^scenarios.small.train.[AB]: of \d+ images validation_fraction 0.2 "):
+        build(of_one, make_orders(of_one, 0), {"A": 20, "B": 3}, dict.fromkeys(GATES, False))
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.3, 0.5, 0.75])
+def test_as_many_are_held_back_as_the_plan_takes_for_granted(fraction):
+    """What is refused when planned must be what would fail: the numbers are those of the walk and of the draw."""
+    for n in range(1, 30):
+        manifest = make_manifest(["A"] * n + ["B"] * n, [f"p{i}" for i in range(2 * n)])
+        held_back = validation_images(make_orders(manifest, n), manifest, GATES, fraction)
+        counts = manifest["label"][manifest["image_id"].isin(held_back)].value_counts()
+        assert set(counts.reindex(["A", "B"], fill_value=0)) == {held_back_by_patients(n, fraction)}
+        drawn = mixes.validation_images(manifest, fraction, n)["label"].value_counts()
+        assert drawn.to_dict() == dict.fromkeys("AB", held_back_by_image(n, fraction))

@@ -141,6 +141,40 @@ def test_validation_is_none_unless_asked_for_and_only_patients_are_held_back_fro
         Study(core | {"validation": "patients"})
 
 
+# Of each way of validation, the fewest images of a label that do, and what is said of one image less.
+FEWEST = {
+    "none": ("none", 0.2, 2, "1 image to learn from (validation: none, so validation_fraction holds none back)"),
+    "images": ("images", 0.2, 3, "2 images, of which validation_fraction 0.2 (validation: images) holds back 1 and le"),
+    "half of the images": ("images", 0.5, 4, "3 images, of which validation_fraction 0.5 (validation: images) holds b"),
+    "patients": ("patients", 0.2, 3, "2 images, of which validation_fraction 0.2 (validation: patients) holds back 0"),
+    "few patients": ("patients", 0.01, 50, "49 images, of which validation_fraction 0.01 (validation: patients) holds"),
+    "half of the patients": ("patients", 0.5, 4, "3 images, of which validation_fraction 0.5 (validation: patients) h"),
+}
+
+
+@pytest.mark.parametrize(("validation", "fraction", "fewest", "message"), FEWEST.values(), ids=FEWEST)
+def test_too_few_images_to_learn_from_are_refused_when_planned(validation, fraction, fewest, message):
+    def planned(n):
+        train = {"train": {"healthy": 100, "ill": n}}
+        return OWN_FOLDER | {"scenarios": {"s": train}, "validation": validation, "validation_fraction": fraction}
+
+    assert Study(planned(fewest))["scenarios"]["s"]["train"]["ill"] == fewest
+    with pytest.raises(UserError) as error:
+        Study(planned(fewest - 1))
+    assert str(error.value).startswith(f"scenarios.s.train.ill: {message}")
+    assert validation == "none" or str(error.value).endswith(f"ask for at least {fewest} images, or another fraction")
+    with pytest.raises(UserError, match=r"^scenarios.s.train.ill: 1 image.*validation_fraction"):
+        Study(planned(1))
+
+
+def test_a_share_that_leaves_next_to_nothing_asks_for_another(core):
+    core |= {"validation": "images", "validation_fraction": 0.9999}
+    with pytest.raises(
+        UserError, match=r"holds back 200 and leaves 0 to learn from, .* left: ask for another fraction$"
+    ):
+        Study(core)
+
+
 def test_joint_models_have_one_unit(core):
     core["generators"]["both"] = {"family": "ddpm", "per": "all"}
     study = Study(core)

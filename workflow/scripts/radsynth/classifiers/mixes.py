@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsynth.cohorts.held_back import held_back_by_image
 from radsynth.common.errors import UserError
 
 COLUMNS = ["root", "file", "label", "image_id", "origin", "subset"]
@@ -89,7 +90,7 @@ def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.Dat
     ids: set[str] = set()
     for label, images in train.groupby("label"):
         rng = np.random.default_rng([seed, *label.encode()])
-        count = max(1, round(fraction * len(images)))
+        count = held_back_by_image(len(images), fraction)
         ids.update(rng.permutation(np.sort(images["image_id"].to_numpy(str)))[:count].tolist())
     return train[train["image_id"].isin(ids)]
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from radsynth.cohorts.diversity import mean_pairwise_distance
 from radsynth.cohorts.groups import GATED_COLUMNS, image_groups, kept_for_testing
+from radsynth.cohorts.held_back import FEWEST_LEARNT
 from radsynth.cohorts.validation import validation_images
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
@@ -118,10 +119,11 @@ def build_cohort(
         train, validation = cohort[~held_back], cohort[held_back]
         for label in filter(counts.get, orders):
             parts = [int((part["label"] == label).sum()) for part in (train, validation)]
-            if 0 in parts:
+            if parts[0] < FEWEST_LEARNT or not parts[1]:
                 raise UserError(
-                    f"validation: patients leaves {parts[0]} of {counts[label]} {label} images of {key}.train to learn "
-                    f"from and {parts[1]} for validation, expected at least 1 of each; ask for more images, or "
+                    f"{key}.train.{label}: of {counts[label]} images validation_fraction {validation_fraction:g} "
+                    f"(validation: patients) holds back {parts[1]}, whole patients, and leaves {parts[0]} to learn "
+                    f"from, expected at least 1 held back and {FEWEST_LEARNT} left: ask for more images, or "
                     "validation: none"
                 )
     tested = pd.concat(tests)

@@ -1,10 +1,9 @@
 """Which images of a sampling are for validation: whole patients, from which nothing ever learns."""
 
-import math
-
 import pandas as pd
 
 from radsynth.cohorts.groups import image_groups
+from radsynth.cohorts.held_back import held_back_by_patients
 
 
 def validation_images(
@@ -25,7 +24,7 @@ def validation_images(
     for i in range(max(map(len, walks.values()))):
         for label, walk in walks.items():
             if i < len(walk):
-                wanted = math.floor(fraction * (i + 1) + 0.5)
+                wanted = held_back_by_patients(i + 1, fraction)
                 counts[label] += held_back.setdefault(walk[i], counts[label] < wanted)
     return {
         image

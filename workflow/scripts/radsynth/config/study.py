@@ -81,6 +81,7 @@ class Study:
     # Checks across keys
 
     def _check(self) -> None:
+        from radsynth.cohorts.held_back import check_train
         from radsynth.data.folder import check_patient_pattern
         from radsynth.data.vindr_tables import check_classes
         from radsynth.generators.limits import check_generator, check_selection
@@ -100,6 +101,9 @@ class Study:
         for name, scenario in config["scenarios"].items():
             where = f"scenarios.{name}"
             self._expect_all_labels(scenario["train"], f"{where}.train")
+            for label in self.labels:
+                count = scenario["train"][label]
+                check_train(count, config["validation"], config["validation_fraction"], f"{where}.train.{label}")
             if scenario["test"] != "rest":
                 self._expect_all_labels(scenario["test"]["counts"], f"{where}.test.counts")
             for label in scenario["augment_labels"]:
@@ -107,10 +111,8 @@ class Study:
         for name, generator in config["generators"].items():
             self._expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
             check_generator(generator, config["image_size"], f"generators.{name}")
-            counts, learned = config["scenarios"][generator["train_on"]]["train"], 1 - (self.held_back() or 0)
-            images = [
-                round(learned * sum(counts[label] for label in self.unit_labels(unit))) for unit in self.units(name)
-            ]
+            learnt = self._learnt_by_generators(generator["train_on"])
+            images = [sum(learnt[label] for label in self.unit_labels(unit)) for unit in self.units(name)]
             check_selection(generator, config["image_size"], images, f"generators.{name}")
         for name, mix in config["mixes"].items():
             where = f"mixes.{name}"
@@ -138,6 +140,14 @@ class Study:
             self._expect(classifier, config["classifiers"], "experts")
         if not self.datasets("study"):
             raise UserError("datasets: all are external_test, expected at least one with role: study")
+
+    def _learnt_by_generators(self, scenario: str) -> dict[str, int]:
+        """Return, by label, how many images of a scenario teach a generator, where patients have one image each."""
+        from radsynth.cohorts.held_back import held_back_by_patients
+
+        fraction = self.held_back() or 0
+        train = self["scenarios"][scenario]["train"]
+        return {label: train[label] - held_back_by_patients(train[label], fraction) for label in self.labels}
 
     def _check_extractors(self) -> None:
         from radsynth.features.registry import EXTRACTORS
