@@ -1,6 +1,7 @@
 """The configuration: defaults, one-line errors that name the key, and what follows from it."""
 
 import copy
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -199,12 +200,64 @@ WRONG = {
     ),
     "number as a name": (
         {"samplings": {1: {"method": "random"}}},
-        "samplings.1: the key is int, expected text, such as '1' in quotes",
+        "samplings.1: YAML reads 1 as a number; write '1'",
     ),
-    "no as a label": (
+    "no as a key": (
         {"scenarios.small.train": {False: 5, "PNEUMONIA": 5}},
-        "scenarios.small.train.False: the key is bool, expected text",
+        "scenarios.small.train.no: YAML reads no (also off, false) as a truth value; write 'no'",
     ),
+    "nothing as a key": (
+        {"scenarios.small.train": {None: 5, "PNEUMONIA": 5}},
+        "scenarios.small.train.null: nothing stands here (YAML reads null and ~ so, too); write 'null'",
+    ),
+    "no and yes as labels": (
+        {"labels": [False, True]},
+        "labels.0: YAML reads no (also off, false) as a truth value; write 'no'",
+    ),
+    "yes as a name": ({"study": True}, "study: YAML reads yes (also on, true) as a truth value; write 'yes'"),
+    "no as a folder": (
+        {"datasets.own": {"source": "folder", "classes": {"NORMAL": False}}},
+        "datasets.own.classes.NORMAL: YAML reads no (also off, false) as a truth value; write 'no'",
+    ),
+    "no as one of some words": (
+        {"validation": False},
+        "validation: YAML reads no (also off, false) as a truth value, expected none or patients or images",
+    ),
+    "numbers as labels": ({"labels": [0, 1]}, "labels.0: YAML reads 0 as a number; write '0'"),
+    "number as a split": (
+        {"datasets.own": {"source": "folder", "test_split": 1}},
+        "datasets.own.test_split: YAML reads 1 as a number; write '1'",
+    ),
+    "date as a name": ({"study": date(2026, 11, 28)}, "study: YAML reads 2026-11-28 as a date; write '2026-11-28'"),
+    "nothing as a label": (
+        {"labels": [None, "x"]},
+        "labels.0: nothing stands here (YAML reads null and ~ so, too); write",
+    ),
+    "nothing behind a key": (
+        {"labels": None},
+        "labels: nothing stands here (YAML reads null and ~ so, too), expected a list",
+    ),
+    "label with a space": (
+        {"labels": ["NORMAL", "Viral Pneumonia"]},
+        "labels.1: 'Viral Pneumonia' is not a safe name, expected the letters a-z and A-Z, digits, _ and - alone; "
+        "name the label VIRAL_PNEUMONIA and map it: classes: {VIRAL_PNEUMONIA: Viral Pneumonia}",
+    ),
+    "label that its mapping must quote": (
+        {"labels": ["NORMAL", "Entzündung: (pos)"]},
+        "labels.1: 'Entzündung: (pos)' is not a safe name, expected the letters a-z and A-Z, digits, _ and - alone; "
+        "name the label ENTZUNDUNG_POS and map it: classes: {ENTZUNDUNG_POS: 'Entzündung: (pos)'}",
+    ),
+    "label in other letters": (
+        {"labels": ["NORMAL", "肺炎"]},
+        "labels.1: '肺炎' is not a safe name, expected the letters a-z and A-Z, digits, _ and - alone; "
+        "name the label MY_LABEL and map it: classes: {MY_LABEL: 肺炎}",
+    ),
+    "name with a space": (
+        {"scenarios.very small": {"train": {"NORMAL": 5, "PNEUMONIA": 5}}},
+        "scenarios.very small: 'very small' is not a safe name, expected the letters a-z and A-Z, digits, _ and - "
+        "alone; very_small would do",
+    ),
+    "path as a name": ({"study": "a/b"}, "study: 'a/b' is not a safe name, expected the letters a-z"),
     "pattern without a group": (
         {"datasets.nih": {"source": "folder", "patient_pattern": r"\d+_"}},
         "datasets.nih.patient_pattern: '\\\\d+_' has 0 groups, expected one group",

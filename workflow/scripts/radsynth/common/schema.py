@@ -1,6 +1,9 @@
 """Validation against JSON schemas: defaults filled in, unknown keys refused, one line per error."""
 
 import copy
+import datetime
+import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,18 +33,29 @@ def validated(value: dict[str, Any], schema: dict[str, Any], where: str = "") ->
     """
     _refuse_other_keys(value, where)
     filled = _with_defaults(copy.deepcopy(value), schema)
-    error = best_match(Draft202012Validator(schema).iter_errors(filled))
+    errors = list(Draft202012Validator(schema).iter_errors(filled))
+    error = best_match(errors)
     if error is not None:
-        raise UserError(_message(error, where))
+        raise UserError(_message(_first_like(error, errors), where))
     return filled
+
+
+def _first_like(error: ValidationError, errors: list[ValidationError]) -> ValidationError:
+    """Return the first of the errors that differ from ``error`` in the last part of their path alone."""
+
+    def kind(error: ValidationError) -> tuple[Any, ...]:
+        return error.validator, *list(error.absolute_path)[:-1]
+
+    return next((other for other in errors if kind(other) == kind(error)), error)
 
 
 def _refuse_other_keys(value: Any, where: str) -> None:
     """Raise UserError if a key is no text: YAML reads 1 as a number and no as a truth value, unless quoted."""
     for key, part in value.items() if isinstance(value, dict) else ():
-        path = f"{where}.{key}" if where else str(key)
+        written = key if isinstance(key, str) else _as_written(key)
+        path = f"{where}.{written}" if where else written
         if not isinstance(key, str):
-            raise UserError(f"{path}: the key is {type(key).__name__}, expected text, such as '{key}' in quotes")
+            raise UserError(f"{path}: {_in_quotes(key)}")
         _refuse_other_keys(part, path)
 
 
@@ -60,7 +74,58 @@ def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
     return value
 
 
+def _as_written(value: Any) -> str:
+    """Return how a value that is no text may stand in the YAML file."""
+    if value is None:
+        return "null"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _reading(value: Any) -> str:
+    """Return what YAML has made of a text without quotes; an empty text for lists and mappings, which are none."""
+    written = _as_written(value)
+    if value is None:
+        return "nothing stands here (YAML reads null and ~ so, too)"
+    if isinstance(value, bool):
+        return f"YAML reads {written} (also {'on, true' if value else 'off, false'}) as a truth value"
+    if isinstance(value, int | float):
+        return f"YAML reads {written} as a number"
+    if isinstance(value, datetime.date):
+        return f"YAML reads {written} as a date"
+    return ""
+
+
+def _in_quotes(value: Any) -> str:
+    """Return the message about a value or key, no list or mapping, where a text is expected."""
+    return f"{_reading(value)}; write '{_as_written(value)}'" + (" if the word is meant" if value is None else "")
+
+
+# How types of the schemas are called in messages, where their own names are JSON's.
+TYPES = {"array": "a list", "object": "a mapping, key: value"}
+# What the patterns of the schemas allow, in words.
+ALLOWED = {
+    "^[A-Za-z0-9_-]+$": "the letters a-z and A-Z, digits, _ and -",
+    "^[A-Za-z0-9._-]+$": "the letters a-z and A-Z, digits, _, - and the dot",
+}
+
+
+def _unsafe_name(name: str, path: str, schema: dict[str, Any]) -> str:
+    """Return the message about a name that would not do in the names of files and jobs, with one that would."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    safe = re.sub("[^A-Za-z0-9_-]+", "_", plain).strip("_")[:60]
+    text = f"{path}: {name[:200]!r} is not a safe name, expected {ALLOWED[schema['pattern']]} alone"
+    if "mapped_by" in schema and name.strip():
+        safe = safe.upper() or "MY_LABEL"
+        mapped = yaml.safe_dump({safe: name[:200]}, default_flow_style=True, allow_unicode=True, width=1000).strip()
+        return f"{text}; name the label {safe} and map it: {schema['mapped_by']}: {mapped}"
+    return f"{text}; {safe} would do" if safe else text
+
+
 def _message(error: ValidationError, where: str) -> str:
+    return _text(error, where).replace("\n", " ")
+
+
+def _text(error: ValidationError, where: str) -> str:
     path = ".".join(str(part) for part in ([where] if where else []) + list(error.absolute_path))
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
@@ -70,8 +135,17 @@ def _message(error: ValidationError, where: str) -> str:
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{path + '.' if path else ''}{missing}: missing"
     if error.validator in ("type", "enum", "const"):
-        expected = error.validator_value
-        expected = expected if isinstance(expected, str) else " or ".join(map(str, expected))
+        value = error.validator_value
+        choices = [value] if error.validator == "const" or isinstance(value, str) else value
+        reading = _reading(error.instance)
+        if reading and error.validator == "type" and "string" in choices:
+            return f"{path}: {_in_quotes(error.instance)}"
+        expected = " or ".join(TYPES.get(str(choice), str(choice)) for choice in choices)
+        if error.instance is None or isinstance(error.instance, bool):
+            return f"{path}: {reading}, expected {expected}"
         return f"{path}: {error.instance!r} ({type(error.instance).__name__}), expected {expected}"
+    if error.validator == "pattern" and error.validator_value in ALLOWED:
+        is_key = "propertyNames" in error.absolute_schema_path
+        return _unsafe_name(error.instance, f"{path}.{error.instance}" if is_key else path, error.schema)
     text = error.message if len(error.message) < 200 else f"{error.message[:200]}..."
-    return f"{path}: {text}".replace("\n", " ")
+    return f"{path}: {text}"
