@@ -248,6 +248,18 @@ def test_a_mix_that_was_not_run_leaves_an_empty_cell_beside_the_published_value(
     assert "*0.92 ± 0.011*" in text and "nan" not in text
 
 
+def test_what_a_study_does_not_have_has_no_column_unless_the_paper_prints_it(root, metrics):
+    rows = metrics["classification"]
+    metrics["classification"] = rows[rows["mix"] != "pggan"]
+    _, table, sections = classifier_tables.accuracy(metrics, published.read_published([], {}))
+    assert {tuple(section.header) for section in sections} == {("classifier", "baseline", "DDPM")}
+    assert list(table["mix"].unique()) == ["baseline", "ddpm"] and "PGGAN" not in render.latex(sections)
+    assert not any(cell.text == "" for section in sections for line in section.cells for cell in line)
+    files = sorted((root / "resources/published").glob("*.csv"))
+    _, _, sections = classifier_tables.accuracy(metrics, published.read_published(files, tables.sources(metrics)))
+    assert sections[0].header == ["classifier", "baseline", "DDPM", "PGGAN"]
+
+
 def test_other_mixes_and_other_tests_stand_in_their_own_sections(metrics):
     _, table, sections = tables.PLAIN["mixes"](metrics)
     titles = [section.title for section in sections]

@@ -74,8 +74,8 @@ def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
     """Accuracy in the layout of tables 4 to 7 of the paper, with the published values below ours in italics.
 
     It is the paper's own comparison: equal epochs, against the baseline alone. One section per data set, sampling and
-    scenario; rows are classifiers, columns the baseline and the two mixes of
-    the paper. What was not run, or not printed, is empty.
+    scenario; rows are classifiers, columns the baseline and those of the paper's two mixes that the study has, or that
+    the paper prints for its cohorts. What was not run, or not printed, is empty.
     """
     ours = arms(metrics, "accuracy")
     ours = against_baseline(ours[ours["tested_on"] == OWN], metrics, "accuracy").drop(columns="tested_on")
@@ -84,7 +84,9 @@ def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
     )
     printed = printed.merge(ours[COHORT].drop_duplicates(), on=COHORT)  # only cohorts of this study
     keys = [*COHORT, "classifier"]
-    cells = pd.concat([ours[keys], printed[keys]]).drop_duplicates().merge(pd.DataFrame({"mix": list(PAPER)}), "cross")
+    known = pd.concat([ours[[*keys, "mix"]], printed[[*keys, "mix"]]])
+    mixes = [mix for mix in PAPER if mix in set(known["mix"])]
+    cells = known[keys].drop_duplicates().merge(pd.DataFrame({"mix": mixes}), "cross")
     table = cells.merge(ours, on=[*keys, "mix"], how="left")
     table = table.merge(printed.drop(columns="metric"), on=[*keys, "mix"], how="left")
     texts = ["verdict", "published_mean", "published_sd", "published_table"]
@@ -94,6 +96,7 @@ def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
 
 
 def _paper_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Section:
+    columns = [PAPER[mix] for mix in rows["mix"].unique()]
     lines: list[list[Cell | str]] = []
     for classifier, cells in rows.groupby("classifier", sort=False):
         cells = cells.set_index("mix")
@@ -111,7 +114,7 @@ def _paper_section(cohort: tuple[str, str, str], rows: pd.DataFrame) -> Section:
         "0.05 after Holm's correction), or the baseline where every other is decided to lie below it."
     )
     note += " In italics: what the paper prints." if number_of_table else ""
-    return Section(f"Accuracy: {place(cohort)}{number_of_table}", ["classifier", *PAPER.values()], lines, note)
+    return Section(f"Accuracy: {place(cohort)}{number_of_table}", ["classifier", *columns], lines, note)
 
 
 def _cell(arm: pd.Series, style: str = "") -> Cell:
