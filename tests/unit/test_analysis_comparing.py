@@ -64,6 +64,16 @@ def test_what_one_side_lacks_and_single_runs_are_empty_with_a_reason():
     assert row["difference"] == 0 and math.isnan(row["low"]) and row["reason"] == "runs without any spread"
 
 
+def test_rows_stand_in_the_order_of_the_results_and_not_of_their_names():
+    def quality(labels):
+        rows = [dict.fromkeys(COLUMNS["quality"], "") | dict.fromkeys(("value", "low", "high"), 1.0) for _ in labels]
+        return {"quality": pd.DataFrame(rows, columns=COLUMNS["quality"]).assign(label=labels)}
+
+    rows = comparing.quality_rows(quality(["zebra", "apple"]), quality(["zebra", "apple", "mango"]))
+    assert list(rows["label"]) == ["zebra", "apple", "mango"]
+    assert list(rows["reason"]) == ["", "", "none in a"]
+
+
 def test_images_add_the_intervals_in_quadrature():
     def quality(value, low, high, metric="kid"):
         row = dict.fromkeys(COLUMNS["quality"], "") | {"metric": metric, "value": value, "low": low, "high": high}

@@ -5,13 +5,25 @@ import math
 from pathlib import Path
 
 import analysis_planted as planted
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from jsonschema import validate
 from matplotlib.colors import to_rgb
-from radsynth.analysis import collect, heat_map, image_tables, quality_figures, render, summary, summary_copying
+from radsynth.analysis import (
+    collect,
+    drawing,
+    heat_map,
+    image_figures,
+    image_tables,
+    quality_figures,
+    render,
+    summary,
+    summary_copying,
+    tables,
+)
 from radsynth.analysis.image_metrics import MEANINGS, features_name, goodness, judged, of_family, suspicious, told_apart
 from radsynth.analysis.summary_images import realism, variety_lines
 from radsynth.analysis.tidy import COLUMNS, NUMERIC, read_metrics, write_csv
@@ -232,12 +244,35 @@ def test_numbers_keep_what_matters(metric, value, text):
 
 
 def test_classes_stand_together_and_metrics_in_one_order(metrics):
-    rows = of_family(metrics["quality"], "distance")
+    rows = of_family(metrics, "distance")
     first = rows[rows["metric"] == "fid"].drop_duplicates(["sampling", "label", "generator"])
     assert first[["sampling", "label", "generator"]].agg(" ".join, axis=1).tolist()[:4] == [
         *("random NORMAL ddpm", "random NORMAL pggan", "random PNEUMONIA ddpm", "random PNEUMONIA pggan"),
     ]
     assert list(dict.fromkeys(rows["metric"])) == ["fid", "kid", "kid_subsets"]
+
+
+def test_classes_stand_in_the_order_of_the_study(tmp_path, monkeypatch):
+    """Not in that of their names, nor in that in which they appear: the first generator makes one class alone."""
+    monkeypatch.setattr(planted, "LABELS", ["zebra", "apple"])
+    found = planted.metrics(tmp_path, PLAN | {"experts": list(planted.SMALL["classifiers"])})
+    for name in ("quality", "recognition"):
+        rows = found[name]
+        found[name] = rows[(rows["generator"] != "ddpm") | (rows["label"] == "apple")]
+    for name in ("quality", "coverage", "memorisation"):
+        for section in tables.PLAIN[name](found)[2]:
+            names = [line[0] for line in cells(section)]
+            assert list(dict.fromkeys(names)) == ["zebra", "apple"] and names == sorted(names, reverse=True)
+    for section in tables.PLAIN["cohorts"](found)[2]:
+        assert [line[1] for line in cells(section)][:2] == ["zebra", "apple"]
+    assert list(dict.fromkeys(found["confusion"]["true_label"])) == ["zebra", "apple"]
+    with mpl.rc_context(drawing.STYLE):
+        axes = quality_figures.distances(found).axes[0]
+        assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["random: zebra", "random: apple"]
+        lines = [text.get_text() for text in heat_map.heat_map(found).axes[0].get_yticklabels()]
+        assert [line.split(": ")[1] for line in lines[:3]] == ["zebra", "apple", "apple"]
+        panels = image_figures.recognition(found).axes[:2]
+        assert [axis.get_xlabel().split()[2] for axis in panels] == ["zebra", "apple"]
 
 
 def cells(section):

@@ -188,7 +188,7 @@ def test_describe_subset():
     manifest = make_manifest(3, 2, patient_id=["a", "a", "b", "c", ""])
     features = np.array([[0], [3], [9], [5], [7]], dtype=np.float32)
     distances = [pytest.approx(6.0), pytest.approx(2.0)]
-    assert describe_subset(manifest, features, manifest) == {
+    assert describe_subset(manifest, features, manifest, ["NORMAL", "PNEUMONIA"]) == {
         "NORMAL": {
             "n_images": 3,
             "n_patients": 2,
@@ -202,7 +202,9 @@ def test_describe_subset():
             "mean_pairwise_distance": distances[1],
         },
     }
-    alone = describe_subset(manifest.iloc[[0]], features[[0]], manifest)["NORMAL"]
+    turned = describe_subset(manifest, features, manifest, ["PNEUMONIA", "OTHER", "NORMAL"])
+    assert list(turned) == ["PNEUMONIA", "NORMAL"], "labels in the order of the study"
+    alone = describe_subset(manifest.iloc[[0]], features[[0]], manifest, ["PNEUMONIA", "NORMAL"])["NORMAL"]
     assert alone["mean_pairwise_distance"] is None and alone["images_per_patient"] == 2, "those of the whole data set"
     assert images_per_patient(manifest.head(0), manifest) is None
     # A patient's images of the other class count, too.

@@ -176,6 +176,19 @@ def test_a_share_that_leaves_next_to_nothing_asks_for_another(core):
         Study(core)
 
 
+def test_labels_keep_the_order_of_the_study_whatever_order_scenarios_name_them_in():
+    labels = ["zebra", "apple", "mango"]
+    scenario = {"train": {"mango": 9, "apple": 9, "zebra": 9}, "augment_labels": ["mango", "apple", "zebra"]}
+    study = Study(OWN_FOLDER | {"labels": labels, "scenarios": {"small": scenario}})
+    assert study.mix_labels("small", "ddpm") == study.units("ddpm") == list(study.spent()) == labels
+    assert list(study.arm("small", "matched_ddpm")["known"]) == labels
+    scenario["augment_labels"] = ["mango", "zebra"]
+    assert Study(OWN_FOLDER | {"labels": labels, "scenarios": {"small": scenario}}).mix_pools("small", "ddpm") == [
+        ("ddpm", "zebra"),
+        ("ddpm", "mango"),
+    ]
+
+
 def test_joint_models_have_one_unit(core):
     core["generators"]["both"] = {"family": "ddpm", "per": "all"}
     study = Study(core)

@@ -29,7 +29,7 @@ with job(snakemake):
     subsets |= {f"test_{k}": test for k, test in enumerate(cohort.tests, start=1)}
     summary = {
         "subsets": {
-            subset: describe_subset(table, features.of(table["image_id"]), manifest)
+            subset: describe_subset(table, features.of(table["image_id"]), manifest, params.labels)
             for subset, table in subsets.items()
             if len(table)
         },

@@ -26,7 +26,9 @@ with job(snakemake) as log:
     )
     features = read_features(given.features, np.float32)
     summary = {
-        "subsets": {"common": describe_subset(common, features.of(common["image_id"]), manifest)},
+        "subsets": {
+            "common": describe_subset(common, features.of(common["image_id"]), manifest, params.labels),
+        },
         "extractor": features.extractor["name"],
         "left_out": left_out,
         "patient_safe": found["patient_safe"],

@@ -34,7 +34,7 @@ with job(snakemake) as log:
         seed=params.seed_split,
     )
     images, counts = lesson.images, lesson.epoch_counts
-    log.info("%s: %s; images per epoch: %s", params.name, count_images(images), counts)
+    log.info("%s: %s; images per epoch: %s", params.name, count_images(images, params.labels), counts)
     pixels = read_gray_stack(".", images["root"] + "/" + images["file"])
     targets = images["label"].map(params.labels.index).to_numpy()
     training = (images["subset"] == "train").to_numpy()
@@ -67,7 +67,7 @@ with job(snakemake) as log:
             "weights_sha256": sha256,
             **count_parameters(model),
             "labels": params.labels,
-            "n": count_images(images),
+            "n": count_images(images, params.labels),
             "images_per_epoch": counts,
             "validation": params.validation,
             "threshold": threshold_of(lesson.validation, scores, params.positive_label),

@@ -85,8 +85,7 @@ def quality_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
     of them has none. Columns: those of POOL, ``a``, ``b``, ``difference``, ``low``, ``high``, ``reason``.
     """
     columns = ["value", "low", "high"]
-    sides = [metrics["quality"].drop_duplicates(POOL).set_index(POOL)[columns] for metrics in (a, b)]
-    both = sides[0].merge(sides[1], how="outer", on=POOL, suffixes=("_a", "_b"), sort=False)
+    both = _side_by_side(*(metrics["quality"].drop_duplicates(POOL)[[*POOL, *columns]] for metrics in (a, b)), POOL)
     difference = both["value_b"] - both["value_a"]
     half = np.hypot(*((both[f"high_{name}"] - both[f"low_{name}"]) / 2 for name in "ab"))
     reason = pd.Series("", index=both.index)
@@ -95,7 +94,13 @@ def quality_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
         reason[both[f"value_{name}"].isna()] = f"none in {name}"
     rows = {"a": both["value_a"], "b": both["value_b"], "difference": difference}
     rows |= {"low": difference - half, "high": difference + half, "reason": reason}
-    return pd.DataFrame(rows).reset_index()
+    return pd.concat([both[POOL], pd.DataFrame(rows)], axis=1)
+
+
+def _side_by_side(a: pd.DataFrame, b: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the rows of both by ``keys``, in the order of a, then what b alone has: an outer merge would sort them."""
+    both = pd.concat([a[keys], b[keys]]).drop_duplicates()
+    return both.merge(a, how="left", on=keys).merge(b, how="left", on=keys, suffixes=("_a", "_b"))
 
 
 def verdict_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
@@ -105,8 +110,8 @@ def verdict_rows(a: Metrics, b: Metrics) -> pd.DataFrame:
     verdict, its corrected p-value and the differences to the baseline and to the matched control.
     """
     figures = ["verdict", "p_holm", "baseline_difference", "control_difference"]
-    sides = [outcomes(metrics)[[*VERDICT_OF, *figures, "headline"]] for metrics in (a, b)]
-    both = sides[0].merge(sides[1], how="outer", on=VERDICT_OF, suffixes=("_a", "_b"), sort=False)
+    sides = (outcomes(metrics)[[*VERDICT_OF, *figures, "headline"]] for metrics in (a, b))
+    both = _side_by_side(*sides, VERDICT_OF)
     headline = [True in pair for pair in zip(both.pop("headline_a"), both.pop("headline_b"), strict=True)]
     for here, there in ("ab", "ba"):
         both[f"verdict_{here}"] = both[f"verdict_{here}"].fillna(ONE_SIDE.format(there))

@@ -20,8 +20,7 @@ LINE, AROUND, CHARACTERS = 5.8, 33.0, 32
 
 def heat_map(metrics: Metrics) -> Figure:
     """Return a panel per data set, scenario and features: a line per pool, a column per metric, the numbers inside."""
-    table = metrics["quality"]
-    rows = pd.concat(_measured(table, family) for family in FAMILIES)
+    rows = pd.concat(_measured(metrics, family) for family in FAMILIES)
     if rows.empty:
         return nothing("No image quality was measured")
     rows["pool"] = rows["sampling"] + ": " + rows["label"] + ": " + rows["generator"]
@@ -41,8 +40,8 @@ def heat_map(metrics: Metrics) -> Figure:
     return figure
 
 
-def _measured(table: pd.DataFrame, family: str) -> pd.DataFrame:
-    rows = of_family(table, family)
+def _measured(metrics: Metrics, family: str) -> pd.DataFrame:
+    rows = of_family(metrics, family)
     rows = rows[rows["metric"] != "kid_subsets"]
     if family in ("distance", "manifold"):
         rows = main_reference(rows)

@@ -18,7 +18,7 @@ from radsynth.analysis.drawing import (
     styles_of,
     title,
 )
-from radsynth.analysis.tidy import COHORT, Metrics, place, range_text
+from radsynth.analysis.tidy import COHORT, Metrics, labels_in_order, place, range_text
 
 LOSSES = {"loss": "loss", "critic_loss": "critic loss", "generator_loss": "generator loss"}
 
@@ -88,7 +88,7 @@ def recognition(metrics: Metrics) -> Figure:
     table = metrics["recognition"]
     if table.empty:
         return nothing("No classifier was asked to judge the synthetic images")
-    generators, labels = (list(dict.fromkeys(table[column])) for column in ("generator", "label"))
+    generators, labels = list(dict.fromkeys(table["generator"])), labels_in_order(metrics, table["label"])
     styles = styles_of(generators) | {"real test images": ("#000000", "D")}
     cohorts = list(table.groupby(COHORT, sort=False))
     with mpl.rc_context(STYLE):

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from radsynth.analysis.inference import ALPHA, holm
-from radsynth.analysis.tidy import COHORT
+from radsynth.analysis.tidy import COHORT, Metrics, labels_in_order
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tails import LowerTail
 
@@ -181,19 +181,23 @@ def features_name(extractor: str, preprocessing: str) -> str:
     return f"{extractor} ({name})" if extractor and name else extractor or name or "images"
 
 
-def of_family(quality: pd.DataFrame, *families: str) -> pd.DataFrame:
-    """Return the rows of families in the order of MEANINGS, those of one class and sampling together.
+def of_family(metrics: Metrics, *families: str) -> pd.DataFrame:
+    """Return the rows of quality.csv of families in the order of MEANINGS, those of one class and sampling together.
+
+    Classes stand in the order of the study's labels, even if the first generator makes images of the last class alone.
 
     Two columns are added: ``features`` names extractor and preprocessing, ``space`` is the same, but empty for metrics
     that need no extractor: they are measured on the images themselves, each after a preprocessing of its own, which is
     called ``images`` where it has but the metric's name.
     """
+    quality = metrics["quality"]
     rows = quality[quality["family"].isin(families)]
     features = pd.Series(map(features_name, rows["extractor"], rows["preprocessing"]), rows.index, dtype=str)
     features = features.where(features != rows["metric"], "images")
     rows = rows.assign(features=features, space=features.where(rows["extractor"] != "", ""))
-    for column in ("generator", "label", "sampling"):
-        rows = _ordered(rows, column, distinct(quality[column]))
+    rows = _ordered(rows, "generator", distinct(quality["generator"]))
+    rows = _ordered(rows, "label", labels_in_order(metrics, quality["label"]))
+    rows = _ordered(rows, "sampling", distinct(quality["sampling"]))
     return _ordered(rows, "metric", list(MEANINGS))
 
 
@@ -207,9 +211,9 @@ def main_reference(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["reference"] == reference]
 
 
-def copy_rates(quality: pd.DataFrame) -> dict[tuple[str, ...], pd.Series]:
+def copy_rates(metrics: Metrics) -> dict[tuple[str, ...], pd.Series]:
     """Return the rows of the copy rate by pool and features; it stands beside every distance in these features."""
-    rows = of_family(quality, "memorisation")
+    rows = of_family(metrics, "memorisation")
     rows = rows[rows["metric"] == "copy_rate"]
     return {(*row[POOL], row["features"]): row for _, row in rows.iterrows()}
 

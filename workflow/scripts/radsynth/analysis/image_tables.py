@@ -23,8 +23,7 @@ KEYS = ["label", "generator", "reference"]
 
 def quality(metrics: Metrics) -> Table:
     """KID and FID against each reference set, real against real beside them, and the copy rate in the same features."""
-    table = metrics["quality"]
-    rates, distances = copy_rates(table), of_family(table, "distance")
+    rates, distances = copy_rates(metrics), of_family(metrics, "distance")
     note = (
         "Lower is closer. Real-real: mean ± SD over random parts of the real images of the class, patients apart. KID: "
         "the full U-statistic with its 95 % interval; it may be negative. FID is biased upwards in small samples: "
@@ -65,7 +64,7 @@ def _distances(rows: pd.DataFrame, rates: dict[tuple[str, ...], pd.Series]) -> C
 
 def coverage(metrics: Metrics) -> Table:
     """Precision, recall, density and coverage; then the diversity of the pools beside that of real images."""
-    manifold, diversity = (of_family(metrics["quality"], family) for family in ("manifold", "diversity"))
+    manifold, diversity = (of_family(metrics, family) for family in ("manifold", "diversity"))
     note = (
         "In brackets real against real, mean ± SD. Precision: share of synthetic images that fall among the real ones; "
         "recall: share of real images that fall among the synthetic ones (k = 3). Density and coverage: the same with "
@@ -90,7 +89,7 @@ def coverage(metrics: Metrics) -> Table:
 
 def memorisation(metrics: Metrics) -> Table:
     """What the pools repeat of their training images and of themselves, beside held-out real images."""
-    table = of_family(metrics["quality"], "memorisation", "similarity")
+    table = of_family(metrics, "memorisation", "similarity")
     note = (
         "In brackets: held-out real images in place of the pool. Bold calls for a look at the images: a share on the "
         "wrong side of its control (Fisher's exact test), C_T below 0 (as a z-score) or a nearest image too near for "

@@ -23,33 +23,32 @@ CONTROLS = {
 
 def distances(metrics: Metrics) -> Figure:
     """FID (the paper's figure 7) and KID per sampling, class and generator, and the copy rate in the same features."""
-    table = metrics["quality"]
-    measured = main_reference(of_family(table, "distance"))
+    measured = main_reference(of_family(metrics, "distance"))
     measured = measured[measured["metric"] != "kid_subsets"]
-    rates = of_family(table, "memorisation")
+    rates = of_family(metrics, "memorisation")
     rates = rates[(rates["metric"] == "copy_rate") & rates["features"].isin(set(measured["features"]))]
     return _figure(pd.concat([measured, rates]), "No distances were measured", bars=True)
 
 
 def manifold(metrics: Metrics) -> Figure:
     """Precision, recall, density and coverage."""
-    return _figure(main_reference(of_family(metrics["quality"], "manifold")), "Nothing of this kind was measured")
+    return _figure(main_reference(of_family(metrics, "manifold")), "Nothing of this kind was measured")
 
 
 def diversity(metrics: Metrics) -> Figure:
     """Resemblance of pairs of images within a pool and within the training images, and the Inception score."""
-    rows = of_family(metrics["quality"], "diversity")
+    rows = of_family(metrics, "diversity")
     return _figure(rows, "No diversity was measured", by_metric=True)
 
 
 def similarity(metrics: Metrics) -> Figure:
     """SSIM, PSNR and MSE to the nearest training image."""
-    return _figure(of_family(metrics["quality"], "similarity"), "No similarity was measured", by_metric=True)
+    return _figure(of_family(metrics, "similarity"), "No similarity was measured", by_metric=True)
 
 
 def memorisation(metrics: Metrics) -> Figure:
     """What the pools repeat of their training images and of themselves, beside held-out real images."""
-    return _figure(of_family(metrics["quality"], "memorisation"), "Nothing of this kind was measured")
+    return _figure(of_family(metrics, "memorisation"), "Nothing of this kind was measured")
 
 
 def _figure(rows: pd.DataFrame, empty: str, bars: bool = False, by_metric: bool = False) -> Figure:

@@ -26,7 +26,7 @@ MANY = 10**6  # held-out images that no study has
 
 def checks(metrics: Metrics, family: str, names: list[str]) -> pd.DataFrame:
     """Return the rows of some metrics with ``state``: found (suspicious), fine, or unknown (no value, no control)."""
-    rows = of_family(metrics["quality"], family)
+    rows = of_family(metrics, family)
     rows = rows[rows["metric"].isin(names)]
     states = {True: FOUND, False: FINE, None: UNKNOWN}
     return rows.assign(state=pd.Series([states[suspicious(row)] for _, row in rows.iterrows()], rows.index, dtype=str))

@@ -21,11 +21,11 @@ def realism(metrics: Metrics) -> pd.DataFrame:
     ``as near``: not above the mean of real against real by more than two of its SDs, else ``farther``; empty where one
     of them is undefined. ``copies`` is the copy rate in the same features, in words.
     """
-    distances = of_family(metrics["quality"], "distance")
+    distances = of_family(metrics, "distance")
     rows = main_reference(distances[distances["metric"] == ("kid" if "kid" in set(distances["metric"]) else "fid")])
     limit = rows["control"] + 2 * rows["control_sd"].fillna(0)
     verdict = (rows["value"] <= limit).map({True: NEAR, False: FARTHER})
-    rates = copy_rates(metrics["quality"])
+    rates = copy_rates(metrics)
     copies = [copies_text(rates.get((*row[POOL], row["features"]))) for _, row in rows.iterrows()]
     return rows.assign(verdict=verdict.where(rows["value"].notna() & limit.notna(), ""), copies=copies)
 

@@ -186,6 +186,13 @@ def study_facts(metrics: Metrics) -> dict[str, str]:
     return dict(zip(table["key"], table["value"], strict=True))
 
 
+def labels_in_order(metrics: Metrics, names: Iterable[str]) -> list[str]:
+    """Return distinct labels in the order of the study; others, of a study that does not tell, as they appear."""
+    labels = study_facts(metrics).get("labels", "").split(", ")
+    names = list(dict.fromkeys(names))
+    return [label for label in labels if label in names] + [name for name in names if name not in labels]
+
+
 def place(names: Iterable[str]) -> str:
     """Return dataset, sampling, scenario and, if given, what was tested on, as words."""
     *cohort, tested_on = names if len(names := tuple(names)) > len(COHORT) else (*names, OWN)

@@ -53,7 +53,8 @@ def assemble(
     control has as many images of each label in an epoch as the mix that it matches.
     """
     validation = apart if fraction is None else validation_images(cohort, fraction, seed)
-    real = cohort.loc[~cohort["image_id"].isin(validation["image_id"]), "label"].value_counts().to_dict()
+    left = cohort.loc[~cohort["image_id"].isin(validation["image_id"]), "label"]
+    real = {label: int((left == label).sum()) for label in labels}
     counts = epoch_counts(arm["mix"], real, arm["augmented"])
     if arm["known"]:
         parts = [known[scenario][known[scenario]["label"] == label] for label, scenario in arm["known"].items()]
@@ -169,9 +170,10 @@ def epoch_counts(mix: dict[str, Any], real: Mapping[str, int], augmented: Iterab
     return dict.fromkeys(counts, max(counts.values())) if mix.get("balance") == "oversample" else counts
 
 
-def count_images(images: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
-    """Return the number of images as {subset: {origin: {label: n}}}."""
+def count_images(images: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the number of images as {subset: {origin: {label: n}}}, without zeros, labels in the order given."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
-    for (subset, origin, label), rows in images.groupby(["subset", "origin", "label"]):
-        counts.setdefault(subset, {}).setdefault(origin, {})[label] = len(rows)
+    for (subset, origin), rows in images.groupby(["subset", "origin"]):
+        found = rows["label"].value_counts()
+        counts.setdefault(subset, {})[origin] = {label: int(found[label]) for label in labels if label in found}
     return counts

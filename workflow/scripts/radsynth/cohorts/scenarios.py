@@ -156,15 +156,20 @@ def untouched(
     return free, {label: int((unused == label).sum() - (free["label"] == label).sum()) for label in labels}
 
 
-def describe_subset(subset: pd.DataFrame, features: np.ndarray, manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return, by label, how many images and patients a subset has, and how it lies in the data set ``manifest``.
+def describe_subset(
+    subset: pd.DataFrame, features: np.ndarray, manifest: pd.DataFrame, labels: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Return how many images and patients a subset has, and how it lies in the data set ``manifest``.
 
-    ``mean_pairwise_distance`` is that of ``features`` (n, d), whose row i belongs to row i of ``subset``. Of
-    ``images_per_patient`` see there. The number of patients is None where one is unknown.
+    By those of the ``labels`` that occur, in their order. ``mean_pairwise_distance`` is that of ``features`` (n, d),
+    whose row i belongs to row i of ``subset``. Of ``images_per_patient`` see there. The number of patients is None
+    where one is unknown.
     """
     description = {}
-    for label in sorted(set(subset["label"])):
+    for label in labels:
         mask = (subset["label"] == label).to_numpy()
+        if not mask.any():
+            continue
         patients = set(subset["patient_id"][mask])
         description[label] = {
             "n_images": int(mask.sum()),

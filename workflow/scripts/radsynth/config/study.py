@@ -350,7 +350,8 @@ class Study:
 
     def mix_labels(self, scenario: str, mix: str) -> list[str]:
         """Return the labels whose pools a mix adds: those of the scenario, or all if there are no real images."""
-        return self["scenarios"][scenario]["augment_labels"] if self["mixes"][mix]["real"] else self.labels
+        augmented = self["scenarios"][scenario]["augment_labels"] if self["mixes"][mix]["real"] else self.labels
+        return [label for label in self.labels if label in augmented]
 
     def mix_pools(self, scenario: str, mix: str) -> list[tuple[str, str]]:
         """Return the (generator, label) pools that a mix adds in a scenario; a matched control adds none."""

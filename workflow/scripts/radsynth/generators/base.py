@@ -45,7 +45,7 @@ class TrainingSet:
         """
         rows = read_table(train_csv)
         rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
-        if missing := sorted(set(labels) - set(rows["label"])):
+        if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{train_csv}: no training image of {', '.join(missing)}")
         images = read_gray_stack(root, rows["file"])
         masks = read_gray_stack(root, rows["mask_file"]) if (rows["mask_file"] != "").all() else None
