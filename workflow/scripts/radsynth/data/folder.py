@@ -104,8 +104,7 @@ class Folder(Source):
 
     checks: Mapping[str, str] = {
         "files_seen": "",
-        "masks_recognised": "by their names: what is not 0 stands for mask_value (1 without it, unless all values are 0 "
-        "to 2)",
+        "masks_recognised": "by their names: what is not 0 stands for mask_value (without it 1, if values are above 2)",
         "links": "followed",
         "named_like_mask": "kept as images: no image is there that they could be the masks of. If they are masks, "
         "leave them out, such as exclude: ['*_mask.*']",
