@@ -222,17 +222,53 @@ def test_broken_images_and_empty_folders_stop_with_one_line(study, snakemake):
     assert result.returncode != 0 and "PNEUMONIA" in single_error(result.stdout, "prepare_data")
 
 
-def test_a_folder_dated_in_the_future_is_named_and_runs_once_its_time_is_set_right(study, snakemake):
-    now, command = time.time(), [*COMMAND, "--", "data"]
-    raw = study / "raw/Bilder für mich/NORMAL"
-    os.utime(raw, (now + 5 * 3600, now + 5 * 3600))
-    result = snakemake(study, *command)
-    assert result.returncode != 0 and "Traceback" not in result.stdout
-    lines = re.findall(r"^Output .* has older modification time .* than input raw/.*$", result.stdout, re.M)
-    assert len(lines) == 1 and "Bilder für mich/NORMAL" in lines[0], result.stdout[-3000:]
-    os.utime(raw, (now - 60, now - 60))
-    assert snakemake(study, *command).returncode == 0
-    assert "Nothing to be done" in snakemake(study, *command).stdout
+def test_raw_images_replaced_under_their_names_or_behind_a_link_are_prepared_again(study, snakemake):
+    raw, store = study / "raw/Bilder für mich", study / "store"
+    preparing = "Preparing the images of own"
+
+    def planned() -> bool:
+        result = snakemake(study, "--dry-run", *COMMAND, "--", "cohorts")
+        assert result.returncode == 0 and (preparing in result.stdout) != ("Nothing to be done" in result.stdout)
+        return preparing in result.stdout
+
+    assert not planned(), "a copy with its times is the same"
+    image = raw / "NORMAL/bild 3.png"
+    kept = image.read_bytes(), image.stat()
+    with Image.open(image) as opened:
+        opened.transpose(Image.Transpose.ROTATE_180).save(image)
+    assert planned()
+    image.write_bytes(kept[0])
+    os.utime(image, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+    assert not planned()
+
+    (raw / "NORMAL").rename(store)
+    (raw / "NORMAL").symlink_to(store)
+    assert not planned(), "the same files, behind a link"
+    # A clock that goes wrong says nothing about the images.
+    os.utime(raw, (time.time() + 5 * 3600, time.time() + 5 * 3600))
+    assert not planned()
+    shutil.copy(image, store / "added.png")
+    assert planned()
+    assert snakemake(study, *COMMAND, "--", "cohorts").returncode == 0
+    assert "NORMAL/added.png" in (study / "results/own/data/own/manifest.csv").read_text()
+    assert not planned()
+
+
+def test_what_a_download_has_brought_is_what_was_prepared(checkout, snakemake):
+    """The raw files are not there yet when the first run is planned."""
+    standin = {"studies": 6, "seed": 1, "height": 128}
+    dataset = {
+        "source": "vindr_mammo",
+        "standin": standin,
+        "classes": {"by": "birads", "groups": {"NORMAL": [1, 2, 3], "PNEUMONIA": [4, 5]}},
+    }
+    study = STUDY | {"datasets": {"mammo": dataset}}
+    (checkout / "study.yaml").write_text(yaml.safe_dump(study))
+    result = snakemake(checkout, *COMMAND, "--", "data")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "Nothing to be done" in snakemake(checkout, "--dry-run", *COMMAND, "--", "data").stdout
+    next((checkout / "resources/raw/mammo/images").rglob("*.dicom")).unlink()
+    assert "Preparing the images of mammo" in snakemake(checkout, "--dry-run", *COMMAND, "--", "data").stdout
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """The source `folder` and what preparation does with good, odd and bad images."""
 
+import struct
+import zlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -198,6 +201,116 @@ def test_16_bit_is_refused_scaled_or_windowed(run, raw):
         pixels = read_gray(out / table[table.source == "NORMAL/deep.png"].file.iloc[0])
         assert pixels[0, :4].tolist() == expected
         assert checks["converted_16_bit"] == 1
+
+
+def test_scale_is_the_range_in_use_over_all_images_and_the_report_tells_it(run, raw):
+    """12-bit values in 16-bit files would be nearly black on the whole range of 16 bits."""
+    for index, top in enumerate((4000, 1000)):
+        deep = np.linspace(100, top, 1600).reshape(40, 40).astype(np.uint16)
+        save(raw / "NORMAL" / f"deep {index}.png", deep)
+    table, checks, out = run(sixteen_bit="scale", size=40)
+    report = read_json(out / "integrity.json")
+    assert report["window"] == [100, 4000]
+    (row,) = [row for row in report["checks"] if row["check"] == "converted_16_bit"]
+    assert row["count"] == 2 and row["what_was_done"] == "reduced to 8 bits: 100 to 4000 became 0 to 255"
+    brightest = [read_gray(out / file).max() for file in table[table.source.str.contains("deep")].file]
+    assert brightest == [255, round(900 / 3900 * 255)]
+    assert checks["mixed_depth"] == 2, "a classifier could learn the depth"
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "tags", "first"),
+    [
+        (np.linspace(0, 4095, 1600), np.uint16, {}, 0),
+        (np.linspace(0, 4095, 1600), np.uint16, {262: 0}, 255),
+        (np.linspace(-1, 1, 1600), np.float32, {}, 0),
+        (np.linspace(-1, 1, 1600), np.float32, {262: 0}, 255),
+        (np.linspace(-70000, 70000, 1600), np.int32, {}, 0),
+    ],
+)
+def test_deep_tiff_files_keep_their_order_and_min_is_white_is_turned_round(run, raw, values, mode, tags, first):
+    pixels = values.reshape(40, 40).astype(mode)
+    save(raw / "NORMAL/deep.tif", pixels, tiffinfo=tags)
+    table, _, out = run(sixteen_bit="scale", size=40)
+    prepared = read_gray(out / table[table.source == "NORMAL/deep.tif"].file.iloc[0]).astype(int).ravel()
+    assert prepared[0] == first and prepared[-1] == 255 - first
+    steps = np.diff(prepared)
+    assert (steps <= 0).all() if first else (steps >= 0).all()
+
+
+def test_deep_images_that_cannot_be_read_right_are_refused_in_one_line(run, raw, tmp_path):
+    holes = np.full((40, 40), 0.5, np.float32)
+    holes[3, 3] = np.nan
+    broken = save(raw / "NORMAL/holes.tif", holes)
+    with pytest.raises(UserError, match="holes.tif: values that are no finite numbers"):
+        run(sixteen_bit="scale")
+    broken.unlink()
+    # A PNG of 16 bits in colour with values up to 4095: Pillow keeps the upper 8 bits, of which 16 levels are used.
+    colour = np.random.default_rng(0).integers(0, 4096, (40, 40, 3)).astype(">u2")
+    write_deep_colour(raw / "NORMAL/colour.png", colour)
+    with pytest.raises(UserError, match=r"colour.png: 16 bits in colour \(mode RGB\).* of \[0, 3855\] 15 levels"):
+        run(sixteen_bit="scale")
+    write_deep_colour(raw / "NORMAL/colour.png", colour * 16)
+    table, checks, _ = run(sixteen_bit="scale")
+    assert "NORMAL/colour.png" in set(table.source) and checks["colour_to_luminance"] == 1
+
+
+def write_deep_colour(path, pixels: np.ndarray) -> None:
+    """Write (height, width, 3) big-endian 16-bit values as a PNG, which Pillow cannot."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+
+
+def test_two_valued_images_and_facts_that_tell_the_label_are_reported_loudly(run, raw, caplog):
+    save(raw / "NORMAL/mask.png", (texture(5) > 128) * np.uint8(255))
+    for index in range(8):
+        save(raw / "NORMAL" / f"n{index}.png", texture(100 + index))
+        save(raw / "PNEUMONIA" / f"n{index}.jpg", np.dstack([texture(200 + index)] * 3))
+    _, checks, out = run()
+    assert checks["two_valued"] == 1 and checks["label_told_by_file_facts"] > 0
+    told = {row["fact"] for row in read_json(out / "integrity.json")["file_facts"] if row["above_chance"]}
+    assert {"mode", "codec"} <= told
+    loud = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert any("mine NORMAL: two valued, 1: kept as images" in line for line in loud)
+    assert any("label can be told, without looking at the picture, by" in line and "AUC" in line for line in loud)
+
+
+def test_recognised_masks_are_united_resized_and_stand_for_an_object(run, raw):
+    one, other = np.zeros((40, 40), np.uint8), np.zeros((80, 80), np.uint8)
+    one[:10], other[60:] = 255, 255
+    save(raw / "NORMAL/p0_0_mask.png", one)
+    save(raw / "NORMAL/p0_0_mask_1.png", other)
+    table, checks, out = run(size=40)
+    assert len(table) == 6 and checks["masks_recognised"] == 1 and checks["mask_resized"] == 1
+    mask = read_gray(out / table[table.source == "NORMAL/p0_0.png"].mask_file.iloc[0])
+    assert (
+        set(np.unique(mask)) == {0, 1} and (mask[:10] == 1).all() and (mask[30:] == 1).all() and not mask[10:30].any()
+    )
+    save(raw / "NORMAL/p1_1_mask.jpg", np.where(texture(1) > 128, 255, 3).astype(np.uint8), quality=95)
+    table, checks, out = run(size=40, mask_value=2)
+    mask = read_gray(out / table[table.source == "NORMAL/p1_1.png"].mask_file.iloc[0])
+    assert 0.3 < (mask == 2).mean() < 0.7, "what JPEG leaves around 0 is background"
+    save(raw / "NORMAL/p2_2_mask.png", texture(3))
+    _, checks, _ = run()
+    assert checks["mask_of_many_values"] == 1
+    save(raw / "NORMAL/p2_2_mask.png", one[:20])
+    with pytest.raises(UserError, match="p2_2.png: its mask has"):
+        run()
+
+
+def test_the_paths_of_users_are_understood(run, raw, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(raw.parent))
+    mask = np.ones((40, 40), np.uint8)
+    save(tmp_path / "elsewhere/NORMAL/p0_0.png", mask)
+    table, _, _ = run(path="~/my images", masks=str(tmp_path / "elsewhere"))
+    assert (table.mask_file != "").sum() == 1 and len(table) == 6
 
 
 def test_alpha_colour_constant_and_small_are_counted(run, raw):

@@ -47,6 +47,7 @@ def range_in_use(image: Image.Image) -> Window | None:
 
 def _reduce_depth(image: Image.Image, window: Window | None, inverted: bool) -> Image.Image:
     """Return a deep image as 8-bit: the window (low, high) of raw values becomes 0 to 255, or 255 to 0."""
+    values = deep_values(image)
     if window is None:
         raise UserError(
             "16 bits or more per pixel; set sixteen_bit to scale (the range in use over the data set) or to a window "
@@ -61,8 +62,7 @@ def _reduce_depth(image: Image.Image, window: Window | None, inverted: bool) -> 
             f"16 bits in colour (mode {image.mode}), of which only the upper 8 are read: of [{low:g}, {high:g}] "
             f"{(high - low) / 257:.0f} levels would be left; convert it to 8 bits, or to gray"
         )
-    values = (deep_values(image) - low) * (255.0 / (high - low))
-    reduced = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    reduced = np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8)
     return Image.fromarray(255 - reduced if inverted else reduced, None if gray else image.mode)
 
 

@@ -54,7 +54,8 @@ def file_facts(image: Image.Image, name: str, words: Sequence[str]) -> Facts:
         "aspect": (image.width / image.height,),
         "codec": ("|".join(compression), PurePosixPath(name).suffix.lower()),
         "name": (re.sub(r"\d+", "#", stem), float(len(stem))),
-        "header": (f"{sorted(map(str, info))} {info.get('dpi')} {sorted(image.getexif())}",),
+        # Not getexif: it would load a PNG, whose depth is not known afterwards.
+        "header": (f"{sorted(map(str, info))} {info.get('dpi')} {sorted(getattr(image, 'tag_v2', ()))}",),
     }
 
 
