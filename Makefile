@@ -1,5 +1,13 @@
-PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
+# The Pythons that the lock file is for.
+FITS := import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)])
+# The first that runs, since a shim of pyenv on the PATH may not. That of an environment that was begun goes first.
+PYTHON ?= $(or $(shell for python in $(BIN)/python python3.11 python3.12 python3.13 python3; do \
+	$$python -c '$(FITS)' 2> /dev/null && echo $$python && break; done),python3)
+# uv takes a package whose installation was killed for a whole one, and leaves it to the first import to compile.
+UV := uv pip install --python $(BIN)/python \
+	$(if $(wildcard .venv),--reinstall) $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 CORES ?= all
 # More than cores: tests that start Snakemake wait for it half of the time.
 WORKERS ?= 3
@@ -11,10 +19,10 @@ DEMO := results/demo
 
 # One environment from the lock file; made again when that changes.
 .venv/installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null || \
-		{ echo "make: $(PYTHON) is not Python 3.11; install it, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c '$(FITS)' 2> /dev/null || \
+		{ echo "make: $(PYTHON) is not Python 3.11, 3.12 or 3.13; install one, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(if $(shell uv --version 2> /dev/null),$(UV),$(PIP)) --quiet -r requirements.lock
 	touch $@
 
 demo: .venv/installed

@@ -5,16 +5,22 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+import tomllib
+from importlib.metadata import metadata, packages_distributions
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from radsynth.classifiers.registry import ARCHITECTURES
 from radsynth.common.code import reached_files
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators.registry import FAMILIES, family_module
 
+# What the lock file is for.
+PYTHONS = ["3.11", "3.12", "3.13"]
 # Where a package is called differently on conda-forge.
 PYPI_NAMES = {
     "gdcm": "python-gdcm",
@@ -165,13 +171,122 @@ def test_every_import_of_the_project_is_locked(root, locked):
             assert found & locked.keys(), f"{file.name} imports {name}, which requirements.lock does not bring"
 
 
-@pytest.mark.parametrize("name", ["other_python", "no_python"])
-def test_make_asks_for_the_right_python(root, tmp_path, name):
+def test_the_lock_resolves_on_every_python(locked):
+    """What each locked package asks for on a Python is in the lock, too, and in a version that will do."""
+    machines = [{"python_version": python, "python_full_version": f"{python}.0", "extra": ""} for python in PYTHONS]
+    for name in locked:
+        about = metadata(name)
+        allowed = SpecifierSet(about.get("Requires-Python", ""))
+        assert all(allowed.contains(machine["python_full_version"]) for machine in machines), name
+        for needed in map(Requirement, about.get_all("Requires-Dist") or []):
+            other = canonicalize_name(needed.name)
+            # torch on PyPI brings kernels for GPUs, which its build for CPUs does without.
+            if name == "torch" and re.match("nvidia-|cuda-|triton", other):
+                continue
+            if not needed.marker or any(map(needed.marker.evaluate, machines)):
+                assert other in locked and needed.specifier.contains(locked[other]), f"{name} asks for {needed}"
+
+
+def test_all_name_the_same_pythons(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    allowed = SpecifierSet(project["requires-python"])
+    assert [minor for minor in range(30) if allowed.contains(f"3.{minor}.1")] == [11, 12, 13]
+    first, second, third = PYTHONS
+    for file in ("README.md", "Makefile"):
+        assert f"Python {first}, {second} or {third}" in (root / file).read_text(), file
+
+
+# A Python, or uv, that runs and notes how it was called; `-m venv` copies it if nothing is there.
+FAKE = """#!/bin/sh
+echo "${{0##*/}} $*" >> calls
+case "$1 $2" in
+    "-c "*) exec "{python}" -c "import sys; sys.version_info = ({version}); $2" ;;
+    "-m venv") mkdir -p .venv/bin && [ -e .venv/bin/python ] || cp "$0" .venv/bin/python ;;
+    "--version ") echo 1.0 ;;
+esac
+"""
+# What pyenv puts on the PATH for a Python that is not switched on.
+SHIM = "#!/bin/sh\necho 'command not found' >&2\nexit 127\n"
+
+
+@pytest.fixture
+def make_environment(root, tmp_path):
+    """Run make with nothing but these programs on the PATH; return the process and what was called after the choice."""
     for file in ("Makefile", "requirements.lock"):
         shutil.copy(root / file, tmp_path)
-    (tmp_path / "other_python").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "other_python").chmod(0o755)
-    command = ["make", "--silent", f"PYTHON=./{name}", ".venv/installed"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode != 0 and not (tmp_path / ".venv").exists()
-    assert f"./{name} is not Python 3.11; install it" in result.stderr.splitlines()[0]
+
+    def run(programs, *arguments):
+        shutil.rmtree(tmp_path / "path", ignore_errors=True)
+        (tmp_path / "path").mkdir()
+        for tool in ("mkdir", "cp", "touch"):
+            (tmp_path / "path" / tool).symlink_to(shutil.which(tool))
+        for name, version in programs.items():
+            text = FAKE.format(python=sys.executable, version=version.replace(".", ", ")) if version else SHIM
+            (tmp_path / "path" / name).write_text(text)
+            (tmp_path / "path" / name).chmod(0o755)
+        (tmp_path / "calls").write_text("")
+        command = [shutil.which("make"), "--silent", *arguments, ".venv/installed"]
+        environment = {"PATH": str(tmp_path / "path")}
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        calls = (tmp_path / "calls").read_text().splitlines()
+        return result, [call for call in calls if " -c " not in call and call != "uv --version"]
+
+    return run
+
+
+PIP = "python -m pip install --disable-pip-version-check --quiet -r requirements.lock"
+UV = "uv pip install --python .venv/bin/python --quiet -r requirements.lock"
+COMPILED = UV.replace("--quiet", "--compile-bytecode --quiet")
+
+
+@pytest.mark.parametrize(
+    ("programs", "chosen"),
+    [
+        ({"python3.13": "3.13", "python3.12": "3.12", "python3.11": "3.11"}, "python3.11"),
+        ({"python3.11": None, "python3.12": "3.12", "python3": "3.10"}, "python3.12"),
+        ({"python3.11": None, "python3.12": None, "python3.13": "3.13"}, "python3.13"),
+        ({"python3": "3.12"}, "python3"),
+    ],
+)
+def test_make_takes_a_python_that_is_there(make_environment, tmp_path, programs, chosen):
+    result, calls = make_environment(programs)
+    assert result.returncode == 0, result.stderr
+    assert calls == [f"{chosen} -m venv .venv", PIP] and result.stderr == ""
+    assert (tmp_path / ".venv/installed").exists()
+
+
+@pytest.mark.parametrize(
+    ("uv", "arguments", "installs"),
+    [("0", [], UV), ("0", ["PYTHONDONTWRITEBYTECODE=1"], COMPILED), (None, [], PIP)],
+)
+def test_make_installs_with_uv_where_it_runs(make_environment, uv, arguments, installs):
+    result, calls = make_environment({"python3.11": "3.11", "uv": uv}, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert calls == ["python3.11 -m venv .venv", installs]
+
+
+def test_make_goes_on_with_the_python_that_began(make_environment, tmp_path):
+    programs = {"python3.12": "3.12", "uv": "0"}
+    make_environment(programs)
+    (tmp_path / ".venv/installed").unlink()
+    result, calls = make_environment({**programs, "python3.11": "3.11"})
+    assert result.returncode == 0 and calls == ["python -m venv .venv", UV.replace("--quiet", "--reinstall --quiet")]
+    result, calls = make_environment(programs)
+    assert result.returncode == 0 and calls == [], "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("programs", "arguments", "named"),
+    [
+        ({}, [], "python3"),
+        ({"python3.11": None, "python3.12": None, "python3": "3.10"}, [], "python3"),
+        ({"python3": "3.14"}, [], "python3"),
+        ({"python3.11": "3.11"}, ["PYTHON=./no_python"], "./no_python"),
+    ],
+)
+def test_make_asks_for_a_python_that_fits(make_environment, tmp_path, programs, arguments, named):
+    result, calls = make_environment(programs, *arguments)
+    assert result.returncode != 0 and calls == [] and not (tmp_path / ".venv").exists()
+    line, failed = result.stderr.splitlines()
+    assert line.startswith(f"make: {named} is not Python 3.11, 3.12 or 3.13; install one, or name it")
+    assert failed.startswith("make: *** "), "what make itself says of a recipe that failed"
