@@ -141,6 +141,15 @@ def test_the_code_hash_follows_imports_and_only_those(small_library):
     assert all(now != then for now, then in zip(hashes(), family, strict=True))
 
 
+def test_the_code_hash_is_the_same_on_every_python(tmp_path):
+    """Or an environment of another Python would run everything again."""
+    text = "class Drawn:\n    def at(self, x=[]):\n        return draw(x, {}, f'{x!r:>8}')\n\n\nasync def go(): pass\n"
+    (tmp_path / "script.py").write_text(text)
+    assert code._parsed(tmp_path / "script.py")[1] == (
+        "fa43c1881754c88f65d163544e7d7518f15f26a1791b58bfc529db0a932748e6"
+    )
+
+
 def test_the_code_hash_is_of_what_the_code_does(small_library):
     used, before = small_library / "rooms" / "used.py", fresh_hash(small_library)
     plain = used.read_text()

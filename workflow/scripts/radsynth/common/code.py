@@ -7,6 +7,7 @@ docstrings and layout may change without a job being run again. So may pictures 
 
 import ast
 import hashlib
+import sys
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ BESIDE = {
         "pools/grid.py",
     )
 }
+# Python 3.12 added a field to functions and classes, 3.13 leaves empty ones out: that is no change of the code.
+DUMPED = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -52,6 +55,8 @@ def _parsed(file: Path) -> tuple[frozenset[str], str]:
     tree.body = [node for node in tree.body if not (file in TABLES and _assigns(node, TABLES[file]))]
     names = set()
     for node in ast.walk(tree):
+        if not getattr(node, "type_params", True):
+            del node.type_params
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -59,7 +64,7 @@ def _parsed(file: Path) -> tuple[frozenset[str], str]:
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     own = frozenset(name for name in names if name.split(".")[0] == LIBRARY.name)
-    return own, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return own, hashlib.sha256(ast.dump(tree, **DUMPED).encode()).hexdigest()
 
 
 def reached_files(script: str | Path, *modules: str, without: Collection[Path] = ()) -> list[Path]:
