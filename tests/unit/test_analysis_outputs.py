@@ -438,3 +438,16 @@ def test_only_metrics_tables_are_archived(tmp_path):
     (tmp_path / "chest.png").write_bytes(b"")
     with pytest.raises(UserError, match="chest.png: not config.yaml or one of the metrics tables"):
         archive.write_archive(tmp_path / "v1", [tmp_path / "chest.png"], "2025-01-01")
+
+
+def test_what_may_explain_any_result_stands_at_the_top_of_the_summary(tmp_path):
+    metrics = planted.metrics(tmp_path, TINY)
+    assert "Look at the data first" not in summary.summary(metrics)
+    row = {"dataset": "cxr", "label": "", "fatal": "false", "what_was_done": "it can be told by size with AUC 0.90"}
+    told = pd.DataFrame([row | {"check": "label_told_by_file_facts", "count": 1.0}])
+    usual = pd.DataFrame([row | {"check": "files_seen", "count": 7.0, "what_was_done": "7 images"}])
+    metrics["integrity"] = pd.concat([metrics["integrity"], usual, told])
+    text = summary.summary(metrics)
+    top, rest = text.split("## Does it help?")
+    assert "- cxr, label told by file facts: 1 (it can be told by size with AUC 0.90)." in top
+    assert "label told by file facts" not in rest and "- cxr, files seen: 7 (7 images)." in rest
