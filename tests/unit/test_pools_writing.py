@@ -15,6 +15,7 @@ from radsynth.common.seeds import derive_seed
 from radsynth.common.sheets import choose
 from radsynth.common.tables import read_table
 from radsynth.generators.base import Generator, TrainingSet
+from radsynth.pools import writing
 from radsynth.pools.figures import write_comparison
 from radsynth.pools.grid import write_grid
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, write_pool
@@ -163,6 +164,26 @@ def test_a_full_disk_ends_the_pool_and_room_finishes_it(tmp_path, disk):
     assert {path.name for path in disk.folder.iterdir()} <= {".images.partial"}
     pool(disk.folder, Large({}), size=60)
     assert read_files(disk.folder / "images") == read_files(tmp_path / "images")
+
+
+def test_images_that_are_made_faster_than_written_do_not_pile_up(tmp_path, monkeypatch):
+    waiting, most, write = set(), [], writing._write_png
+
+    def slowly(folder, index, *rest):
+        time.sleep(0.005)
+        write(folder, index, *rest)
+        waiting.discard(index)
+
+    class Counting(Noise):
+        def draw(self, rng, condition):
+            waiting.add(len(most))
+            most.append(len(waiting))
+            return super().draw(rng, condition)
+
+    monkeypatch.setattr(writing, "_write_png", slowly)
+    monkeypatch.setattr(writing, "MOST_WAITING", 20)
+    pool(tmp_path, Counting({}), size=200, threads=1)
+    assert 20 <= max(most) <= 23 and len(read_files(tmp_path / "images")) == 200
 
 
 def test_two_processes_do_not_write_one_pool(tmp_path):

@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from radsynth.generators.base import Generator
 log = logging.getLogger(__name__)
 
 COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps", "device"]
+
+#: Images that wait to be written.
+MOST_WAITING = 256
 
 # What a model directory tells about its training, but not about its images.
 _NOT_THE_MODEL = {"metrics.jsonl", "describe.json", "selection.json"}
@@ -65,20 +68,30 @@ def write_pool(
         if todo:
             progress = Progress(f"pool of {label}", size, start=size - len(todo), unit="image")
             with ThreadPoolExecutor(max(threads, 1)) as workers:
-                pending: list[Future[None]] = []
+                pending: set[Future[None]] = set()
                 for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
                     masks = [None] * len(batch.images) if batch.masks is None else batch.masks
-                    pending += map(
-                        lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks
+                    pending |= set(
+                        map(lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks)
                     )
                     progress.update(len(batch.images))
-                    for future in [future for future in pending if future.done()]:
-                        pending.remove(future)
-                        future.result()  # a full disk ends the job now, not after the last image
-                for future in pending:
-                    future.result()
+                    pending = _settled(pending, MOST_WAITING)
+                _settled(pending, 0)
         facts = _row_facts(label, seed, condition, model_hash, sampler) | {"device": generator.device}
         return _publish(partial, images_dir, manifest_csv, size, facts)
+
+
+def _settled(pending: set[Future[None]], most: int) -> set[Future[None]]:
+    """Return what is not written yet, once that is at most ``most`` images; raise what has failed.
+
+    A full disk ends the job now, not after the last image, and images that are made faster than written do not pile up.
+    """
+    while True:
+        done, pending = wait(pending, None if len(pending) > most else 0, FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        if len(pending) <= most:
+            return pending
 
 
 def _claim(partial: Path, fingerprint: str) -> None:
