@@ -20,6 +20,7 @@ include: "workflow/rules/pools.smk"
 include: "workflow/rules/quality.smk"
 include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/check.smk"
 
 
 report: "workflow/report/workflow.rst"

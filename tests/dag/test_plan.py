@@ -198,7 +198,7 @@ def test_every_rule_says_what_it_needs(root: Path, workflow):
     can_use_gpu |= {"select_model", "pairs_real", "pairs_pool"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
-        *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures"),
+        *("all", "data", "cohorts", "generators", "pools", "quality", "classifiers", "figures", "check"),
     }
 
 

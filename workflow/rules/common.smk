@@ -1,10 +1,13 @@
 import os
 import re
 import sys
+from collections import defaultdict
 from itertools import product
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -149,6 +152,18 @@ def minutes(base, *tables, per_image=0, per_pair=0):
         return int(base + per_image * count + per_pair * count**2)
 
     return runtime
+
+
+def asked_memory():
+    """Return by rule how many megabytes its first attempt asks for, while no image has been counted."""
+    given = {"input": defaultdict(list), "threads": min(32, os.cpu_count()), "attempt": 1}
+    jobs = [entry for entry in workflow.rules if entry.output]
+    return {entry.name: entry.resources["mem_mb"].evaluate(None, **given).value for entry in jobs}
+
+
+def asked_to_check():
+    """Return whether the command is `snakemake check`, not as a dry run; Snakemake tells its targets only later."""
+    return "check" in sys.argv and not workflow.output_settings.dryrun
 
 
 def withholding(wildcards):

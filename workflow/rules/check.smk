@@ -1,0 +1,28 @@
+localrules:
+    check,
+
+
+# `snakemake check` is the first command of a newcomer: it needs no number of cores, and shows its report alone.
+if asked_to_check():
+    workflow.resource_settings.cores = workflow.resource_settings.cores or 1
+    logger.setLevel("WARNING")
+
+
+rule check:
+    """Say what the study will do, what it needs, and what is missing or looks wrong; runs no other job."""
+    log:
+        ".snakemake/log/check.log",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=10,
+    params:
+        costs=[*expand(f"{COSTS}/prepare_data/{{dataset}}.tsv", dataset=STUDY["datasets"]), *cost_targets()],
+        memory=asked_memory(),
+        configfiles=[os.path.relpath(file) for file in workflow.overwrite_configfiles],
+        settings=list(workflow.config_settings.config_args or []),
+        sdm_conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
+    message:
+        "Checking configuration, images and machine"
+    script:
+        "../scripts/check.py"

@@ -1,0 +1,59 @@
+"""What a study consists of."""
+
+from radsynth.checking.part import Part, counted
+from radsynth.config.study import Study
+
+
+def draws(study: Study) -> int:
+    """Return how many combinations of dataset and sampling the study runs through."""
+    return len(study.datasets("study")) * len(study["samplings"])
+
+
+def count_models(study: Study, generator: str) -> int:
+    """Return how many models of a generator are trained."""
+    return draws(study) * len(study.units(generator))
+
+
+def count_pools(study: Study, generator: str) -> int:
+    """Return how many pools a generator makes."""
+    return draws(study) * len(study.pool_labels(generator))
+
+
+def plan_part(study: Study) -> Part:
+    """Return what will run: cohorts, generators, pools and classifiers."""
+    part = Part("What will run")
+    if study["paper"]["source"] == "archive":
+        part.lines.append(f"tables, figures and words from the archive {study['paper']['version']}: no images, no GPU")
+        return part
+    samplings, scenarios, runs = study["samplings"], study["scenarios"], study["runs"]
+    part.lines.append(
+        f"study {study['study']}: {study['image_size']} px, labels {', '.join(study.labels)}; "
+        f"results in results/{study['study']}/"
+    )
+    cohorts = draws(study) * len(scenarios)
+    part.lines.append(
+        f"{counted(cohorts, 'cohort')}: {counted(len(study.datasets('study')), 'dataset')} x "
+        f"{counted(len(samplings), 'sampling')} ({', '.join(samplings)}) x "
+        f"{counted(len(scenarios), 'scenario')} ({', '.join(scenarios)})"
+    )
+    for name, generator in study["generators"].items():
+        units = ", ".join(study.units(name))
+        part.lines.append(
+            f"generator {name} ({generator['family']}, preset {generator['preset']}): "
+            f"{counted(count_models(study, name), 'training')} on {generator['train_on']} ({units}), "
+            f"{counted(count_pools(study, name), 'pool')} of {study['pool_size']:,} images"
+        )
+    arms = {scenario: study.arms(scenario) for scenario in scenarios}
+    n_arms = sum(map(len, arms.values()))
+    part.lines.append(
+        f"{counted(draws(study) * n_arms * len(study['classifiers']) * runs, 'classifier training')}: "
+        f"{', '.join(study['classifiers'])} x {counted(runs, 'run')}, on "
+        f"{', '.join(dict.fromkeys(arm for names in arms.values() for arm in names))}"
+    )
+    tests = {scenario: study.real_test_sets(scenario) for scenario in scenarios}
+    part.lines.append(
+        "evaluation: each on "
+        + "; ".join(f"{', '.join(names)} ({scenario})" for scenario, names in tests.items())
+        + (f"; the images of every generator judged by {', '.join(study['experts'])}" if study["experts"] else "")
+    )
+    return part
