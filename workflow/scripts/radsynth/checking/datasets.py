@@ -36,7 +36,8 @@ def data_part(study: Study, environment: Mapping[str, str] = os.environ, home: P
     if study["paper"]["source"] == "archive":
         return part, 0
     for name, dataset in study["datasets"].items():
-        part.lines.append(f"{name} ({dataset['source']}, {dataset['role']}), {dataset['path']}:")
+        where = "" if dataset["source"] == "phantom" else f", {dataset['path']}"
+        part.lines.append(f"{name} ({dataset['source']}, {dataset['role']}){where}:")
         inner = Part(name)
         images = _look(study, name, inner, environment, home or Path.home())
         part.lines += [f"  {line}" for line in inner.lines]

@@ -69,7 +69,7 @@ def missing_classes(source: Folder, name: str) -> str:
     for label in missing:
         free = {_plain(known): known for known in names if known not in taken and _plain(known)}
         near = difflib.get_close_matches(_plain(wanted[label]), free, 1, 0.75)
-        longer = [known for known in free if _plain(wanted[label]) in known]
+        longer = [known for known in free if len(_plain(wanted[label])) > 2 and _plain(wanted[label]) in known]
         if match := (near or longer):
             classes[label] = free[match[0]]
             taken.add(free[match[0]])
@@ -109,13 +109,15 @@ def folder_mistakes(source: Folder, name: str, image_size: int, part: Part) -> N
     at = f"datasets.{name}"
     if layout.n_masks:
         part.lines.append(f"{counted(layout.n_masks, 'mask')} recognised by name or folder, no images")
-    left = Counter()
-    for (check, _), files in layout.left.items():
+    left, in_classes = Counter(), Counter()
+    for (check, label), files in layout.left.items():
         left[check] += len(files)
-    for check, number in left.items():
+        in_classes[check] += len(files) if label else 0
+    for check, number in (+left).items():
         done = remarks.get(check) or source.checks.get(check) or "left out"
         text = f"{check.replace('_', ' ')}: {counted(number, 'file')}, {done}"
-        if check in ("excluded", "passed_over", "links", "linked_again"):
+        beside = check == "not_an_image" and not in_classes[check]  # such as a README
+        if check in ("excluded", "passed_over", "links", "linked_again") or beside:
             part.lines.append(text)
         else:
             part.look.append(f"{at}: {text}")
@@ -180,11 +182,11 @@ def _read_headers(source: Folder, name: str, image_size: int, part: Part) -> Non
     )
     of = f"of {sum(opened.values()):,} images looked into"
     if broken:
-        text = f"{at}: {len(broken):,} images cannot be opened, such as {next(iter(broken))}"
+        text = f"{at}: {counted(len(broken), 'image')} cannot be opened, such as {next(iter(broken))}"
         if source.options.get("skip_unreadable"):
             part.look.append(f"{text}; they are left out")
         else:
-            part.mend.append(f"{text}; replace them, or write skip_unreadable: true")
+            part.mend.append(f"{text}; replace {'it' if len(broken) == 1 else 'them'}, or write skip_unreadable: true")
     if sum(deep.values()) and source.options.get("sixteen_bit", "refuse") == "refuse":
         by_label = ", ".join(f"{label} {deep[label]}" for label in labels if deep[label])
         part.mend.append(
@@ -192,7 +194,9 @@ def _read_headers(source: Folder, name: str, image_size: int, part: Part) -> Non
             "or a window [low, high]"
         )
     if sum(colour.values()):
-        part.look.append(f"{at}: {sum(colour.values()):,} {of} are stored in colour, which is dropped")
+        part.look.append(
+            f"{at}: {sum(colour.values()):,} {of} are stored in colour, which is dropped where there is any"
+        )
     if sum(small.values()):
         part.look.append(
             f"{at}: {sum(small.values()):,} {of} are smaller than image_size {image_size}; they are enlarged"
