@@ -165,7 +165,7 @@ class Folder(Source):
         include, exclude = self.options.get("include", ()), self.options.get("exclude", ())
         return read_layout(self.path, folders, include, exclude, self.mask_folder)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         return ("split",) if any(image.split for image in self.layout.images) else ()
 

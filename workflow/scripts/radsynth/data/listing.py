@@ -41,6 +41,8 @@ class Entry:
 
 def printable(name: str) -> str:
     """Return a file name with an escape, such as ``\\xfc``, for all that is no printable text."""
+    if name.isprintable():
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
