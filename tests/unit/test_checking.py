@@ -157,6 +157,7 @@ def test_names_like_masks_without_images_are_named(tmp_path):
         ("person{0}_virus_{1}.png", r"^([A-Za-z]*[_-]?\d+)[_-]", 10),
         ("2021_{2}.png", "", 0),
         ("scan_{2}.png", "", 0),
+        ("{2}_scan.png", "", 0),
     ],
 )
 def test_patients_in_names_get_a_pattern_that_finds_them(tmp_path, names, pattern, patients):

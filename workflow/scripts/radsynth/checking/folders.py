@@ -87,18 +87,19 @@ def suggest_pattern(images: Sequence[Listed]) -> tuple[str, int]:
     """Return the patient_pattern that names seem to ask for, and how many patients it finds; '' and 0 if none.
 
     Taken for patients are folders below the classes, else numbers at the beginning of the file names, if at least five
-    are found and some have several images.
+    are found and some have several images of a label.
     """
     for pattern in (FOLDER_PATTERN, NAME_PATTERN):
-        found: Counter = Counter()
+        found = []
         for image in images:
-            *folders, name = image.below
-            folders = [folder for folder in folders if not split_kind(folder)]
-            way = "/".join([*folders, name]) if pattern == FOLDER_PATTERN else name
+            way = "/".join(image.below) if pattern == FOLDER_PATTERN else image.below[-1]
             if match := re.search(pattern, way):
-                found[match[1]] += 1
-        if sum(found.values()) == len(images) and FEWEST_PATIENTS <= len(found) < len(images):
-            return pattern, len(found)
+                found.append((image.label, match[1]))
+        patients = {patient for _, patient in found}
+        # Each class may count its images from 0: that names no patients.
+        repeated = len(set(found)) < len(found)
+        if len(found) == len(images) and len(patients) >= FEWEST_PATIENTS and repeated:
+            return pattern, len(patients)
     return "", 0
 
 
