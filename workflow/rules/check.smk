@@ -2,9 +2,13 @@ localrules:
     check,
 
 
-# `snakemake check` is the first command of a newcomer: it needs no number of cores, and shows its report alone.
+SDM_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+
+# `snakemake check` is the first command of a newcomer: it needs no number of cores, and shows its report alone. No
+# environment is made for it, which would take minutes: Snakemake's own has all that it imports.
 if asked_to_check():
     workflow.resource_settings.cores = workflow.resource_settings.cores or 1
+    workflow.deployment_settings.deployment_method = frozenset()
     logger.setLevel("WARNING")
 
 
@@ -12,6 +16,8 @@ rule check:
     """Say what the study will do, what it needs, and what is missing or looks wrong; runs no other job."""
     log:
         ".snakemake/log/check.log",
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -21,7 +27,7 @@ rule check:
         memory=asked_memory(),
         configfiles=[os.path.relpath(file) for file in workflow.overwrite_configfiles],
         settings=list(workflow.config_settings.config_args or []),
-        sdm_conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
+        sdm_conda=SDM_CONDA,
     message:
         "Checking configuration, images and machine"
     script:
