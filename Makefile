@@ -26,11 +26,16 @@ DEMO := results/demo
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/snakemake --configfile config/demo.yaml --profile profiles/cpu --cores $(CORES) --quiet rules
-	$(BIN)/snakemake --configfile config/demo.yaml --report $(DEMO)/report.html --quiet all
+	PYTHONPATH=workflow/plugins $(BIN)/snakemake --logger words --configfile config/demo.yaml --profile profiles/cpu --cores $(CORES)
+	@echo "Putting figures, tables and images into one page"
+	@$(BIN)/snakemake --configfile config/demo.yaml --report $(DEMO)/report.html --quiet all
 	@echo
 	@cat $(DEMO)/headline.txt
-	@echo "The report is $(DEMO)/report.html, the answer in words is $(DEMO)/summary.md."
+	@echo
+	@echo "The whole answer:     $(DEMO)/summary.md; with all figures and images: $(DEMO)/report.html"
+	@echo "A picture to open:    $(DEMO)/pools/phantom/random/small/comparison_PNEUMONIA.png (originals, synthetic images)"
+	@echo "With your own images: write mine.yaml (README.md, \"Your own images\"), then"
+	@echo "                      $(BIN)/snakemake --cores 1 --configfile mine.yaml -- check"
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -7,14 +7,24 @@ import numpy as np
 
 from radsynth.common.files import atomic_path
 
+#: Smaller images are enlarged to at least as many pixels a side, so that a sheet of them can be looked at.
+SHOWN_SIZE = 96
+
 
 def choose(n: int, count: int, seed: int) -> np.ndarray:
     """Return ``count`` of n positions (or all, if fewer), drawn without replacement and in ascending order."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:count])
 
 
+def enlarged(images: np.ndarray) -> np.ndarray:
+    """Return images (n, height, width) of at least SHOWN_SIZE a side: each pixel of smaller ones as a square of pixels."""
+    times = -(-SHOWN_SIZE // min(images.shape[1:]))
+    return images.repeat(times, axis=1).repeat(times, axis=2)
+
+
 def montage(images: np.ndarray, columns: int, gap: int = 2, fill: int = 255) -> np.ndarray:
-    """Return the images uint8 (n, height, width) as one image, row by row, with gaps between them."""
+    """Return the images uint8 (n, height, width), small ones enlarged, as one image, row by row with gaps between."""
+    images = enlarged(images)
     n, height, width = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill, dtype=np.uint8)

@@ -81,7 +81,9 @@ def _choose(images: pd.DataFrame, count: int) -> pd.DataFrame:
 def _tile(image: Image.Image, boxes: Sequence[Sequence[float]]) -> Image.Image:
     """Return an image fitted into a tile, with its boxes."""
     scale = TILE / max(image.size)
-    small = image.convert("L").resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+    # Small images as the squares that their pixels are, as on all other sheets.
+    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    small = image.convert("L").resize([max(1, round(side * scale)) for side in image.size], resample)
     tile = Image.new("RGB", (TILE, TILE), (40, 40, 40))
     corner = ((TILE - small.width) // 2, (TILE - small.height) // 2)
     tile.paste(small.convert("RGB"), corner)
