@@ -10,7 +10,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.base import image_rng
 from radsynth.generators.ddpm import build_scheduler
-from radsynth.generators.diffusion import ancestral_step, denoise
+from radsynth.generators.diffusion import ancestral_step, denoise, sampling_scheduler
 from radsynth.generators.limits import check_generator
 from radsynth.generators.noise import ancestral_timesteps, check_noise, noise_variances, terminal_snr
 from radsynth.generators.options import resolve_options, resolve_sampler
@@ -138,6 +138,22 @@ def test_every_sampler_draws_from_every_schedule(schedule, sampler):
     """In 61 steps, which do not divide 1,000."""
     images = drawn(options(beta_schedule=schedule), {"name": sampler, "steps": 61}, 0.2, 0.3, n=4)
     assert images.mean().item() == pytest.approx(0.2, abs=0.05) and images.std().item() == pytest.approx(0.3, rel=0.2)
+
+
+@pytest.mark.parametrize(("preset", "steps"), [("default", 25), ("cpu", 20)])
+@pytest.mark.parametrize("deviation", [0.05, 0.5, 5.0, 20.0])
+def test_the_solver_keeps_variations_of_all_sizes(preset, steps, deviation):
+    """From texture, .05 per pixel, to the exposure of a whole image: of 1,024 pixels by .15 each it is 5 in all."""
+    scheduler = build_scheduler(resolve_options("ddpm", preset, {}))
+    solver = sampling_scheduler(scheduler.config, {"name": "dpm_solver++", "steps": steps})
+    solver.set_begin_index(0)
+    values = torch.randn(4000, 1, 1, 1, generator=torch.Generator().manual_seed(1))
+    start = values.std().item()
+    for t in solver.timesteps.tolist():
+        abar = solver.alphas_cumprod[t]
+        clean = abar.sqrt() * deviation**2 * values / (abar * deviation**2 + 1 - abar)
+        values = solver.step(clean, t, values).prev_sample
+    assert values.std().item() / start == pytest.approx(deviation, rel=0.05)
 
 
 @pytest.mark.parametrize(("beta_start", "message"), [(1e-8, "nothing in floating point"), (0.99999, "begin sampling")])

