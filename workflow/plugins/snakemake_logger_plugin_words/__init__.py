@@ -47,7 +47,7 @@ class Pace:
         self.done += 1
 
     def left(self, now: float) -> float | None:
-        """Return in how many seconds all will be done, as many jobs side by side as so far; None before the first is."""
+        """Return in how many seconds all will be done, if as many jobs run at once as so far; None before one is."""
         spent = sum(map(sum, self.taken.values()))
         if not spent:
             return None

@@ -17,7 +17,7 @@ def choose(n: int, count: int, seed: int) -> np.ndarray:
 
 
 def enlarged(images: np.ndarray) -> np.ndarray:
-    """Return images (n, height, width) of at least SHOWN_SIZE a side: each pixel of smaller ones as a square of pixels."""
+    """Return images (n, height, width) of at least SHOWN_SIZE a side; pixels of smaller ones become squares."""
     times = -(-SHOWN_SIZE // min(images.shape[1:]))
     return images.repeat(times, axis=1).repeat(times, axis=2)
 
