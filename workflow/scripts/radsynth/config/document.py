@@ -21,7 +21,7 @@ given with `--configfile FILE` and replaces it. Single values can be changed on 
 | file | study |
 | --- | --- |
 | `config.yaml` | the core study (Khazrak et al. 2025): Kaggle chest X-rays, DDPM and PGGAN, four classifiers, GPU |
-| `demo.yaml` | the core study in small on procedural phantoms, CPU, minutes |
+| `demo.yaml` | a small study of procedural phantoms with DDPM and custom CNN, CPU, minutes |
 | `phantom_grid.yaml` | all arms of the core study's grid on phantoms, CPU, half an hour |
 | `kaggle_pneumonia.yaml` | paediatric chest X-rays (Kermany et al. 2018) at 64 px, CPU, about two hours |
 | `kaggle_imbalanced.yaml` | the same at 32 px, 700 to 100, with other ways to balance, CPU, half an hour |
