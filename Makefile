@@ -35,7 +35,7 @@ demo: .venv/installed
 	@echo "The whole answer:     $(DEMO)/summary.md; with all figures and images: $(DEMO)/report.html"
 	@echo "A picture to open:    $(DEMO)/pools/phantom/random/small/comparison_PNEUMONIA.png (originals, synthetic images)"
 	@echo "With your own images: write mine.yaml (README.md, \"Your own images\"), then"
-	@echo "                      $(BIN)/snakemake --cores 1 --configfile mine.yaml -- check"
+	@echo "                      $(BIN)/snakemake check --configfile mine.yaml"
 
 lint: .venv/installed
 	$(BIN)/ruff check .
