@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from radsynth.data.facts import ALL, FACTS, border_facts, file_facts, told_by_facts
+from radsynth.data.facts import ALL, FACTS, _shuffled, border_facts, file_facts, told_by_facts
 
 
 def drawn(rng: np.random.Generator) -> dict:
@@ -104,3 +104,29 @@ def test_facts_of_a_file(tmp_path):
     assert a["codec"] != b["codec"], "another quality"
     assert a["header"] != b["header"], "a resolution"
     assert a["name"][0] == b["name"][0] == "-#", "the class and the numbers are taken out"
+
+
+def test_labels_are_shuffled_where_every_patient_has_several():
+    """Each of 30 patients has two images of each class: chance is about .5, and seldom passed."""
+    groups, labels = [str(i) for _ in "aabb" for i in range(30)], [label for label in "aabb" for _ in range(30)]
+    false = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = told_by_facts([drawn(rng) for _ in labels], labels, groups, seed)
+        assert all(0.5 < row.by_chance < 0.8 for row in rows)
+        false += any(row.above_chance for row in rows)
+    assert false <= 3
+
+
+def test_a_patient_takes_the_labels_of_another_when_shuffled():
+    y, group = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
+    rng = np.random.default_rng(0)
+    drawn_labels = {tuple(sorted(map(tuple, np.sort(_shuffled(y, group, rng).reshape(3, 2))))) for _ in range(20)}
+    assert drawn_labels == {((0, 0), (0, 1), (1, 1))}
+
+
+def test_the_suffix_of_a_file_is_part_of_its_name_which_no_classifier_sees(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        one, other = (file_facts(image, name, []) for name in ("a.jpg", "a.JPEG"))
+    assert {fact for fact in one if one[fact] != other[fact]} == {"name"}

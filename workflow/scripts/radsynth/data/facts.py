@@ -52,8 +52,8 @@ def file_facts(image: Image.Image, name: str, words: Sequence[str]) -> Facts:
         "mode": (image.mode, str(raw_modes)),
         "size": (float(image.width), float(image.height)),
         "aspect": (image.width / image.height,),
-        "codec": ("|".join(compression), PurePosixPath(name).suffix.lower()),
-        "name": (re.sub(r"\d+", "#", stem), float(len(stem))),
+        "codec": ("|".join(compression),),
+        "name": (re.sub(r"\d+", "#", stem), float(len(stem)), PurePosixPath(name).suffix),
         # Not getexif: it would load a PNG, whose depth is not known afterwards.
         "header": (f"{sorted(map(str, info))} {info.get('dpi')} {sorted(getattr(image, 'tag_v2', ()))}",),
     }
@@ -107,9 +107,8 @@ def told_by_facts(facts: Sequence[Facts], labels: Sequence[str], groups: Sequenc
     if min(len(np.unique(group[y == k])) for k in range(len(names))) < FEWEST_GROUPS or not columns:
         return []
 
-    # The first column are the labels as they are. A group takes one label when shuffled, that of its first image.
-    first = np.unique(group, return_index=True)[1]
-    shuffled = [y, *(rng.permutation(y[first])[group] for _ in range(SHUFFLES))]
+    # The first column are the labels as they are.
+    shuffled = [y, *(_shuffled(y, group, rng) for _ in range(SHUFFLES))]
     folds = np.empty(len(y), int)
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
     for fold, (_, test) in enumerate(splitter.split(y, y, group)):
@@ -130,6 +129,22 @@ def told_by_facts(facts: Sequence[Facts], labels: Sequence[str], groups: Sequenc
         low, high, by_chance = max(auc - half, 0.0), min(auc + half, 1.0), float(min(limits[row], 1.0))
         found.append(Told(fact, auc, low, high, by_chance, bool(auc > by_chance and low > 0.5)))
     return found
+
+
+def _shuffled(y: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return labels where each group has taken those of another, in any order, repeated or cut to its size.
+
+    So a patient of one label still has one, and a patient of several may have several.
+    """
+    order = np.lexsort((rng.random(len(y)), group))
+    sizes = np.bincount(group)
+    starts = np.cumsum(sizes) - sizes
+    own = group[order]
+    giver = rng.permutation(len(sizes))[own]
+    place = np.arange(len(y)) - starts[own]
+    labels = np.empty_like(y)
+    labels[order] = y[order][starts[giver] + place % sizes[giver]]
+    return labels
 
 
 def _binned(values: Sequence[tuple[str | float, ...]]) -> np.ndarray:
