@@ -418,3 +418,32 @@ def test_manifest_schema_names_row_and_column(tmp_path):
     with pytest.raises(UserError, match="image_id 'x' occurs more than once"):
         write_manifest(tmp_path / "bad.csv", [row, {**row, "source": "y.png"}])
     assert not (tmp_path / "bad.csv").exists()
+
+
+def test_a_mask_beside_an_image_changes_nothing_about_its_file(run, raw):
+    """Whose depth and mode are known only before it is read; else a mask beside one class would tell the label."""
+    for index in range(8):
+        save(raw / "NORMAL" / f"n{index}.png", texture(100 + index))
+        save(raw / "NORMAL" / f"n{index}_mask.png", np.eye(40, dtype=np.uint8))
+        save(raw / "PNEUMONIA" / f"n{index}.png", texture(200 + index))
+    _, _, out = run()
+    assert not [row for row in read_json(out / "integrity.json")["file_facts"] if row["fact"] == "mode"]
+    write_deep_colour(raw / "NORMAL/n0.png", np.random.default_rng(0).integers(0, 65536, (40, 40, 3)).astype(">u2"))
+    with pytest.raises(UserError, match="n0.png: 16 bits or more"):
+        run()
+
+
+def test_jpeg_images_that_are_taken_for_masks_are_reported(run, raw):
+    square = np.zeros((40, 40), np.uint8)
+    square[10:30, 10:30] = 255
+    save(raw / "NORMAL/p0_0_mask.jpg", square, quality=60)
+    assert run()[1]["mask_of_many_values"] == 0
+    save(raw / "NORMAL/p1_1_seg.jpg", texture(8), quality=90)
+    assert run()[1]["mask_of_many_values"] == 1
+
+
+def test_a_gray_level_that_is_transparent_leaves_16_bits_as_they_are():
+    deep = Image.fromarray(np.linspace(0, 4095, 1600).reshape(40, 40).astype(np.uint16))
+    deep.info["transparency"] = 1
+    gray, notes = to_gray(deep, (0, 4095))
+    assert np.asarray(gray)[0, 0] == 0 and np.asarray(gray)[20, 0] == 128 and "alpha_dropped" in notes

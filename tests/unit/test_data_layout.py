@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.data import layout
 from radsynth.data.layout import read_layout
 from radsynth.data.listing import fingerprint, printable, walk
 from radsynth.data.registry import load_source
@@ -27,16 +28,16 @@ def put(root: Path, *names: str) -> Path:
 
 def seen(root: Path, classes=CLASSES, **options):
     """Return name: (label, split, masks) of the images, and the counts of what was left out."""
-    layout = read_layout(root, classes, **options)
+    found = read_layout(root, classes, **options)
     images = {
         image.entry.name: (image.label, image.split, [mask.relative_to(root).as_posix() for mask in image.masks])
-        for image in layout.images
+        for image in found.images
     }
     left: dict[str, int] = {}
-    for (check, _), files in layout.left.items():
+    for (check, _), files in found.left.items():
         left[check] = left.get(check, 0) + len(files)
     apart = sum(count for check, count in left.items() if check not in ("links", "named_like_mask"))
-    assert len(images) + layout.n_masks + apart == len(layout.seen), "every file is counted once"
+    assert len(images) + found.n_masks + apart == len(found.seen), "every file is counted once"
     return images, left
 
 
@@ -231,3 +232,113 @@ def test_folders_come_in_order_whatever_the_disk_says(tmp_path, monkeypatch):
     scan = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: reversed(list(scan(path))))
     assert [entry.name for entry in walk(tmp_path)] == names == ["A/1.png", "A/a/1.png", "A/b/1.png", "B/1.png"]
+
+
+def test_a_mask_never_goes_to_an_image_of_another_class_or_split(tmp_path):
+    put(tmp_path, "A/images/1.png", "B/images/2.png", "B/masks/1.png")
+    images, left = seen(tmp_path)
+    assert not images["A/images/1.png"][2] and left == {"mask_without_image": 1}
+    other = put(tmp_path / "other", "train/A/1.png", "train/B/1.png", "test/A/x.png", "test/B/y.png")
+    put(other, "train/masks/A/x.png", "train_masks/B/y.png")
+    images, left = seen(other)
+    assert not images["test/A/x.png"][2] and not images["test/B/y.png"][2] and left == {"mask_without_image": 2}
+
+
+def test_a_file_called_mask_is_that_of_the_only_image_beside_it(tmp_path):
+    put(tmp_path, "A/p1/image.png", "A/p1/mask.png", "A/p2/scan.png", "A/p2/masks/seg_1.png", "B/1.png", "B/2.png")
+    images, left = seen(put(tmp_path, "B/gt.png"))
+    assert images["A/p1/image.png"][2] == ["A/p1/mask.png"] and images["A/p2/scan.png"][2] == ["A/p2/masks/seg_1.png"]
+    assert len(images) == 4 and left == {"mask_without_image": 1}
+
+
+def test_what_include_does_not_fit_is_no_image_whatever_it_is_called(tmp_path):
+    put(tmp_path, "A/a1.png", "B/b1.png", "A/z_gt.png", "A/z.png", "A/q_gt.png", "B/masks/c2.png", "B/c2.png")
+    images, left = seen(tmp_path, include=["a*.png", "b*.png"])
+    assert set(images) == {"A/a1.png", "B/b1.png"} and left == {"excluded": 5}
+
+
+def test_a_configured_folder_of_masks_is_counted_once_and_exclude_holds_there(tmp_path):
+    put(tmp_path, "A/1.png", "B/1.png", "masks/A/1.png", "masks/A/1_old.png", "masks/B/2.png", "masks/B/.1.png")
+    (tmp_path / "masks/notes.txt").write_text("no mask")
+    (tmp_path / "masks/B/1.png").symlink_to(tmp_path / "nothing.png")
+    images, left = seen(tmp_path, mask_folder=tmp_path / "masks", exclude=["*_old*"])
+    assert images["A/1.png"][2] == ["masks/A/1.png"] and not images["B/1.png"][2]
+    assert left == {"excluded": 1, "mask_without_image": 1, "passed_over": 1, "not_an_image": 1, "unreadable": 1}
+
+
+@pytest.mark.parametrize("store", [".store", "store"])
+def test_class_folders_may_be_links_into_a_folder_that_is_not_looked_at(tmp_path, store):
+    put(tmp_path, f"{store}/A/1.png", "B/1.png")
+    (tmp_path / "A").symlink_to(tmp_path / store / "A")
+    images, _ = seen(tmp_path, exclude=["store"])
+    assert set(images) == {"A/1.png", "B/1.png"}
+
+
+def test_a_folder_without_permission_stops_only_if_it_is_looked_at(tmp_path, monkeypatch):
+    put(tmp_path, "A/1.png", "B/1.png", "lost+found/1.png", "old/1.png")
+    scan = os.scandir
+
+    def closed(path):
+        if Path(path).name in ("lost+found", "old"):
+            raise PermissionError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(UserError, match="old: no permission to read the folder"):
+        seen(tmp_path)
+    assert seen(tmp_path, exclude=["old"])[1] == {"passed_over": 1, "excluded": 1}
+
+
+def test_folders_of_thumbnails_are_passed_over_and_code_is_no_second_place(tmp_path):
+    put(tmp_path, "data/A/1.png", "data/B/1.png", "data/A/thumbnails/1.png", "data/B/Thumbs/1.png")
+    (tmp_path / "scripts/A").mkdir(parents=True)
+    (tmp_path / "scripts/A/run.py").write_text("no image")
+    images, left = seen(tmp_path)
+    assert set(images) == {"data/A/1.png", "data/B/1.png"} and left == {"passed_over": 2, "not_an_image": 1}
+
+
+def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path):
+    composed, apart = "M\u00fcller", "Mu\u0308ller"
+    for label, folder in [(composed, apart), (apart, composed)]:
+        images, _ = seen(put(tmp_path / label, f"{folder}/1.png", "B/1.png"), {label: label, "B": "B"})
+        assert len(images) == 2
+
+
+def test_messages_say_what_to_do_and_stay_short(tmp_path):
+    put(tmp_path / "spaces", "A /1.png", "B/1.png")
+    with pytest.raises(UserError, match='write classes: {A: "A "}'):
+        seen(tmp_path / "spaces")
+    put(tmp_path / "plain", "A/1.png", "B/1.png")
+    with pytest.raises(UserError, match="label A, .* include and exclude leave out 1 files"):
+        seen(tmp_path / "plain", include=["*_frontal.png"])
+    with pytest.raises(UserError, match="label B, .* include and exclude leave out 1 files"):
+        seen(tmp_path / "plain", exclude=["B"])
+    put(tmp_path / "patients", *(f"p{i}/1.png" for i in range(30)))
+    with pytest.raises(UserError, match=r"\(30 folders\)") as caught:
+        seen(tmp_path / "patients")
+    assert str(caught.value).count(", p") < 10
+    for i in range(30):
+        (tmp_path / f"plain/A/1.2.{i}").write_text("no image")
+    source = load_source({"source": "folder", "path": str(tmp_path / "plain")}, ["A", "B"])
+    assert source.remarks()["not_an_image"].endswith("20 of other suffixes")
+
+
+def test_the_columns_are_looked_for_once(tmp_path, monkeypatch):
+    """Not for each image: 100,000 images would take hours."""
+    put(tmp_path, *(f"{label}/{i}.png" for label in "AB" for i in range(20)))
+    source = load_source({"source": "folder", "path": str(tmp_path)}, ["A", "B"])
+    asked = []
+    monkeypatch.setattr(layout.Listed, "split", property(lambda self: asked.append(self) or ""), raising=False)
+    source.__dict__["layout"] = layout.Layout(images=[layout.Listed.__new__(layout.Listed) for _ in range(40)])
+    for image in source.layout.images:
+        assert source.extra(image) == {}
+    assert len(asked) == 40
+
+
+def test_masks_that_stand_elsewhere_have_their_part_in_the_fingerprint(tmp_path):
+    put(tmp_path / "raw", "A/1.png")
+    masks = put(tmp_path / "masks", "A/1.png")
+    before = fingerprint(tmp_path / "raw", masks)
+    assert before == fingerprint(tmp_path / "raw", "../masks")
+    put(masks, "A/2.png")
+    assert fingerprint(tmp_path / "raw", masks) != before

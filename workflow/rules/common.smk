@@ -229,7 +229,8 @@ def download_record(wildcards):
 
 def raw_fingerprint(wildcards):
     """Return what tells that raw files were added, replaced or taken away since they were prepared."""
-    return fingerprint(STUDY["datasets"][wildcards.dataset]["path"])
+    dataset = STUDY["datasets"][wildcards.dataset]
+    return fingerprint(dataset["path"], dataset.get("masks"))
 
 
 def weights_of(wildcards):

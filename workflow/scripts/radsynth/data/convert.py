@@ -83,7 +83,10 @@ def to_gray(image: Image.Image, window: Window | None = None) -> tuple[Image.Ima
     if image.has_transparency_data:
         notes.add("alpha_dropped")
         # Composed over nothing: the colours below the alpha channel are the image.
-        image = image.getchannel(0) if deep and image.mode == "LA" else image.convert("RGBA").convert("RGB")
+        if deep and image.mode == "LA":
+            image = image.getchannel(0)
+        elif not image.mode.startswith(("I", "F")):  # which names a gray level as transparent, and stays as it is
+            image = image.convert("RGBA").convert("RGB")
     if deep:
         image = _reduce_depth(image, window, inverted)
         notes.add("converted_16_bit")

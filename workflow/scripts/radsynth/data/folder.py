@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageOps
 
 from radsynth.common.errors import UserError
-from radsynth.data.layout import Layout, Listed, read_layout
+from radsynth.data.layout import Layout, Listed, read_layout, shown_kinds
 from radsynth.data.listing import printable
 from radsynth.data.source import RawImage, RawRecord, Source
 
@@ -18,6 +18,8 @@ MASK_VALUES = {0: "background", 1: "organ", 2: "lesion"}
 OBJECT = 1
 #: A mask with more values than this is blurred, or an image.
 FEW_VALUES = 16
+#: Share of a JPEG mask's pixels that may be neither dark nor bright.
+MOST_BLURRED = 0.1
 
 
 def load_files(image: Path, masks: tuple[Path, ...], mask_value: int | None, recognised: bool) -> RawImage:
@@ -31,7 +33,7 @@ def load_files(image: Path, masks: tuple[Path, ...], mask_value: int | None, rec
     for path in masks:
         mask, n_values = load_mask(path, mask_value, OBJECT if recognised else None)
         if recognised:
-            size = ImageOps.exif_transpose(opened).size
+            size = opened.size if mask.size == opened.size else _upright_size(image)
             if mask.size != size and _same_shape(mask.size, size):
                 mask = mask.resize(size, Image.Resampling.NEAREST)
                 notes.add("mask_resized")
@@ -41,6 +43,12 @@ def load_files(image: Path, masks: tuple[Path, ...], mask_value: int | None, rec
             raise UserError(f"its masks have {united.size} and {mask.size} pixels")
         united = mask if united is None else ImageChops.lighter(united, mask)
     return RawImage(opened, united, notes=frozenset(notes))
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    # Opened once more: a loaded image no longer tells its depth.
+    with Image.open(path) as opened:
+        return ImageOps.exif_transpose(opened).size
 
 
 def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -63,6 +71,8 @@ def load_mask(path: Path, value: int | None, default: int | None = None) -> tupl
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
         raise UserError(f"its mask {shown} is not readable ({error})") from None
     found = [pixel for _, pixel in mask.getcolors()]
+    # What JPEG leaves around two values; images have more between them.
+    blurred = lossy and sum(mask.histogram()[32:224]) <= MOST_BLURRED * mask.width * mask.height
     if value is None and not set(found) <= set(MASK_VALUES):
         if default is None:
             raise UserError(
@@ -73,7 +83,7 @@ def load_mask(path: Path, value: int | None, default: int | None = None) -> tupl
     if value is not None:
         lowest = 128 if lossy else 1
         mask = mask.point(lambda pixel: value if pixel >= lowest else 0)
-    return mask, 2 if lossy else len(found)
+    return mask, 2 if blurred else len(found)
 
 
 def check_patient_pattern(pattern: str, where: str) -> None:
@@ -202,7 +212,7 @@ class Folder(Source):
     def remarks(self) -> dict[str, str]:
         layout, labels = self.layout, ["", *self.labels]
         kinds = sum((layout.kinds[label] for label in labels), start=Counter())
-        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        listed = shown_kinds(kinds)
         dicom = "; DICOM files are read by the source vindr_mammo" if kinds["DICOM"] else ""
         return {
             "files_seen": f"{len(layout.images)} images and {layout.n_masks} masks taken, the others are counted below",

@@ -4,17 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from PIL import Image
 
 from radsynth.common.errors import UserError
-from radsynth.data.layout_names import (
-    image_key,
-    in_mask_folder,
-    mask_keys,
-    split_kind,
-    without_mask_name,
-)
+from radsynth.data.layout_names import image_key, in_mask_folder, mask_keys, split_kind, splits_of, without_mask_name
 from radsynth.data.listing import Entry, matches, printable, walk
 
 #: What Pillow reads of the formats that medical images come in; files of other suffixes are tried for these.
@@ -24,6 +19,8 @@ SUFFIXES = {
     *(".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".pbm", ".avif"),
 }
 DICOM_SUFFIXES = {".dcm", ".dicom"}
+#: How many kinds or names a message lists.
+MOST_SHOWN = 10
 SPLIT_ORDER = {"train": 0, "val": 1, "test": 2}
 
 Root = tuple[str, ...]
@@ -81,8 +78,14 @@ class Layout:
         self.left[check, label].append(entry.name)
 
 
+def _composed(parts: Iterable[str]) -> tuple[str, ...]:
+    """Return names with one character for a letter and its accent, which some systems write as two."""
+    return tuple(normalize("NFC", part) for part in parts)
+
+
 def class_place(parts: tuple[str, ...], ways: Mapping[str, tuple[str, ...]]) -> Place | None:
     """Return the outermost class folder on a file's way; ``ways`` are the class folders' names by label."""
+    parts = _composed(parts)
     for start in range(len(parts) - 1):
         ends = {
             label: start + len(way)
@@ -131,55 +134,67 @@ def read_layout(
     by label, split and name. UserError if class folders stand in several places, or one is missing or empty.
     """
     layout = Layout()
-    ways = {label: PurePosixPath(folder).parts for label, folder in class_folders.items()}
-    places = {entry: class_place(entry.parts, ways) for entry in _candidates(path, exclude, layout)}
-    asked = [entry for entry in places if not include or matches(entry.parts, include)]
-    held = [entry.parts[: place.start] for entry in asked if (place := places[entry])]
-    roots = find_roots(path, held, list(class_folders.values()))
-    images, masks, outside = {}, [], set()
+    ways = {label: _composed(PurePosixPath(folder).parts) for label, folder in class_folders.items()}
+    candidates = _candidates(path, exclude, layout, mask_folder)
+    places = {entry: class_place(entry.parts, ways) for entry in candidates}
+    kinds = {entry: kind_of(entry) for entry in candidates}
+    asked = {entry for entry in candidates if not include or matches(entry.parts, include)}
+    # What is no image counts only where there is none: code may stand in folders called like the classes.
+    placed = [(entry, place) for entry, place in places.items() if place]
+    pictures = [(entry, place) for entry, place in placed if kinds[entry] == "image"]
+    chosen = [(entry, place) for entry, place in pictures if entry in asked] or pictures or placed
+    roots = find_roots(path, [entry.parts[: place.start] for entry, place in chosen], list(class_folders.values()))
+    images, masks, without = {}, [], {}
     for entry, place in places.items():
         in_class = place is not None and entry.parts[: place.start] in roots
         label = place.label if in_class else ""
         # Folders above the classes in use, and the classes' own, may be called as they like.
         plain = range(place.end) if in_class else range(place.start, place.end) if place else range(0)
-        if mask_folder is not None and entry.path.is_relative_to(mask_folder):
-            continue
         if entry.trouble:
             layout.leave("unreadable" if in_class else "outside_classes", entry, label)
-        elif (kind := kind_of(entry)) != "image":
-            layout.kinds[label][kind] += 1
+        elif kinds[entry] != "image":
+            layout.kinds[label][kinds[entry]] += 1
             layout.leave("not_an_image", entry, label)
         elif in_mask_folder(entry.parts, plain):
             masks.append((entry, mask_keys(entry.parts, plain), True))
         elif in_class and without_mask_name(PurePosixPath(entry.parts[-1]).stem):
             masks.append((entry, mask_keys(entry.parts, plain), False))
         elif not in_class:
-            outside.add(image_key(entry.parts))
+            without[image_key(entry.parts)] = "outside_classes"
             layout.leave("outside_classes", entry)
-        elif include and not matches(entry.parts, include):
+        elif entry not in asked:
+            without[image_key(entry.parts)] = "excluded"
             layout.leave("excluded", entry, label)
         else:
             images[entry] = place
-    for entry in walk(mask_folder) if mask_folder is not None else ():
-        if not entry.hidden and not entry.trouble and kind_of(entry) == "image":
+    for entry in _candidates(mask_folder, exclude, layout) if mask_folder is not None else ():
+        places[entry] = class_place(entry.parts, ways)
+        if entry.trouble:
+            layout.leave("unreadable", entry)
+        elif (kind := kind_of(entry)) != "image":
+            layout.kinds[""][kind] += 1
+            layout.leave("not_an_image", entry)
+        else:
             masks.append((entry, mask_keys(("masks", *entry.parts), range(1, len(entry.parts) + 1)), True))
-    masks_of = _pair(images, masks, places, outside, layout)
+    masks_of = _pair(images, masks, places, asked, without, layout)
     _list(images, masks_of, roots, layout, list(class_folders))
     _refuse_empty(path, layout, roots, class_folders)
     return layout
 
 
-def _candidates(path: Path, exclude: Sequence[str], layout: Layout) -> list[Entry]:
-    """Return the files that may be of use; note the others."""
+def _candidates(path: Path, exclude: Sequence[str], layout: Layout, but: Path | None = None) -> list[Entry]:
+    """Return the files that may be of use, none of those in the folder ``but``; note the others."""
     kept = []
-    for entry in walk(path):
-        if entry.trouble == "closed":
-            raise UserError(f"{entry.path}: no permission to read the folder")
+    for entry in walk(path, exclude):
+        if but is not None and entry.path.is_relative_to(but):
+            continue
         layout.seen.append(entry.name)
         if entry.hidden:
             layout.leave("passed_over", entry)
         elif matches(entry.parts, exclude):
             layout.leave("excluded", entry)
+        elif entry.trouble == "closed":
+            raise UserError(f"{entry.path}: no permission to read the folder; exclude leaves it out")
         elif entry.trouble == "repeated":
             layout.leave("linked_again", entry)
         else:
@@ -193,30 +208,38 @@ def _pair(
     images: dict[Entry, Place],
     masks: Sequence[tuple[Entry, list[tuple[str, ...]], bool]],
     places: Mapping[Entry, Place | None],
-    outside: set[tuple[str, ...]],
+    asked: set[Entry],
+    without: Mapping[tuple[str, ...], str],
     layout: Layout,
 ) -> dict[Entry, list[Path]]:
     """Return the masks of each image; those without one are noted, or become images if only their names look so.
 
-    ``masks`` are files with the keys of their images, and whether they stand in a folder of masks, ``outside`` the keys
-    of images in no class folder.
+    ``masks`` are files with the keys of their images, and whether they stand in a folder of masks, ``asked`` are the
+    files that ``include`` fits, ``without`` the keys of images that are not used, with the check that says why.
     """
     by_key, below_root, by_stem = defaultdict(list), defaultdict(list), defaultdict(list)
     for entry, place in images.items():
-        by_key[image_key(entry.parts)].append(entry)
+        key = image_key(entry.parts)
+        by_key[key].append(entry)
+        by_key[*key[:-1], ""].append(entry)
         below_root[image_key(entry.parts[place.start :])].append(entry)
-        by_stem[image_key(entry.parts)[-1]].append(entry)
+        by_stem[key[-1]].append(entry)
     masks_of, lonely = defaultdict(list), []
     for entry, keys, in_folder in masks:
-        hits = next((by_key[key] for key in keys if key in by_key), [])
-        if not hits and in_folder:
-            # Less is enough where it names one image.
+        # A file called mask alone is that of the only image beside it.
+        hits = next((by_key[key] for key in keys if key in by_key and (key[-1] or len(by_key[key]) == 1)), [])
+        unused = {without[key] for key in keys if key in without}
+        if not hits and not unused and in_folder:
+            # Less is enough where it names one image, if that is of the same class and part of a split.
             known = [below_root.get(key, []) for key in keys] + [by_stem.get(key[-1], []) for key in keys]
+            place, splits = places.get(entry), splits_of(entry.parts)
             hits = next((found for found in known if len(found) == 1), [])
+            hits = [image for image in hits if place is None or place.label == images[image].label]
+            hits = [image for image in hits if not splits or splits == splits_of(image.parts)]
         for image in hits:
             masks_of[image].append(entry.path)
-        if not hits and any(key in outside for key in keys):
-            layout.leave("outside_classes", entry)
+        if not hits and unused:
+            layout.leave(min(unused), entry)
         elif not hits:
             lonely.append((entry, in_folder))
         layout.n_masks += bool(hits)
@@ -225,7 +248,9 @@ def _pair(
     for entry, in_folder in lonely:
         place = places.get(entry)
         label = place.label if place else ""
-        if in_folder or by_name:
+        if not in_folder and entry not in asked:
+            layout.leave("excluded", entry, label)
+        elif in_folder or by_name:
             layout.leave("mask_without_image", entry, label)
         else:
             images[entry] = place
@@ -255,6 +280,18 @@ def _list(
     )
 
 
+def shown_kinds(kinds: Counter) -> str:
+    """Return how many files of which kinds there are, those of rare suffixes together: such may be parts of names."""
+    listed = [f"{count} {kind}" for kind, count in kinds.most_common(MOST_SHOWN)]
+    others = kinds.total() - sum(count for _, count in kinds.most_common(MOST_SHOWN))
+    return ", ".join([*listed, f"{others} of other suffixes"] if others else listed)
+
+
+def _plain(name: str) -> str:
+    """Return a folder's name without what is easily overlooked."""
+    return normalize("NFKC", name).casefold().strip()
+
+
 def _refuse_empty(path: Path, layout: Layout, roots: Mapping[Root, str], class_folders: Mapping[str, str]) -> None:
     found = {image.label for image in layout.images} | {label for check, label in layout.left if check == "unreadable"}
     for label, folder in class_folders.items():
@@ -264,15 +301,19 @@ def _refuse_empty(path: Path, layout: Layout, roots: Mapping[Root, str], class_f
         parent = next((place for place in places if (place / folder).is_dir()), places[0])
         if not (parent / folder).is_dir():
             there = sorted(child.name for child in parent.iterdir() if child.is_dir())
-            alike = [name for name in there if name.casefold() == folder.casefold()]
-            hint = f"; for that write classes: {{{label}: {alike[0]}}}" if alike else ""
-            present = printable(", ".join(there)) or "nothing"
+            alike = [name for name in there if _plain(name) == _plain(folder)]
+            quoted = alike and (alike[0] if alike[0] == alike[0].strip() else f'"{alike[0]}"')
+            hint = f"; for that write classes: {{{label}: {quoted}}}" if alike else ""
+            present = printable(", ".join(there[:MOST_SHOWN])) or "nothing"
+            present += f", ... ({len(there):,} folders)" if len(there) > MOST_SHOWN else ""
             raise UserError(
                 f"{parent / folder}: no such class folder for label {label}; its parent holds {present}{hint}"
             )
-        kinds = ", ".join(f"{count} {kind}" for kind, count in layout.kinds[label].most_common())
+        kinds = shown_kinds(layout.kinds[label])
+        unasked = sum(len(layout.left["excluded", key]) for key in ("", label))
         dicom = "; DICOM files are read by the source vindr_mammo" if layout.kinds[label]["DICOM"] else ""
         raise UserError(
             f"{parent / folder}: empty class folder for label {label}, expected images (PNG, JPEG, TIFF, ...)"
             + (f"; it holds {kinds}{dicom}" if kinds else "")
+            + (f"; include and exclude leave out {unasked:,} files" if unasked else "")
         )

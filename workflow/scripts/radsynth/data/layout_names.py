@@ -7,6 +7,7 @@ _MASK = r"masks?|seg|segm|segmentations?|ground[ _-]?truths?|gt|annotations?|lab
 _MASK_FOLDER = re.compile(rf"(?i)^(?P<rest>(?:.*[ _.-])??)(?:{_MASK}|labels)$")
 _MASK_FILE = re.compile(rf"(?i)^(?P<rest>.+?)[ _.-]+(?:{_MASK})[ _.-]*(?:\(?\d+\)?)?$")
 _MASK_FIRST = re.compile(rf"(?i)^(?:{_MASK})[ _.-]+(?P<rest>.+)$")
+_MASK_ONLY = re.compile(rf"(?i)^(?:{_MASK})[ _.-]*(?:\(?\d+\)?)?$")
 _IMAGE_FOLDER = re.compile(r"(?i)^(images?|imgs?|jpe?g ?images|pngs?|jpe?gs?)$")
 _SPLIT = re.compile(
     r"(?i)^(?:(?P<train>train(?:ing)?)|(?P<val>val|valid|validation|dev)|(?P<test>test(?:ing)?|eval(?:uation)?|hold-?out))"
@@ -20,6 +21,11 @@ def split_kind(name: str) -> str:
     return match.lastgroup if match else ""
 
 
+def splits_of(parts: tuple[str, ...]) -> set[str]:
+    """Return the kinds of splits that the folders on a way name, such as ``train_masks``."""
+    return {split_kind(without_mask_folder(name) or name) for name in parts[:-1]} - {""}
+
+
 def without_mask_folder(name: str) -> str | None:
     """Return what is left of the name of a folder of masks (``train`` of ``train_masks``), None of another folder."""
     match = _MASK_FOLDER.match(name)
@@ -29,13 +35,15 @@ def without_mask_folder(name: str) -> str | None:
 def without_mask_name(stem: str) -> list[str]:
     """Return the names that the image of a file named like a mask may have; none if it is not named so.
 
-    ``scan_mask_1`` belongs to ``scan``, ``scan_lung_mask`` to ``scan_lung`` or ``scan``.
+    ``scan_mask_1`` belongs to ``scan``, ``scan_lung_mask`` to ``scan_lung`` or ``scan``, ``mask`` to the image beside
+    it, whatever its name: an empty one.
     """
     match = _MASK_FILE.match(stem) or _MASK_FIRST.match(stem)
+    beside = [""] if _MASK_ONLY.match(stem) else []
     if not match:
-        return []
+        return beside
     rest = match["rest"]
-    return [rest, *([shorter[1]] if (shorter := re.match(r"(.+)[ _.-][A-Za-z]+$", rest)) else [])]
+    return [rest, *([shorter[1]] if (shorter := re.match(r"(.+)[ _.-][A-Za-z]+$", rest)) else []), *beside]
 
 
 def image_key(parts: tuple[str, ...]) -> tuple[str, ...]:

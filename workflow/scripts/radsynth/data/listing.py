@@ -8,7 +8,10 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 #: Folders that file managers and archivers leave beside images; what begins with a dot is passed over as well.
-LEFT_BEHIND = {"@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
+LEFT_BEHIND = {
+    *("@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"),
+    *("thumbnail", "thumbnails", "thumbs"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,19 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def walk(folder: str | Path) -> Iterator[Entry]:
-    """Yield every file below a folder, sorted within its own; linked folders come last, and each folder once."""
+def walk(folder: str | Path, exclude: Sequence[str] = ()) -> Iterator[Entry]:
+    """Yield every file below a folder, sorted within its own; linked folders come last, and each folder once.
+
+    Hidden folders, and those that the patterns ``exclude`` fit, come after them: a link may lead into one.
+    """
     folder = Path(folder)
     # Links last: what is there itself keeps its own name.
     waiting: list[tuple[Path, tuple[str, ...], bool]] = [(folder, (), False)]
     links: list[tuple[Path, tuple[str, ...], bool]] = []
+    unused: list[tuple[Path, tuple[str, ...], bool]] = []
     seen: set[tuple[int, int]] = set()
-    while waiting or links:
-        here, parts, linked = waiting.pop() if waiting else links.pop(0)
+    while waiting or links or unused:
+        here, parts, linked = waiting.pop() if waiting else (links or unused).pop(0)
         try:
             place = here.stat()
             known = (place.st_dev, place.st_ino) in seen
@@ -72,7 +79,8 @@ def walk(folder: str | Path) -> Iterator[Entry]:
             path, way, link = here / entry.name, (*parts, entry.name), linked or entry.is_symlink()
             try:
                 if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append((path, way, link))
+                    passed = Entry(path, way).hidden or matches(way, exclude)
+                    (unused if passed else links if entry.is_symlink() else folders).append((path, way, link))
                     continue
                 known = entry.stat()
             except OSError:
@@ -84,12 +92,15 @@ def walk(folder: str | Path) -> Iterator[Entry]:
         waiting += reversed(folders)
 
 
-def fingerprint(path: str | Path) -> str:
+def fingerprint(path: str | Path, masks: str | Path | None = None) -> str:
     """Return a hash of the names, sizes and times of all files at a path that a user has put there, empty if none.
 
-    Contents are not read: 100,000 files take about a second.
+    ``masks``, relative to the path or anywhere, is a folder to look at besides. Contents are not read: 100,000 files
+    take about a second.
     """
     path = Path(path).expanduser()
+    if masks:
+        return fingerprint(path) + fingerprint(path / Path(masks).expanduser())
     if path.is_file():
         known = path.stat()
         entries = [Entry(path, (path.name,), size=known.st_size, time=known.st_mtime_ns)]
