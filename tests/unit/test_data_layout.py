@@ -123,6 +123,20 @@ def test_masks_without_images_are_left_out_and_names_alone_are_reported(tmp_path
     assert len(images) == 2 and not left
 
 
+def test_a_class_inside_another_stops_with_both(tmp_path):
+    put(tmp_path, "A/1.png", "B/1.png", "A/old/B/2.png")
+    with pytest.raises(UserError, match="A/old/B: the class folder of B stands inside that of A; move it, or"):
+        seen(tmp_path)
+    images, left = seen(tmp_path, exclude=["old"])
+    assert len(images) == 2 and left == {"excluded": 1}
+
+
+def test_a_part_of_a_split_without_class_folders_is_reported(tmp_path):
+    put(tmp_path, "train/A/1.png", "train/B/1.png", "val/A/2.png", "val/B/2.png", "test/3.png", "cover.png")
+    images, left = seen(tmp_path)
+    assert len(images) == 4 and left == {"split_without_classes": 1, "outside_classes": 1}
+
+
 def test_include_and_exclude(tmp_path):
     put(tmp_path, "A/1_front.png", "A/1_side.png", "B/old/1_front.png", "B/2_front.png", "B/2_front_mask.png")
     images, left = seen(tmp_path, include=["*_front.png"], exclude=["old"])

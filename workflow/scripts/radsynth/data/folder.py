@@ -122,6 +122,7 @@ class Folder(Source):
         "mask_of_many_values": "taken for masks by their names: all but 0 is the object. Are they images? Rename them",
         "mask_resized": "mask brought to the size of its image",
         "excluded": "left out as configured",
+        "split_without_classes": "not used: in a folder of the split, but in no class folder",
         "outside_classes": "not used: in no class folder",
         "not_an_image": "not used",
         "passed_over": "not used: hidden files, thumbnails and the like",

@@ -33,7 +33,7 @@ CHECKS = {
 #: What somebody must look at before believing any result.
 LOOK = {
     *("unreadable", "label_told_by_file_facts", "two_valued", "named_like_mask", "mask_of_many_values", "mixed_depth"),
-    *("large_duplicate_group", "mask_without_image", "colour_to_luminance"),
+    *("large_duplicate_group", "mask_without_image", "split_without_classes", "colour_to_luminance"),
 }
 
 

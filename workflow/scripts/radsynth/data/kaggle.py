@@ -7,6 +7,7 @@ from functools import cached_property
 from radsynth.common.errors import UserError
 from radsynth.data.folder import Folder
 from radsynth.data.layout import Layout, Listed
+from radsynth.data.listing import printable
 
 
 class KaggleFolder(Folder):
@@ -77,6 +78,8 @@ class KagglePneumonia(KaggleFolder):
         for image in layout.images:
             if asked and image.split not in asked:
                 layout.leave("excluded", image.entry, image.label)
+                layout.left["excluded", image.label] += [printable(mask.name) for mask in image.masks]
+                layout.n_masks -= len(image.masks)
         layout.images = [image for image in layout.images if not asked or image.split in asked]
         return layout
 

@@ -112,11 +112,11 @@ def find_roots(path: Path, found: Iterable[Root], classes: Sequence[str]) -> dic
     different = [index for index, names in enumerate(columns) if len(set(names)) > 1]
     if len(different) == 1 and all(split_kind(root[different[0]]) for root in roots):
         return {root: printable(root[different[0]]) for root in roots}
-    shown = ", ".join(printable("/".join(root)) or "." for root in roots[:4])
+    shown = ", ".join(printable("/".join(root)) or "." for root in roots[:MOST_SHOWN])
     raise UserError(
-        f"{path}: class folders ({', '.join(classes)}) in several places: {shown}{', ...' if len(roots) > 4 else ''}; "
-        "they are not the parts of one split (train, val, test): set path to one of them, or leave the others out "
-        "with exclude"
+        f"{path}: class folders ({', '.join(classes)}) in several places: {shown}"
+        f"{', ...' if len(roots) > MOST_SHOWN else ''}; they are not the parts of one split (train, val, test): set "
+        "path to one of them, or leave the others out with exclude"
     )
 
 
@@ -144,6 +144,7 @@ def read_layout(
     pictures = [(entry, place) for entry, place in placed if kinds[entry] == "image"]
     chosen = [(entry, place) for entry, place in pictures if entry in asked] or pictures or placed
     roots = find_roots(path, [entry.parts[: place.start] for entry, place in chosen], list(class_folders.values()))
+    _refuse_class_in_class(path, [(entry, place) for entry, place in pictures if entry in asked], ways, roots)
     images, masks, without = {}, [], {}
     for entry, place in places.items():
         in_class = place is not None and entry.parts[: place.start] in roots
@@ -160,8 +161,10 @@ def read_layout(
         elif in_class and without_mask_name(PurePosixPath(entry.parts[-1]).stem):
             masks.append((entry, mask_keys(entry.parts, plain), False))
         elif not in_class:
-            without[image_key(entry.parts)] = "outside_classes"
-            layout.leave("outside_classes", entry)
+            # What is missing in the classes must be looked for where the other parts of the split have theirs.
+            check = "split_without_classes" if splits_of(entry.parts) and any(roots.values()) else "outside_classes"
+            without[image_key(entry.parts)] = check
+            layout.leave(check, entry)
         elif entry not in asked:
             without[image_key(entry.parts)] = "excluded"
             layout.leave("excluded", entry, label)
@@ -180,6 +183,20 @@ def read_layout(
     _list(images, masks_of, roots, layout, list(class_folders))
     _refuse_empty(path, layout, roots, class_folders)
     return layout
+
+
+def _refuse_class_in_class(
+    path: Path, pictures: Sequence[tuple[Entry, Place]], ways: Mapping[str, Root], roots: Mapping[Root, str]
+) -> None:
+    """Raise UserError if an image stands in the folder of one class inside that of another: which is it?"""
+    for entry, place in pictures:
+        inner = class_place(entry.parts[place.end :], ways) if entry.parts[: place.start] in roots else None
+        if inner and inner.label != place.label:
+            folder = printable("/".join(entry.parts[: place.end + inner.end]))
+            raise UserError(
+                f"{path / folder}: the class folder of {inner.label} stands inside that of {place.label}; move it, or "
+                "leave it out with exclude"
+            )
 
 
 def _candidates(path: Path, exclude: Sequence[str], layout: Layout, but: Path | None = None) -> list[Entry]:
