@@ -216,6 +216,8 @@ def test_scale_is_the_range_in_use_over_all_images_and_the_report_tells_it(run, 
     brightest = [read_gray(out / file).max() for file in table[table.source.str.contains("deep")].file]
     assert brightest == [255, round(900 / 3900 * 255)]
     assert checks["mixed_depth"] == 2, "a classifier could learn the depth"
+    save(raw / "NORMAL/dark.png", (texture(9) // 2).astype(np.uint16))
+    assert run(sixteen_bit="scale")[1]["narrow_range"] == 1
 
 
 @pytest.mark.parametrize(
@@ -270,15 +272,18 @@ def write_deep_colour(path, pixels: np.ndarray) -> None:
 
 def test_two_valued_images_and_facts_that_tell_the_label_are_reported_loudly(run, raw, caplog):
     save(raw / "NORMAL/mask.png", (texture(5) > 128) * np.uint8(255))
+    disc = (np.hypot(*np.mgrid[-20:20, -20:20]) < 12) * np.uint8(255)
+    save(raw / "NORMAL/disc.jpg", disc, quality=90)
+    save(raw / "NORMAL/spot.png", np.where(disc, texture(6) // 2 + 100, 3).astype(np.uint8))
     for index in range(8):
         save(raw / "NORMAL" / f"n{index}.png", texture(100 + index))
         save(raw / "PNEUMONIA" / f"n{index}.jpg", np.dstack([texture(200 + index)] * 3))
     _, checks, out = run()
-    assert checks["two_valued"] == 1 and checks["label_told_by_file_facts"] > 0
+    assert checks["two_valued"] == 2 and checks["label_told_by_file_facts"] > 0
     told = {row["fact"] for row in read_json(out / "integrity.json")["file_facts"] if row["above_chance"]}
     assert {"mode", "codec"} <= told
     loud = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert any("mine NORMAL: two valued, 1: kept as images" in line for line in loud)
+    assert any("mine NORMAL: two valued, 2: kept as images" in line for line in loud)
     assert any("label can be told, without looking at the picture, by" in line and "AUC" in line for line in loud)
 
 

@@ -101,6 +101,18 @@ def to_gray(image: Image.Image, window: Window | None = None) -> tuple[Image.Ima
     return image, notes
 
 
+def is_two_valued(gray: Image.Image) -> bool:
+    """Return whether an image (mode L, not of one value) has two gray levels, but for what JPEG and resizing add.
+
+    Few pixels are between then: in the inner three quarters of its range less than a quarter of those at either end.
+    """
+    counts, (low, high) = np.array(gray.histogram()), gray.getextrema()
+    edge = (high - low) / 8
+    values = np.arange(256)
+    dark, light = counts[values <= low + edge].sum(), counts[values >= high - edge].sum()
+    return bool(4 * (counts.sum() - dark - light) < min(dark, light))
+
+
 @dataclass(frozen=True)
 class Geometry:
     """The way of an image of ``width`` x ``height`` px to a square of ``size`` px: cut out, mirrored, fitted.

@@ -10,8 +10,10 @@ FILES_SHOWN = 20
 CHECKS = {
     "unreadable": "left out",
     "label_told_by_file_facts": "kept",
-    "two_valued": "kept as images: they have two gray levels. If they are masks, leave them out with exclude",
+    "two_valued": "kept as images: they have two gray levels, or nearly. Are they masks? Leave them out with exclude",
     "mixed_depth": "kept",
+    "narrow_range": "kept; of the 256 gray levels to which sixteen_bit has brought them they use fewer than 16: other "
+    "images of the set have other ranges, or the window is wrong",
     "converted_16_bit": "reduced to 8 bits as sixteen_bit says",
     "alpha_dropped": "alpha channel ignored",
     "colour_to_luminance": "colour dropped: converted to luminance",
@@ -32,7 +34,15 @@ CHECKS = {
 
 #: What somebody must look at before believing any result.
 LOOK = {
-    *("unreadable", "label_told_by_file_facts", "two_valued", "named_like_mask", "mask_of_many_values", "mixed_depth"),
+    *(
+        "unreadable",
+        "narrow_range",
+        "label_told_by_file_facts",
+        "two_valued",
+        "named_like_mask",
+        "mask_of_many_values",
+        "mixed_depth",
+    ),
     *("large_duplicate_group", "mask_without_image", "split_without_classes", "colour_to_luminance"),
 }
 

@@ -17,7 +17,7 @@ from radsynth.common.files import write_json, write_text, writing
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
-from radsynth.data.convert import Geometry, Window, range_in_use, to_gray
+from radsynth.data.convert import Geometry, Window, is_two_valued, range_in_use, to_gray
 from radsynth.data.duplicates import duplicate_groups, near_duplicate_pairs, thumbnail
 from radsynth.data.facts import ALL, FACTS, UNSEEN, Facts, Told, border_facts, file_facts, told_by_facts
 from radsynth.data.integrity import LOOK, Integrity, to_markdown
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # A group of near duplicates with more images than this, and more than this share of its class, calls for a look.
 LARGE_GROUP, LARGE_SHARE = 5, 0.05
+#: Gray levels below which hardly anything is left of a deep image.
+FEWEST_LEVELS = 16
 
 
 @dataclass
@@ -81,7 +83,9 @@ def prepare_one(
     low, high = gray.crop(geometry.cut).getextrema()
     if low == high:
         return Prepared(notes | {"constant"})
-    if gray.getcolors(2):
+    if "converted_16_bit" in notes and high - low < FEWEST_LEVELS:
+        notes.add("narrow_range")
+    elif is_two_valued(gray):
         notes.add("two_valued")
     square = geometry.of_image(gray, Image.Resampling.LANCZOS)
     with writing(images / f"{image_id}.png"):
