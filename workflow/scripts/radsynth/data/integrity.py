@@ -34,16 +34,8 @@ CHECKS = {
 
 #: What somebody must look at before believing any result.
 LOOK = {
-    *(
-        "unreadable",
-        "narrow_range",
-        "label_told_by_file_facts",
-        "two_valued",
-        "named_like_mask",
-        "mask_of_many_values",
-        "mixed_depth",
-    ),
-    *("large_duplicate_group", "mask_without_image", "split_without_classes", "colour_to_luminance"),
+    *("unreadable", "label_told_by_file_facts", "two_valued", "mixed_depth", "narrow_range", "colour_to_luminance"),
+    *("named_like_mask", "mask_of_many_values", "mask_without_image", "split_without_classes", "large_duplicate_group"),
 }
 
 
