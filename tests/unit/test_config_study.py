@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from radsynth.common.errors import UserError
+from radsynth.config.files import check_file
 from radsynth.config.study import Study
 
 OWN_FOLDER = {
@@ -189,6 +190,36 @@ def test_labels_keep_the_order_of_the_study_whatever_order_scenarios_name_them_i
     ]
 
 
+def test_whole_numbers_with_a_point_are_whole_numbers(core):
+    core |= {"runs": 3.0, "pool_size": 24.0}
+    core["scenarios"]["small"]["train"]["NORMAL"] = 40.0
+    core["generators"]["ddpm"]["options"] = {"steps": 100.0, "block_out_channels": [32.0] * 6}
+    core["mixes"] = {"baseline": {"real": True}}
+    study = Study(core)
+    options = study["generators"]["ddpm"]["options"]
+    numbers = [study["runs"], study["pool_size"], study["scenarios"]["small"]["train"]["NORMAL"], options["steps"]]
+    assert [*numbers, *options["block_out_channels"]] == [3, 24, 40, 100, *[32] * 6]
+    assert all(type(number) is int for number in [*numbers, *options["block_out_channels"]])
+
+
+def test_a_key_that_stands_twice_and_bombs_of_aliases_are_refused_with_their_line(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("study: a\ngenerators:\n  ddpm: {family: ddpm}\n  # later\n  ddpm: {family: pggan}\n")
+    with pytest.raises(UserError, match="study.yaml: the key ddpm stands twice, in lines 3 and 5$"):
+        check_file(file)
+    file.write_text(
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
+            for before, name in zip("abcdef", "bcdefg", strict=True)
+        )
+    )
+    with pytest.raises(UserError, match="more than 100,000 values, by aliases"):
+        check_file(file)
+    file.write_text("a: &a {x: 1}\nb: {x: *a, y: *a}\nc: {<<: *a, x: 2}\n")
+    check_file(file)
+
+
 def test_joint_models_have_one_unit(core):
     core["generators"]["both"] = {"family": "ddpm", "per": "all"}
     study = Study(core)
@@ -269,6 +300,30 @@ WRONG = {
         {"scenarios.very small": {"train": {"NORMAL": 5, "PNEUMONIA": 5}}},
         "scenarios.very small: 'very small' is not a safe name, expected the letters a-z and A-Z, digits, _ and - "
         "alone; very_small would do",
+    ),
+    "name with a line's end": ({"study": "own\n"}, "study: 'own\\n' is not a safe name"),
+    "label with a line's end": ({"labels": ["NORMAL", "ILL\n"]}, "labels.1: 'ILL\\n' is not a safe name"),
+    "long name": ({"study": "a" * 41}, "study: a name of 41 characters, expected at most 40"),
+    "long key": (
+        {"mixes." + "m" * 41: {"real": True}},
+        "mixes.mmmmmmmmmmmmmmmmmmmm...: a name of 41 characters, expected at most 40",
+    ),
+    "names alike but for case": (
+        {"samplings.Random": {"method": "random"}},
+        "samplings: random and Random differ in case alone",
+    ),
+    "labels alike but for case": ({"labels": ["ill", "Ill"]}, "labels: ill and Ill differ in case alone"),
+    "name of a device": ({"study": "Aux"}, "study: Aux is the name of a device on some systems"),
+    "no number": ({"validation_fraction": float("nan")}, "validation_fraction: nan is no finite number"),
+    "infinity": (
+        {"generators.ddpm.options": {"learning_rate": float("inf")}},
+        "generators.ddpm.options.learning_rate: inf is no finite number",
+    ),
+    "part of an image": ({"scenarios.small.train.NORMAL": 24.5}, "scenarios.small.train.NORMAL: 24.5 (float)"),
+    "endless runs": ({"runs": 10**9}, "runs: 1000000000 is greater than the maximum of 1000"),
+    "login in an address": (
+        {"datasets.m": {"source": "medmnist", "name": "breastmnist", "base_url": "https://me:secret@x.org/files"}},
+        "datasets.m.base_url: holds a login",
     ),
     "path as a name": ({"study": "a/b"}, "study: 'a/b' is not a safe name, expected the letters a-z"),
     "pattern without a group": (

@@ -17,6 +17,7 @@ from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
+from radsynth.config.files import check_file
 from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
 from radsynth.data.registry import SOURCES
@@ -24,6 +25,8 @@ from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
 try:
+    for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
+        check_file(path)
     STUDY = Study(config)
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import math
 import re
 import unicodedata
 from functools import cache
@@ -32,6 +33,7 @@ def validated(value: dict[str, Any], schema: dict[str, Any], where: str = "") ->
     Raises UserError whose message begins with the dotted key (below ``where``) that is wrong.
     """
     _refuse_other_keys(value, where)
+    _refuse_no_numbers(value, where)
     filled = _with_defaults(copy.deepcopy(value), schema)
     errors = list(Draft202012Validator(schema).iter_errors(filled))
     error = best_match(errors)
@@ -59,7 +61,21 @@ def _refuse_other_keys(value: Any, where: str) -> None:
         _refuse_other_keys(part, path)
 
 
+def _refuse_no_numbers(value: Any, where: str) -> None:
+    """Raise UserError for infinity and what is no number, which YAML reads from .inf and .nan."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: {value} is no finite number")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        _refuse_no_numbers(part, f"{where}.{key}" if where else str(key))
+
+
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
+    """Return a value with the schema's defaults filled in, and whole numbers such as 24.0 as integers where asked."""
+    if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", ()):
+        return int(value)
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_with_defaults(part, schema["items"]) for part in value]
     if not isinstance(value, dict):
         return value
     properties = schema.get("properties", {})
@@ -104,15 +120,15 @@ def _in_quotes(value: Any) -> str:
 TYPES = {"array": "a list", "object": "a mapping, key: value"}
 # What the patterns of the schemas allow, in words.
 ALLOWED = {
-    "^[A-Za-z0-9_-]+$": "the letters a-z and A-Z, digits, _ and -",
-    "^[A-Za-z0-9._-]+$": "the letters a-z and A-Z, digits, _, - and the dot",
+    r"^[A-Za-z0-9_-]+\Z": "the letters a-z and A-Z, digits, _ and -",
+    r"^[A-Za-z0-9._-]+\Z": "the letters a-z and A-Z, digits, _, - and the dot",
 }
 
 
 def _unsafe_name(name: str, path: str, schema: dict[str, Any]) -> str:
     """Return the message about a name that would not do in the names of files and jobs, with one that would."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    safe = re.sub("[^A-Za-z0-9_-]+", "_", plain).strip("_")[:60]
+    safe = re.sub("[^A-Za-z0-9_-]+", "_", plain).strip("_")[:40]
     text = f"{path}: {name[:200]!r} is not a safe name, expected {ALLOWED[schema['pattern']]} alone"
     if "mapped_by" in schema and name.strip():
         safe = safe.upper() or "MY_LABEL"
@@ -147,5 +163,10 @@ def _text(error: ValidationError, where: str) -> str:
     if error.validator == "pattern" and error.validator_value in ALLOWED:
         is_key = "propertyNames" in error.absolute_schema_path
         return _unsafe_name(error.instance, f"{path}.{error.instance}" if is_key else path, error.schema)
+    if error.validator == "maxLength":
+        shown = f"{error.instance[:20]}..."
+        is_key = "propertyNames" in error.absolute_schema_path
+        path = ".".join(filter(None, [path, shown if is_key else ""]))
+        return f"{path}: a name of {len(error.instance):,} characters, expected at most {error.validator_value}"
     text = error.message if len(error.message) < 200 else f"{error.message[:200]}..."
     return f"{path}: {text}"

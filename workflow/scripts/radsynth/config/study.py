@@ -1,12 +1,31 @@
 """One study: the configuration with all defaults, checked, and the names and seeds of its jobs."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from radsynth.analysis.arms import CONTROL, CORRECTED, Arms
 from radsynth.common.errors import UserError
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
+
+#: Names that Windows keeps for devices, with any suffix.
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raise UserError for names that some file systems do not keep apart, or keep for themselves."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in DEVICES:
+            raise UserError(f"{where}: {name} is the name of a device on some systems, expected another")
+        if name.lower() in seen:
+            raise UserError(
+                f"{where}: {seen[name.lower()]} and {name} differ in case alone, which some file systems do not tell "
+                "apart; expected another name for one of them"
+            )
+        seen[name.lower()] = name
 
 
 class Study:
@@ -87,6 +106,9 @@ class Study:
         from radsynth.generators.limits import check_generator, check_selection
 
         config = self.config
+        for key in ("labels", "datasets", "samplings", "scenarios", "generators", "mixes", "classifiers"):
+            check_names(config[key], key)
+        check_names([config["study"]], "study")
         for key, names, taken in [("labels", self.labels, "joint"), ("scenarios", config["scenarios"], "order")]:
             if taken in names:
                 raise UserError(f"{key}: {taken} has a meaning of its own in names of jobs, expected another")
@@ -94,6 +116,11 @@ class Study:
         self._check_extractors()
         for name, dataset in config["datasets"].items():
             self._check_image_counts(name, dataset)
+            if "@" in urlsplit(dataset.get("base_url", "")).netloc:
+                raise UserError(
+                    f"datasets.{name}.base_url: holds a login, which would stand in logs and results; "
+                    "give it as the source's documentation says, in the environment"
+                )
             if "patient_pattern" in dataset:
                 check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
             if dataset["source"] == "vindr_mammo":
