@@ -10,6 +10,7 @@ from radsynth.common.errors import UserError
 from radsynth.data import layout
 from radsynth.data.layout import read_layout
 from radsynth.data.listing import fingerprint, printable, walk
+from radsynth.data.patients import match_patients
 from radsynth.data.registry import load_source
 
 CLASSES = {"A": "A", "B": "B"}
@@ -212,6 +213,12 @@ def test_the_patient_is_found_below_the_class_folder(tmp_path):
         load_source({**dataset, "patient_pattern": r"patient_(\d+)/"}, ["A", "B"]).records(32, 1)
     one = load_source({**dataset, "patient_pattern": r"(?:patient_|^)(\d+)"}, ["A", "B"]).records(32, 1)
     assert [record.patient_id for record in one] == ["003", "00017", "004"]
+
+
+def test_a_pattern_that_would_take_forever_is_stopped():
+    assert match_patients(r"^(\d+)_", ["7_1.png", "p/8_2.png", "x.png", "\udcfc/9_1.png"]) == ["7", "8", None, "9"]
+    with pytest.raises(UserError, match=r"^patient_pattern: .* is not done with 1 names after 1 s"):
+        match_patients(r"((a+)+)$", ["a" * 60 + "!"], seconds=1)
 
 
 def test_the_fingerprint_tells_every_change_but_hidden_ones(tmp_path):

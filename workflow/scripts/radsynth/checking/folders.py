@@ -155,7 +155,7 @@ def _sample(images: Sequence[Listed]) -> list[Listed]:
 def _read_headers(source: Folder, name: str, image_size: int, part: Part) -> None:
     labels, at = source.labels, f"datasets.{name}"
     words = [*labels, *map(source.class_folder, labels)]
-    facts, told_of, patients = [], [], []
+    facts, told_of, read = [], [], []
     sizes: dict[str, Counter] = {label: Counter() for label in labels}
     deep, colour, small, opened = (Counter() for _ in range(4))
     broken: dict[str, str] = {}
@@ -174,7 +174,7 @@ def _read_headers(source: Folder, name: str, image_size: int, part: Part) -> Non
             opened[label] += 1
             facts.append(found | {"border": NOT_SEEN})
             told_of.append(label)
-            patients.append(source.patient_id(image) or image.entry.name)
+            read.append(image)
     if not opened:
         return
     part.lines.append(
@@ -202,6 +202,7 @@ def _read_headers(source: Folder, name: str, image_size: int, part: Part) -> Non
         part.look.append(
             f"{at}: {sum(small.values()):,} {of} are smaller than image_size {image_size}; they are enlarged"
         )
+    patients = [patient or image.entry.name for image, patient in zip(read, source.patient_ids(read), strict=True)]
     _told(facts, told_of, patients, at, part)
 
 

@@ -101,7 +101,7 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.cohorts.held_back import check_train
-        from radsynth.data.folder import check_patient_pattern
+        from radsynth.data.patients import check_patient_pattern
         from radsynth.data.vindr_tables import check_classes
         from radsynth.generators.limits import check_generator, check_selection
 

@@ -1,8 +1,7 @@
 """Images in class folders, the user's own or a published set's."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageChops, ImageOps
 from radsynth.common.errors import UserError
 from radsynth.data.layout import Layout, Listed, read_layout, shown_kinds
 from radsynth.data.listing import printable
+from radsynth.data.patients import check_patient_pattern, match_patients
 from radsynth.data.source import RawImage, RawRecord, Source
 
 MASK_VALUES = {0: "background", 1: "organ", 2: "lesion"}
@@ -86,19 +86,6 @@ def load_mask(path: Path, value: int | None, default: int | None = None) -> tupl
     return mask, 2 if blurred else len(found)
 
 
-def check_patient_pattern(pattern: str, where: str) -> None:
-    """Raise UserError, beginning with the key ``where``, unless a pattern is one that finds patients in file names."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"{where}: {pattern!r} is no regular expression ({error})") from None
-    if compiled.groups != 1 and "patient" not in compiled.groupindex:
-        raise UserError(
-            f"{where}: {pattern!r} has {compiled.groups} groups, "
-            "expected one group, or one named patient, around the patient's part of the file name"
-        )
-
-
 def _by_folder(names: Iterable[str], shown: int = 5) -> str:
     """Return the folders that files lie in, just below the dataset's, with how many there are."""
     counts = Counter(name.split("/")[0] + "/" if "/" in name else "beside the classes" for name in names)
@@ -141,17 +128,17 @@ class Folder(Source):
         """Return the name of a label's folder."""
         return self.options.get("classes", {}).get(label, label)
 
-    def patient_id(self, image: Listed) -> str:
-        """Return the patient that an image's way below its class folder tells, empty without ``patient_pattern``."""
+    def patient_ids(self, images: Sequence[Listed]) -> list[str]:
+        """Return the patients that images' ways below their class folders tell, empty without ``patient_pattern``."""
         pattern = self.options.get("patient_pattern")
         if not pattern:
-            return ""
-        # The file name alone as well, so that ^ finds its beginning in a subfolder.
-        match = re.search(pattern, "/".join(image.below)) or re.search(pattern, image.below[-1])
-        if match is None:
-            shown = printable("/".join(image.below))
-            raise UserError(f"{self.path / image.entry.name}: {shown} does not match patient_pattern {pattern!r}")
-        return printable(match["patient"] if "patient" in match.re.groupindex else match[1])
+            return [""] * len(images)
+        found = match_patients(pattern, ["/".join(image.below) for image in images])
+        for image, patient in zip(images, found, strict=True):
+            if patient is None:
+                shown = printable("/".join(image.below))
+                raise UserError(f"{self.path / image.entry.name}: {shown} does not match patient_pattern {pattern!r}")
+        return [printable(patient) for patient in found]
 
     def how_to_get(self) -> str:
         """Return, for an error message, what the user can do when the files are missing."""
@@ -190,15 +177,16 @@ class Folder(Source):
             expected = "/".join([self.class_folder(images[0].label), *images[0].below])
             raise UserError(f"masks: {masks} has no mask of any image, expected files such as {printable(expected)}")
         options = {"mask_value": self.options.get("mask_value"), "recognised": masks is None}
+        patients = self.patient_ids(images)
         return [
             RawRecord(
                 source=image.entry.name,
                 label=image.label,
                 load=partial(load_files, image.entry.path, image.masks, **options),
-                patient_id=self.patient_id(image),
+                patient_id=patient,
                 extra=self.extra(image),
             )
-            for image in images
+            for image, patient in zip(images, patients, strict=True)
         ]
 
     def findings(self) -> Iterable[tuple[str, str, list[str]]]:

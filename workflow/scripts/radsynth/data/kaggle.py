@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 
 from radsynth.common.errors import UserError
@@ -87,9 +88,9 @@ class KagglePneumonia(KaggleFolder):
         match = self.name.match(image.below[-1])
         return {"split": image.split, "subtype": (match["subtype"] if match else None) or ""}
 
-    def patient_id(self, image: Listed) -> str:
-        match = self.name.match(image.below[-1])
-        return (match["patient"] or match["normal"]) if match else ""
+    def patient_ids(self, images: Sequence[Listed]) -> list[str]:
+        matches = [self.name.match(image.below[-1]) for image in images]
+        return [(match["patient"] or match["normal"]) if match else "" for match in matches]
 
     def expected_counts(self) -> dict[str, int]:
         splits = self.options.get("splits") or list(self.counts)
