@@ -161,6 +161,7 @@ def test_every_import_of_the_project_is_locked(root, locked):
     distributions = packages_distributions()
     own = {"radsynth", *(path.stem for path in (root / "tests").rglob("*.py"))}
     own |= {path.stem for path in (root / "benchmarks").rglob("*.py")}
+    own |= {path.name for path in (root / "workflow/plugins").iterdir()}
     for file in [
         *(root / "workflow").rglob("*.py"),
         *(root / "tests").rglob("*.py"),
