@@ -177,6 +177,15 @@ def test_links_are_read_and_nothing_is_written_through_them(run, raw, tmp_path):
     assert outside.read_bytes() == before and [file.name for file in outside.parent.iterdir()] == ["x.png"]
 
 
+def test_classes_of_dead_links_alone_stop_in_one_line_beside_masks_too(run, raw):
+    save(raw / "masks/NORMAL/p0_0.png", np.ones((40, 40), np.uint8))
+    for file in list(raw.glob("[NP]*/*.png")):
+        file.unlink()
+        file.symlink_to(raw / "gone.png")
+    with pytest.raises(UserError, match="mine has no usable image of label NORMAL"):
+        run(masks="masks")
+
+
 def test_unreadable_images_can_be_skipped(run, raw):
     (raw / "NORMAL" / "broken.png").write_bytes(b"no image")
     table, checks, _ = run(skip_unreadable=True)

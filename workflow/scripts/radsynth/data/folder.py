@@ -173,7 +173,7 @@ class Folder(Source):
 
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
         images, masks = self.layout.images, self.mask_folder
-        if masks is not None and not any(image.masks for image in images):
+        if masks is not None and images and not any(image.masks for image in images):
             expected = "/".join([self.class_folder(images[0].label), *images[0].below])
             raise UserError(f"masks: {masks} has no mask of any image, expected files such as {printable(expected)}")
         options = {"mask_value": self.options.get("mask_value"), "recognised": masks is None}
