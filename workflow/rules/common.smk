@@ -22,7 +22,7 @@ from radsynth.common.weights import read_registry
 from radsynth.config.files import check_file
 from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
-from radsynth.data.registry import SOURCES
+from radsynth.data.registry import SOURCES, looked_for
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
@@ -274,6 +274,12 @@ def raw_fingerprint(wildcards):
     dataset = STUDY["datasets"][wildcards.dataset]
     found = fingerprint(dataset["path"], dataset.get("masks"))
     return found or made.recorded_param(f"{DATA}/manifest.csv".format(**wildcards), "raw") or ""
+
+
+def raw_looked_for(wildcards):
+    """Return what tells that raw files must be looked for again."""
+    dataset = STUDY["datasets"][wildcards.dataset]
+    return looked_for(dataset, download_record(wildcards), Path(f"{DATA}/manifest.csv".format(**wildcards)).is_file())
 
 
 def weights_of(wildcards):
