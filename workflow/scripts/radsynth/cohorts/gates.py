@@ -51,7 +51,9 @@ def check_gates(
     if counts is not None:
         drawn = pd.concat([trains[str(train)], *held_back.values()])["label"].value_counts().to_dict()
         if drawn != {label: count for label, count in counts.items() if count}:
-            raise UserError(f"{train}: {_counted(drawn)} with those for validation, the scenario says {_counted(counts)}")
+            raise UserError(
+                f"{train}: {_counted(drawn)} with those for validation, the scenario says {_counted(counts)}"
+            )
     if test_split is not None:
         for path, table in (trains | held_back | test_sets).items():
             wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
