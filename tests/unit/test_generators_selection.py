@@ -276,7 +276,7 @@ def test_only_training_images_are_read(trained, monkeypatch):
     for module in (selection, __import__("radsynth.generators.base", fromlist=["base"])):
         original = module.read_gray_stack
         monkeypatch.setattr(
-            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files), f(root, files))[1]
+            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
         )
     select(trained)
     assert sorted(read) == sorted(read_table(trained[1] / "train.csv")["file"])

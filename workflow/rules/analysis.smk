@@ -35,8 +35,8 @@ rule collect:
         mem_mb=memory(4000),
         runtime=60,
     params:
-        results=R,
         **COLLECTED,
+        results=R,
     message:
         "Collecting the metrics"
     script:
