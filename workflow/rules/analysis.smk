@@ -36,7 +36,7 @@ rule collect:
         runtime=60,
     params:
         **COLLECTED,
-        results=R,
+        results=lambda wildcards, output: str(Path(output.tables).parent),
     message:
         "Collecting the metrics"
     script:
