@@ -12,7 +12,9 @@ import yaml
 from PIL import Image
 from radsynth.analysis import archive
 from radsynth.analysis.tidy import COLUMNS
+from radsynth.common import made
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_file
 
 SHIPPED = "kaggle_imbalanced_2026-11-28"
 STUDY = {
@@ -213,6 +215,14 @@ def test_a_damaged_archive_is_one_line_before_anything_is_drawn(checkout, snakem
     assert re.fullmatch(f"paper: resources/paper_cache/kept/{expected}", line)
 
 
+def record_again(folder):
+    """Let the record of the tables say what lies there now."""
+    record = folder / made.FOLDER / "study.csv.json"
+    known = json.loads(record.read_text())
+    known["outputs"] = {name: sha256_file(folder / name) for name in known["outputs"]}
+    record.write_text(json.dumps(known))
+
+
 def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, snakemake):
     metrics = study / "resources/paper_cache" / SHIPPED
     own = study / "results/kept/metrics"
@@ -220,13 +230,17 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
         shutil.copyfile(metrics / name, own / name)
     keep = [*BUILD, "--config", "paper={version: v1}", "--", "archive"]
 
+    result = snakemake(study, *keep)
+    assert "not what the job metrics has written" in single_error(result.stdout, "archive: ")
     (own / "costs.csv").write_bytes((study / "raw/mine/NORMAL/3.png").read_bytes())
+    record_again(own)
     result = snakemake(study, *keep)
     assert result.returncode != 0
     assert "costs.csv: not the metrics table `costs`" in single_error(result.stdout, "archive: ")
     assert not list((study / "resources/paper_cache").glob("*v1*"))
 
     shutil.copyfile(metrics / "costs.csv", own / "costs.csv")
+    record_again(own)
     assert snakemake(study, *keep).returncode == 0
     folder = study / "resources/paper_cache/v1"
     files = {path.name for path in folder.iterdir()} - {".snakemake_timestamp"}
@@ -239,6 +253,7 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     with open(own / "costs.csv", "a") as stream:
         stream.write("evaluate,mine,random,small,custom_cnn,again,1,1,1,cpu,0,\n")
+    record_again(own)
     result = snakemake(study, *keep)
     assert result.returncode != 0
     line = single_error(result.stdout, "archive: ")
@@ -249,6 +264,7 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
 
     # The same results once more, without Snakemake's records: the archive stays, with its date, commit and machine.
     shutil.copyfile(metrics / "costs.csv", own / "costs.csv")
+    record_again(own)
     shutil.rmtree(study / ".snakemake")
     result = snakemake(study, *keep)
     assert result.returncode == 0 and "Finished jobid: 0 (Rule: archive)" in result.stdout, result.stdout[-3000:]

@@ -21,11 +21,6 @@ class _NotThere(UserError):
     pass
 
 
-def has_login() -> bool:
-    """Return whether the environment holds a user name and a password."""
-    return all(_login())
-
-
 def _login() -> tuple[str, str]:
     return os.environ.get("PHYSIONET_USERNAME", ""), os.environ.get("PHYSIONET_PASSWORD", "")
 
@@ -49,7 +44,7 @@ class Site:
         missing = [file for file in dict.fromkeys(files) if not (self.folder / file).is_file()]
         if not missing:
             return 0
-        if not has_login():
+        if not all(_login()):
             count = f"{self.folder}: {len(missing):,} files are missing, such as {missing[0]}"
             way_out = "set PHYSIONET_USERNAME and PHYSIONET_PASSWORD to fetch them"
             if not skip_missing:
