@@ -70,7 +70,7 @@ def test_an_archive_is_drawn_without_what_only_other_environments_hold(root, che
     assert {path.name for path in (checkout / "results").iterdir()} == {"kaggle_imbalanced"}
     results = checkout / "results/kaggle_imbalanced"
     assert {path.name for path in results.iterdir()} == {
-        *("tables", "figures", "summary.md", "headline.txt", "logs", "benchmarks"),
+        *(".made", "tables", "figures", "summary.md", "headline.txt", "logs", "benchmarks"),
     }
     names = {Path(name).suffix for name in drawn(results)}
     assert names == {".csv", ".md", ".tex", ".png", ".pdf"} and len(drawn(results)) > 50
