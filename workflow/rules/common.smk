@@ -39,14 +39,15 @@ for name, resource in (workflow.resource_settings.default_resources or {}).items
             f"profile: default-resources.{name}: {variable[1]} is not set, expected `export {variable[1]}=...`"
         )
 
-R = f"results/{STUDY['study']}"
+FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
+# What an archive shows has a place of its own: a study of that name may have been built here.
+R = f"results/{STUDY['study']}" + (f"/archive/{STUDY['paper']['version']}" if FROM_ARCHIVE else "")
 LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
 DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
-FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
     STUDY["keras_backend"]
 ]
@@ -167,6 +168,11 @@ def asked_memory():
 def asked_to_check():
     """Return whether the command is `snakemake check`, not as a dry run; Snakemake tells its targets only later."""
     return "check" in sys.argv and not workflow.output_settings.dryrun
+
+
+def asked_to_delete():
+    """Return whether the command deletes what a study has made: not the weights and archives that studies share."""
+    return "--delete-all-output" in sys.argv
 
 
 def withholding(wildcards):
