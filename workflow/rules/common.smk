@@ -40,8 +40,9 @@ for name, resource in (workflow.resource_settings.default_resources or {}).items
         )
 
 FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
-# What an archive shows has a place of its own: a study of that name may have been built here.
-R = f"results/{STUDY['study']}" + (f"/archive/{STUDY['paper']['version']}" if FROM_ARCHIVE else "")
+R = f"results/{STUDY['study']}"
+if FROM_ARCHIVE:  # a place of its own: a study of that name may have been built here
+    R = f"{R}/archive/{STUDY['paper']['version']}"
 LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
 DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
