@@ -17,6 +17,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 
 SHIPPED = "kaggle_imbalanced_2026-11-28"
+PLACE = f"results/kaggle_imbalanced/archive/{SHIPPED}"
 STUDY = {
     "study": "kept",
     "image_size": 32,
@@ -49,6 +50,7 @@ def from_archive(checkout: Path, version: str, study: str = "") -> list[str]:
 def drawn(results: Path) -> dict[str, bytes]:
     """Return what the analysis has drawn, by its path."""
     files = [*results.glob("tables/*"), *results.glob("figures/*"), results / "summary.md"]
+    files = [path for path in files if path.is_file()]
     return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
 
@@ -65,10 +67,14 @@ def test_an_archive_is_drawn_without_what_only_other_environments_hold(root, che
     without = set().union(*(packages(root, name) for name in others)) - packages(root, "analysis")
     without = {IMPORTS.get(name, name) for name in without}
     assert {"torch", "torchvision", "tensorflow", "keras", "diffusers", "sklearn", "pydicom"} <= without
+    built = checkout / "results/kaggle_imbalanced/summary.md"
+    built.parent.mkdir(parents=True)
+    built.write_text("of a study of that name that was built here")
     result = snakemake(checkout, *from_archive(checkout, SHIPPED), without=sorted(without))
     assert result.returncode == 0, result.stdout[-3000:]
-    assert {path.name for path in (checkout / "results").iterdir()} == {"kaggle_imbalanced"}
-    results = checkout / "results/kaggle_imbalanced"
+    assert built.read_text() == "of a study of that name that was built here"
+    assert {path.name for path in built.parent.iterdir()} == {"summary.md", "archive"}
+    results = checkout / PLACE
     assert {path.name for path in results.iterdir()} == {
         *(".made", "tables", "figures", "summary.md", "headline.txt", "logs", "benchmarks"),
     }
@@ -104,7 +110,7 @@ def test_an_environment_of_the_analysis_alone_draws_every_archive(root, checkout
     for version in shipped:
         result = snakemake(checkout, *from_archive(checkout, version), python=str(python))
         assert result.returncode == 0, result.stdout[-3000:]
-    results = checkout / "results/kaggle_imbalanced"
+    results = checkout / PLACE
     first = drawn(results)
     shutil.rmtree(results)
     assert snakemake(checkout, *from_archive(checkout, SHIPPED)).returncode == 0
@@ -150,6 +156,18 @@ def test_nothing_is_trained_for_an_archive_whatever_else_is_there(study, snakema
     shutil.rmtree(study / "results")
     shutil.rmtree(study / ".snakemake")
     assert planned() == alone, "raw images"
+
+
+def test_what_studies_share_is_not_deleted_with_the_results_of_one(study, snakemake):
+    (study / "study.yaml").write_text(yaml.safe_dump(STUDY | {"diversity_extractor": "resnet18_imagenet"}))
+    weights = study / "resources/weights/resnet18-f37072fd.pth"
+    weights.parent.mkdir()
+    weights.touch()
+
+    result = snakemake(study, "--delete-all-output", "--dry-run", *BUILD)
+    files = re.findall("^Would delete (.*)$", result.stdout, re.MULTILINE)
+    assert result.returncode == 0 and {"results/kept/summary.md", "results/kept/data/mine/images"} <= set(files)
+    assert all(file.startswith("results/kept/") for file in files), files
 
 
 def change_a_table(folder):

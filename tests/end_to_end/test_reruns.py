@@ -203,21 +203,31 @@ def test_another_name_for_the_archive_or_a_comparison_measures_nothing_again(fin
         write_study(finished, STUDY)
 
 
-def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(finished, planned):
+@pytest.fixture
+def not_kept(finished):
+    """The finished study without its trained classifiers."""
     models = list((finished / "results/two/classifiers").rglob("model.keras"))
     assert len(models) == 4
-    recorded = COLLECTING | ANALYSIS  # the metrics hold the configuration
-    write_study(finished, STUDY | {"keep_classifiers": False})
     for model in models:
         model.rename(model.with_suffix(".away"))
-    try:
-        assert planned(finished) == recorded
-        with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
-            jobs = planned(finished)
-        again = jobs - trainings("ddpm") - follows("ddpm")
-        assert "Training custom_cnn on baseline, greedy/small, run 1" in again
-        assert not any("pggan on" in job or "images from pggan" in job for job in again), again
-    finally:
-        write_study(finished, STUDY)
-        for model in models:
-            model.with_suffix(".away").rename(model)
+    yield finished
+    write_study(finished, STUDY)
+    for model in models:
+        model.with_suffix(".away").rename(model)
+
+
+def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(not_kept, planned):
+    write_study(not_kept, STUDY | {"keep_classifiers": False})
+    assert planned(not_kept) == COLLECTING | ANALYSIS, "the metrics hold the configuration"
+    with edited(not_kept / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+        jobs = planned(not_kept)
+    again = jobs - trainings("ddpm") - follows("ddpm")
+    assert "Training custom_cnn on baseline, greedy/small, run 1" in again
+    assert not any("pggan on" in job or "images from pggan" in job for job in again), again
+
+
+def test_classifiers_that_are_to_be_kept_only_now_are_trained_again(not_kept, planned):
+    jobs = planned(not_kept)
+    assert {job for job in jobs if job.startswith("Training")} == {
+        f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")
+    }

@@ -99,12 +99,12 @@ def test_a_finished_study_is_finished_and_its_archive_draws_the_same(tiny, snake
     write_config(again, TINY | {"paper": {"source": "archive", "version": "tiny"}})
     redrawn = snakemake(again, *COMMAND)
     assert redrawn.returncode == 0, redrawn.stdout[-3000:]
-    first, second = tiny / "results/tiny", again / "results/tiny"
+    first, second = tiny / "results/tiny", again / "results/tiny/archive/tiny"
     assert files_below(second / "tables") == files_below(first / "tables")
     for folder in ("tables", "figures"):
         names = files_below(first / folder)
         assert names and filecmp.cmpfiles(first / folder, second / folder, names, shallow=False)[0] == names
-    assert not (second / "data").exists() and not (second / "generators").exists()
+    assert {path.name for path in (again / "results/tiny").iterdir()} == {"archive"}
 
 
 # What measures time or memory, in tables, JSON files and lines of JSON.

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from conftest import stand_in
 from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_path, read_json, write_json, write_text
+from radsynth.common.files import atomic_folder, atomic_path, read_json, write_json, write_text
 from radsynth.common.gpu import confirm_device, lease_gpus, visible_gpus
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
@@ -265,16 +266,33 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(disk, write):
     assert path.read_text() == "old" and list(disk.folder.iterdir()) == [path]
 
 
+def test_a_folder_that_does_not_fit_leaves_the_old_one(disk):
+    old, copied = disk.folder / "model", disk.folder / "from"
+    for folder, size in ((old, 1), (copied, 9999)):
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(size))
+    for fill in (lambda new: (new / "file").write_bytes(bytes(99999)), lambda new: shutil.copytree(copied, new / "x")):
+        reason = "No space left on device" if disk.size else "File too large"
+        with disk.full(left=4096), pytest.raises(UserError) as caught, atomic_folder(old) as new:
+            fill(new)
+        assert re.fullmatch(rf"{old}: could not be written \((\[Errno \d+\] )?{reason}[^,]*\)", str(caught.value))
+        assert (old / "file").read_bytes() == bytes(1) and sorted(disk.folder.iterdir()) == [copied, old]
+
+
 def test_what_a_killed_process_left_is_replaced(tmp_path):
     child = os.fork()
     if child == 0:
-        with atomic_path(tmp_path / "model.keras") as temporary:
+        with atomic_path(tmp_path / "model.keras") as temporary, atomic_folder(tmp_path / "images") as folder:
             temporary.write_text("half")
+            (folder / "first").write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    assert not (tmp_path / "model.keras").exists()
+    assert not (tmp_path / "model.keras").exists() and not (tmp_path / "images").exists()
     write_text(tmp_path / "model.keras", "whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    with atomic_folder(tmp_path / "images") as folder:
+        (folder / "second").write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "images"}
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["second"]
 
 
 def test_progress_reports_the_end(caplog):

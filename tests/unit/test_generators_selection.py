@@ -268,6 +268,9 @@ def test_a_given_step_is_taken_as_it_is(trained, tmp_path):
     assert Image.open(tmp_path / "selection.png").size[0] > 900
     with pytest.raises(UserError, match="no model of step 5"):
         selection.write_selected("stepwise", model, tmp_path / "other", result | {"step": 5})
+    with pytest.raises(TypeError):  # as a death while its last file is written
+        selection.write_selected("stepwise", model, tmp_path / "half", result | {"device": object()})
+    assert not list(tmp_path.glob("*half*"))
 
 
 def test_only_training_images_are_read(trained, monkeypatch):

@@ -149,7 +149,7 @@ rule summary:
         "../scripts/summary.py"
 
 
-if not FROM_ARCHIVE:
+if not (FROM_ARCHIVE or asked_to_delete()):
 
     rule archive:
         """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere."""

@@ -41,14 +41,16 @@ for name, resource in (workflow.resource_settings.default_resources or {}).items
             f"profile: default-resources.{name}: {variable[1]} is not set, expected `export {variable[1]}=...`"
         )
 
+FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 R = f"results/{STUDY['study']}"
+if FROM_ARCHIVE:  # a place of its own: a study of that name may have been built here
+    R = f"{R}/archive/{STUDY['paper']['version']}"
 LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
 DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
-FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
     STUDY["keras_backend"]
 ]
@@ -77,6 +79,11 @@ CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{c
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
 
+def asked_to_delete():
+    """Return whether the command deletes what a study has made: not the weights and archives that studies share."""
+    return "--delete-all-output" in sys.argv
+
+
 def seen_written(persistence, path):
     """Return whether Snakemake's record of a file is of the file that is there, or no file is."""
     record = persistence.metadata(path)
@@ -97,7 +104,7 @@ def has_metadata(persistence, job, asked=PersistenceBase.has_metadata):
 
     It asks this of every job whose results are there and not too old. Only the whole plan tells what has to go.
     """
-    if workflow.is_main_process and "--delete-all-output" not in sys.argv and made_otherwise(persistence, job):
+    if workflow.is_main_process and not asked_to_delete() and made_otherwise(persistence, job):
         stale, kept = {}, []
         for other in persistence.dag.jobs:
             found = made_otherwise(persistence, other)

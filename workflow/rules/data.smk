@@ -101,6 +101,12 @@ rule weights:
         "resources/weights/logs/{file}.log",
     benchmark:
         "resources/weights/logs/{file}.tsv"
+    wildcard_constraints:
+        file=one_of(
+            file
+            for file in (entry["file"] for entry in WEIGHTS.values())
+            if not (asked_to_delete() and Path("resources/weights", file).exists())
+        ),
     conda:
         "../envs/data.yaml"
     threads: 1

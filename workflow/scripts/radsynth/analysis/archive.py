@@ -17,7 +17,7 @@ import yaml
 
 from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json, write_text
+from radsynth.common.files import atomic_folder, read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
@@ -56,13 +56,9 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
             f"{folder}: holds an archive of other results, which is not overwritten; name another one with "
             f"--config 'paper={{version: NAME}}', or remove that folder"
         )
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for file in files:
-        shutil.copyfile(file, partial / file.name)
+    config, costs = (next(file for file in files if file.name == name) for name in (CONFIG, "costs.csv"))
     manifest = {
-        "study": read_config(partial / CONFIG)["study"],
+        "study": read_config(config)["study"],
         "date": date,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
@@ -70,14 +66,15 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
         "machine": {
             "cpu": _cpu_name(),
             "cpu_count": os.cpu_count(),
-            "devices": sorted(set(pd.read_csv(partial / "costs.csv")["device"].dropna())),
+            "devices": sorted(set(pd.read_csv(costs)["device"].dropna())),
             "platform": f"{platform.system()} {platform.machine()}",
         },
         "files": sums,
     }
-    write_json(partial / MANIFEST, manifest)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with atomic_folder(folder) as partial:
+        for file in files:
+            shutil.copyfile(file, partial / file.name)
+        write_json(partial / MANIFEST, manifest)
 
 
 def _check_kept(file: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from radsynth.analysis.image_metrics import MEANINGS, POOL, distinct, of_family, suspicious, tail_of
 from radsynth.analysis.inference import ALPHA
+from radsynth.analysis.render import plain
 from radsynth.analysis.tidy import COHORT, WARNINGS, Metrics, place
 from radsynth.common.shares import noticeable_share
 from radsynth.quality.memorisation import THRESHOLD_QUANTILE
@@ -45,7 +46,8 @@ def warned(metrics: Metrics) -> list[dict[str, Any]]:
     """Return the models of which every candidate copied (cohort, generator, label, warning)."""
     study = metrics["study"]
     found = study.loc[study["key"] == WARNINGS, "value"]
-    return [model | {"label": model["unit"]} for value in found for model in json.loads(value)]
+    models = [model for value in found for model in json.loads(value)]
+    return [{key: plain(text) for key, text in (model | {"label": model["unit"]}).items()} for model in models]
 
 
 def headline(metrics: Metrics) -> str:

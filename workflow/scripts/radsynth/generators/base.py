@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json, writing
+from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.seeds import derive_seed
@@ -173,11 +173,13 @@ class Generator:
         self.learn(data, Path(run_dir), seed)
 
     def save(self, model_dir: str | Path) -> None:
-        """Write the model to a directory: what ``write`` writes, and generator.json (options and training facts)."""
+        """Write the model to a directory: what ``write`` writes, and generator.json (options and training facts).
+
+        File by file: who needs it whole or not at all hands in an ``atomic_folder``.
+        """
         model_dir = Path(model_dir)
-        with writing(model_dir):
-            model_dir.mkdir(parents=True, exist_ok=True)
-            self.write(model_dir)
+        model_dir.mkdir(parents=True, exist_ok=True)
+        self.write(model_dir)
         write_json(model_dir / "generator.json", {"options": self.options, "facts": self.facts})
 
     @classmethod
