@@ -95,7 +95,7 @@ def test_a_study_and_an_archive_side_by_side(results, tmp_path, run_script):
     for side, seed in (("a", 1), ("b", 2)):
         folder = tmp_path / side
         planted.metrics(folder, planted.SMALL, seed=seed)
-        write_config(folder / "metrics/config.yaml", {"study": side, "seed": seed})
+        write_config(folder / "metrics/config.yaml", {"study": side, "seed": seed, "datasets": {}})
         files = [*(folder / f"metrics/{name}.csv" for name in COLUMNS), folder / "metrics/config.yaml"]
         if side == "b":
             write_archive(folder / "v1", files, "2025-01-01")

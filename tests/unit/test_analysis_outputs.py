@@ -87,7 +87,8 @@ def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_p
     for folder in ("first", "second"):
         files = {name: str(tmp_path / folder / f"{name}.csv") for name in COLUMNS}
         files["config"] = str(tmp_path / folder / "config.yaml")
-        run_script("metrics", inputs, files, results=str(results), study=facts, config={"study": "planted"})
+        config = {"study": "planted", "datasets": {}}
+        run_script("metrics", inputs, files, results=str(results), study=facts, config=config)
         written.append({name: Path(path).read_text() for name, path in files.items()})
     assert written[0] == written[1]
     assert written[0].pop("config") == "study: planted\n"
@@ -361,7 +362,7 @@ def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, root, run_s
     planted.metrics(study, TINY | {"experts": ["custom_cnn"], "runs": 2})
     files = {name: str(study / "metrics" / f"{name}.csv") for name in COLUMNS}
     folder, config = tmp_path / "cache" / "v1", study / "metrics" / "config.yaml"
-    archive.write_config(config, {"study": "planted"})
+    archive.write_config(config, {"study": "planted", "datasets": {}})
     run_script("archive", {"metrics": list(files.values()), "config": str(config)}, {"folder": str(folder)})
     kept = {name: str(folder / f"{name}.csv") for name in COLUMNS}
     drawn = {}
@@ -398,7 +399,8 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
 def archived(tmp_path, study):
     folder = tmp_path / "v1"
     config = study / "metrics" / "config.yaml"
-    archive.write_config(config, {"study": "planted", "datasets": {"chest": {"path": "/home/someone/images"}}})
+    chest = {"source": "folder", "path": "/home/someone/images", "fit": "pad"}
+    archive.write_config(config, {"study": "planted", "datasets": {"chest": chest}})
     archive.write_archive(folder, [*(study / "metrics" / f"{name}.csv" for name in COLUMNS), config], "2025-01-01")
     return folder
 

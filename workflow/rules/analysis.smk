@@ -27,7 +27,7 @@ rule metrics:
         results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
         # What is done with the results does not change them.
-        config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
+        config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare", "report")},
         code=code("metrics"),
     message:
         "Collecting the metrics"

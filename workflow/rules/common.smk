@@ -15,7 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 from radsynth.classifiers.registry import weights_file
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
-from radsynth.common.hashing import sha256_file
+from radsynth.common.hashing import sha256_file, sha256_json
 from radsynth.common.weights import read_registry
 from radsynth.config.files import check_file
 from radsynth.config.study import Study
@@ -28,6 +28,8 @@ try:
     for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
         check_file(path)
     STUDY = Study(config)
+    # With all defaults, for scripts that look their dataset up.
+    config["datasets"] = STUDY["datasets"]
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
@@ -230,6 +232,11 @@ def download_record(wildcards):
     return f"{DATA}/download.json".format(dataset=wildcards.dataset) if downloadable else []
 
 
+def dataset_hash(wildcards):
+    """Return what tells that a dataset's entry of the configuration has changed, but not what stands there."""
+    return sha256_json(STUDY["datasets"][wildcards.dataset])[:16]
+
+
 def raw_fingerprint(wildcards):
     """Return what tells that raw files were added, replaced or taken away since they were prepared."""
     dataset = STUDY["datasets"][wildcards.dataset]
@@ -340,6 +347,11 @@ def pool_files(wildcards, file):
     """Return a file of every pool that the wildcards' generator makes."""
     generator = wildcards.generator
     return [pool_path(wildcards, generator, label, file) for label in STUDY.pool_labels(generator)]
+
+
+def shows_patients(path, **place):
+    """Return a picture of real images, which stands in the report only where the configuration says so."""
+    return report(path, **place) if STUDY["report"]["real_images"] else path
 
 
 def reported(path, name, subcategory):

@@ -48,7 +48,8 @@ rule prepare_data:
         mem_mb=lambda wildcards, threads, attempt: (2000 + 500 * threads) * (1 + attempt) // 2,
         runtime=240,
     params:
-        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        # The entry itself stays out: params stand in the report, and paths and patterns may name patients.
+        dataset=dataset_hash,
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
@@ -69,7 +70,7 @@ rule describe_data:
         images=f"{DATA}/images",
     output:
         counts=report(f"{DATA}/counts.md", caption="../report/counts.rst", category="1 Data"),
-        samples=report(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
+        samples=shows_patients(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
     log:
         f"{LOGS}/describe_data/{{dataset}}.log",
     benchmark:
@@ -81,7 +82,8 @@ rule describe_data:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        # The entry itself stays out: params stand in the report, and paths and patterns may name patients.
+        dataset=dataset_hash,
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],

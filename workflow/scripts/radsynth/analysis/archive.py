@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,16 +19,19 @@ from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
+from radsynth.common.schema import read_schema
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
+LEFT_OUT = "(left out)"
 FILES = [CONFIG, *(f"{name}.csv" for name in COLUMNS)]
 TIMESTAMP = ".snakemake_timestamp"  # Snakemake keeps the age of a folder in it
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "tensorflow", "tensorflow-cpu", "keras")
 
 
 def write_config(path: str | Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration; absolute paths in it are cut to their last part."""
-    write_text(path, yaml.safe_dump(_portable(config), sort_keys=False))
+    """Write the resolved configuration without what may name patients or the machine: paths, patterns, addresses."""
+    datasets = {name: _portable(dataset) for name, dataset in config["datasets"].items()}
+    write_text(path, yaml.safe_dump({**config, "datasets": datasets}, sort_keys=False))
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -129,14 +132,11 @@ def read_source(files: Mapping[str, Any], source: str) -> Metrics:
     return read_metrics(paths)
 
 
-def _portable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_portable(item) for item in value]
-    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
-        return PurePath(value).name
-    return value
+def _portable(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset's entry of the configuration with a fixed word for what its schemas call local."""
+    common = read_schema("config")["properties"]["datasets"]["additionalProperties"]["properties"]
+    keys = common | read_schema("sources")[dataset["source"]]["properties"]
+    return {key: LEFT_OUT if keys[key].get("local") else value for key, value in dataset.items()}
 
 
 def _version(package: str) -> str | None:
