@@ -102,7 +102,8 @@ def test_what_leaves_names_no_patient_and_no_path(checkout, snakemake, tmp_path,
     plant(raw)
     dataset = {"source": "folder", "path": str(raw), "patient_pattern": PATTERN, "skip_unreadable": True}
     dataset |= {"classes": {"NORMAL": HEALTHY}, "exclude": ["Moe left*"]}
-    write_config(checkout, STUDY | {"datasets": {"mine": dataset}})
+    study = STUDY | {"datasets": {"mine": dataset}}
+    write_config(checkout, study)
     for command in (["all", "archive"], ["--report", "report.html"], ["--report", "report.zip"]):
         result = snakemake(checkout, *COMMAND, *(["--"] if command[0] == "all" else []), *command)
         assert result.returncode == 0, result.stdout[-3000:]
@@ -120,16 +121,17 @@ def test_what_leaves_names_no_patient_and_no_path(checkout, snakemake, tmp_path,
     assert len(leaving) > 100 and {".html", ".zip", ".csv", ".yaml", ".md", ".tex", ".png", ".pdf"} <= kinds
     assert {file.relative_to(checkout): found for file in sorted(leaving) if (found := found_in(file))} == {}
 
-    def reported(*options: str) -> set[str]:
-        made = snakemake(checkout, *COMMAND, *options, "--report", "pictures.zip")
+    def reported(real_images: bool) -> set[str]:
+        write_config(checkout, study | {"report": {"real_images": real_images}})
+        assert "Nothing to be done" in snakemake(checkout, *COMMAND).stdout
+        made = snakemake(checkout, *COMMAND, "--report", "pictures.zip")
         assert made.returncode == 0, made.stdout[-3000:]
         with zipfile.ZipFile(checkout / "pictures.zip") as packed:
             text = packed.read("pictures/report.html").decode()
-            assert ("This report shows real images" in text) == bool(options)
+            assert ("This report shows real images" in text) == real_images
             return {Path(name).name for name in packed.namelist()}
 
     real = {"samples.png", "comparison_NORMAL.png", "neighbours.png", "preview.png", "suspects.png"}
-    assert not real & reported() and "grid.png" in reported()
-    shown = ["--config", "report={real_images: true}"]
-    assert "Nothing to be done" in snakemake(checkout, *COMMAND, *shown).stdout
-    assert real <= reported(*shown) and not found_in(checkout / "pictures.zip")
+    shown = reported(False)
+    assert not real & shown and "grid.png" in shown
+    assert real <= reported(True) and not found_in(checkout / "pictures.zip")
