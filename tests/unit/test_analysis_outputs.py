@@ -85,10 +85,16 @@ def test_metrics_script_writes_every_table_with_its_columns_twice_the_same(tmp_p
     facts = planted.facts(TINY) | {"list": ["a"]}
     written = []
     for folder in ("first", "second"):
+        tables = {"tables": str(tmp_path / folder / "collected")}
+        run_script("collect", inputs, tables, results=str(results), study=facts, config={"study": "planted"})
         files = {name: str(tmp_path / folder / f"{name}.csv") for name in COLUMNS}
         files["config"] = str(tmp_path / folder / "config.yaml")
+<<<<<<< HEAD
         config = {"study": "planted", "datasets": {}}
         run_script("metrics", inputs, files, results=str(results), study=facts, config=config)
+=======
+        run_script("metrics", tables, files)
+>>>>>>> origin/main
         written.append({name: Path(path).read_text() for name, path in files.items()})
     assert written[0] == written[1]
     assert written[0].pop("config") == "study: planted\n"

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import stand_in
 from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
@@ -60,7 +61,10 @@ def test_reading_images(tmp_path):
     Image.fromarray(pixels[:2]).save(tmp_path / "small.png")
     Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    np.testing.assert_array_equal(read_gray_stack(tmp_path, ["a.png", "a.png"])[1], pixels)
+    listed = pd.DataFrame(
+        {"file": ["a.png", "small.png"], "sha256": [sha256_pixels(pixels), sha256_pixels(pixels[:2])]}
+    )
+    np.testing.assert_array_equal(read_gray_stack(tmp_path, listed.iloc[[0, 0]])[1], pixels)
     for file, words in [
         ("gone.png", "vanished"),
         ("deep.png", "expected 8-bit"),
@@ -70,9 +74,11 @@ def test_reading_images(tmp_path):
             read_gray(tmp_path / file)
         assert file in str(error.value)
     with pytest.raises(UserError, match=r"small.png.*size \(2, 4\), expected \(4, 4\)"):
-        read_gray_stack(tmp_path, ["a.png", "small.png"])
+        read_gray_stack(tmp_path, listed)
     with pytest.raises(UserError, match="without images"):
-        read_gray_stack(tmp_path, [])
+        read_gray_stack(tmp_path, listed.head(0))
+    with pytest.raises(UserError, match=r"a.png: not the image that its manifest names, .* delete \S+ to have it made"):
+        read_gray_stack(tmp_path, listed.assign(sha256=listed["sha256"][::-1].to_numpy()))
 
 
 def test_a_damaged_png_is_named_or_has_all_its_pixels(tmp_path):
@@ -214,7 +220,7 @@ def test_a_required_gpu_that_is_missing_is_an_error(monkeypatch):
 
 
 def _job_context(tmp_path):
-    return SimpleNamespace(log=[tmp_path / "job.log"], rule="some_rule", resources={}, config={})
+    return stand_in("some_rule", tmp_path / "job.log")
 
 
 def test_a_user_error_is_one_line_without_traceback(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_pixels
 from radsynth.generators import options as options_module
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
@@ -121,13 +122,16 @@ def test_train_generator_writes_all_files_for_a_family_without_torch(tmp_path, m
 
 def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
     rng = np.random.default_rng(0)
-    rows = []
+    rows, sums = [], {}
     for index, label in enumerate(["A", "B", "A"]):
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(rng.integers(0, 3, (8, 8), dtype=np.uint8)).save(tmp_path / folder / f"{index}.png")
+            pixels = rng.integers(0, 3, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{index}.png")
+            sums[folder] = sha256_pixels(pixels)
         files = {"file": f"images/{index}.png", "mask_file": f"masks/{index}.png"}
-        rows.append({"image_id": str(index), **files, "label": label, "patient_id": "p", "view": "PA"})
+        about = {"image_id": str(index), "label": label, "patient_id": "p", "view": "PA"}
+        rows.append(about | files | {"sha256": sums["images"]})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
     data = TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
     assert len(data) == 2

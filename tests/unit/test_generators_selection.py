@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
+from radsynth.common.hashing import sha256_pixels
 from radsynth.common.tables import read_table
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators import selection
@@ -194,8 +195,10 @@ def trained(tmp_path, monkeypatch):
     rng, data = np.random.default_rng(5), tmp_path / "data"
     (data / "images").mkdir(parents=True)
     rows = cohort([""] * 100).assign(mask_file="", file=[f"images/{k}.png" for k in range(100)])
-    for file in rows["file"]:
-        Image.fromarray(phantom(rng)).save(data / file)
+    for row, file in enumerate(rows["file"]):
+        pixels = phantom(rng)
+        Image.fromarray(pixels).save(data / file)
+        rows.loc[row, "sha256"] = sha256_pixels(pixels)
     rows.to_csv(data / "train.csv", index=False)
     rows = read_table(data / "train.csv")
     withheld = withhold(rows, 0.4, GATES, seed=7)

@@ -1,5 +1,17 @@
-rule metrics:
-    """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
+localrules:
+    metrics,
+
+
+# What both hold of the study; what is done with the results does not change them.
+COLLECTED = {
+    "study": STUDY.facts(),
+    "config": {key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
+    "code": code("collect"),
+}
+
+
+rule collect:
+    """Collect all results into tidy tables, with intervals and tests."""
     input:
         integrity=expand(f"{DATA}/integrity.json", dataset=STUDY["datasets"]),
         summaries=every(f"{COHORT}/{{file}}.json", scenario=SCENARIOS, file=COHORT_SUMMARIES),
@@ -11,6 +23,31 @@ rule metrics:
         trainings=per_classifier(f"{CLASSIFIER}/training.json"),
         benchmarks=cost_targets(),
     output:
+        tables=temp(directory(f"{R}/collected")),
+    log:
+        f"{LOGS}/collect.log",
+    benchmark:
+        f"{COSTS}/collect.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        results=R,
+        **COLLECTED,
+    message:
+        "Collecting the metrics"
+    script:
+        "../scripts/collect.py"
+
+
+rule metrics:
+    """Put whole new tables in the place of the old ones, which stay until then: the boundary of the archive."""
+    input:
+        tables=f"{R}/collected",
+    output:
         **{name: f"{R}/metrics/{name}.csv" for name in METRICS},
         config=f"{R}/metrics/config.yaml",
     log:
@@ -19,18 +56,22 @@ rule metrics:
         f"{COSTS}/metrics.tsv"
     conda:
         "../envs/analysis.yaml"
-    threads: 2
+    threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=60,
+        mem_mb=memory(2000),
+        runtime=10,
     params:
+<<<<<<< HEAD
         results=lambda wildcards, output: str(Path(output.study).parents[1]),
         study=STUDY.facts(),
         # What is done with the results does not change them.
         config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare", "report")},
         code=code("metrics"),
+=======
+        **COLLECTED,
+>>>>>>> origin/main
     message:
-        "Collecting the metrics"
+        "Writing the metrics"
     script:
         "../scripts/metrics.py"
 

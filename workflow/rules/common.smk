@@ -7,12 +7,14 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from radsynth.classifiers.registry import weights_file
+from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file, sha256_json
@@ -20,7 +22,7 @@ from radsynth.common.weights import read_registry
 from radsynth.config.files import check_file
 from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
-from radsynth.data.registry import SOURCES
+from radsynth.data.registry import SOURCES, looked_for
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
@@ -75,6 +77,40 @@ PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{l
 PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
+
+
+def seen_written(persistence, path):
+    """Return whether Snakemake's record of a file is of the file that is there, or no file is."""
+    record = persistence.metadata(path)
+    return not os.path.lexists(path) or (
+        record is not None and (os.path.isdir(path) or abs(os.stat(path).st_mtime - record.endtime) < 1)
+    )
+
+
+def made_otherwise(persistence, job):
+    """Return what differs between a job and the one that made its results, if Snakemake knows nothing of these."""
+    if all(seen_written(persistence, path) for path in job.output):
+        return []
+    return made.differences(job.rule.name, dict(job.params.items()), job.output)
+
+
+def has_metadata(persistence, job, asked=PersistenceBase.has_metadata):
+    """Stop before Snakemake takes results that it has no record of for those of the configuration.
+
+    It asks this of every job whose results are there and not too old. Only the whole plan tells what has to go.
+    """
+    if workflow.is_main_process and "--delete-all-output" not in sys.argv and made_otherwise(persistence, job):
+        stale, kept = {}, []
+        for other in persistence.dag.jobs:
+            found = made_otherwise(persistence, other)
+            there = list(filter(os.path.lexists, other.output))
+            stale |= {path: (other.rule.name, found) for path in there if found}
+            kept += [] if found else there
+        raise WorkflowError(str(made.stop(stale, kept)))
+    return asked(persistence, job)
+
+
+PersistenceBase.has_metadata = has_metadata
 
 
 def one_of(names):
@@ -238,9 +274,19 @@ def dataset_hash(wildcards):
 
 
 def raw_fingerprint(wildcards):
-    """Return what tells that raw files were added, replaced or taken away since they were prepared."""
+    """Return what tells that raw files were added, replaced or taken away since they were prepared.
+
+    Once that is done they are not needed any more: where none is left, it is what it was then.
+    """
     dataset = STUDY["datasets"][wildcards.dataset]
-    return fingerprint(dataset["path"], dataset.get("masks"))
+    found = fingerprint(dataset["path"], dataset.get("masks"))
+    return found or made.recorded_param(f"{DATA}/manifest.csv".format(**wildcards), "raw") or ""
+
+
+def raw_looked_for(wildcards):
+    """Return what tells that raw files must be looked for again."""
+    dataset = STUDY["datasets"][wildcards.dataset]
+    return looked_for(dataset, download_record(wildcards), Path(f"{DATA}/manifest.csv".format(**wildcards)).is_file())
 
 
 def weights_of(wildcards):

@@ -19,6 +19,7 @@ rule download:
         runtime=240,
     params:
         dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        looked_for=raw_looked_for,
         code=lambda wildcards: code("download", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Fetching the raw images of {wildcards.dataset}"

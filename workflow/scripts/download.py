@@ -6,4 +6,4 @@ with job(snakemake):
     from radsynth.common.files import write_json
     from radsynth.data.registry import download
 
-    write_json(snakemake.output.record, download(snakemake.params.dataset))
+    write_json(snakemake.output.record, download(snakemake.params.dataset, looked_for=snakemake.params.looked_for))

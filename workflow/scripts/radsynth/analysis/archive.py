@@ -104,7 +104,7 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
     try:
         manifest = read_json(folder / MANIFEST)
         sums = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / MANIFEST}: not the manifest of an archive") from None
     for name in FILES:
         if name not in sums:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_text
+from radsynth.common.tables import read_table
 
 BASELINE = "baseline"
 COHORT = ["dataset", "sampling", "scenario"]
@@ -153,11 +154,7 @@ def read_metrics(files: Mapping[str, str | Path]) -> Metrics:
 def _read(name: str, path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: not found, expected the table `{name}` of the metrics")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = [column for column in COLUMNS[name] if column not in table.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is missing, expected {', '.join(COLUMNS[name])}")
-    return _typed(name, table)
+    return _typed(name, read_table(path, COLUMNS[name]))
 
 
 def _typed(name: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,11 @@ class _NotThere(UserError):
     pass
 
 
+def has_login() -> bool:
+    """Return whether the environment holds a user name and a password."""
+    return all(_login())
+
+
 def _login() -> tuple[str, str]:
     return os.environ.get("PHYSIONET_USERNAME", ""), os.environ.get("PHYSIONET_PASSWORD", "")
 
@@ -44,7 +49,7 @@ class Site:
         missing = [file for file in dict.fromkeys(files) if not (self.folder / file).is_file()]
         if not missing:
             return 0
-        if not all(_login()):
+        if not has_login():
             count = f"{self.folder}: {len(missing):,} files are missing, such as {missing[0]}"
             way_out = "set PHYSIONET_USERNAME and PHYSIONET_PASSWORD to fetch them"
             if not skip_missing:

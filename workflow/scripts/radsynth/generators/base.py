@@ -14,7 +14,7 @@ import numpy as np
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json, writing
 from radsynth.common.hashing import sha256_json, sha256_pixels
-from radsynth.common.images import read_gray_stack
+from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
 from radsynth.generators.team import ALONE
@@ -47,8 +47,10 @@ class TrainingSet:
         rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
         if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{train_csv}: no training image of {', '.join(missing)}")
-        images = read_gray_stack(root, rows["file"])
-        masks = read_gray_stack(root, rows["mask_file"]) if (rows["mask_file"] != "").all() else None
+        images = read_gray_stack(root, rows)
+        masks = None
+        if (rows["mask_file"] != "").all():
+            masks = np.stack([read_gray(Path(root) / file) for file in rows["mask_file"]])
         attributes = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
         return cls(images, attributes, masks)
 

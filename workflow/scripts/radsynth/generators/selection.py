@@ -90,7 +90,7 @@ def read_images(
             f"{model_dir}: {len(withheld)} images were withheld, which fall into {len(parts[0])} and {len(parts[1])} "
             "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
         )
-    images = learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
+    images = learnt.images, *(read_gray_stack(root, part) for part in parts)
     seen = rows[(rows["label"] == label) & ~rows["image_id"].isin(withheld["image_id"])]
     return images, (groups_of(seen), groups_of(pd.concat(parts)))
 
