@@ -5,7 +5,10 @@ localrules:
 # What both hold of the study; what is done with the results does not change them.
 COLLECTED = {
     "study": STUDY.facts(),
-    "config": {key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
+    "config": {
+        **{key: value for key, value in STUDY.config.items() if key not in ("paper", "compare", "report")},
+        "datasets": {name: portable(dataset) for name, dataset in STUDY["datasets"].items()},
+    },
     "code": code("collect"),
 }
 

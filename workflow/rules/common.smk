@@ -20,6 +20,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
 from radsynth.config.files import check_file
+from radsynth.config.portable import local_hash, portable
 from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
 from radsynth.data.registry import SOURCES, looked_for
@@ -30,6 +31,8 @@ try:
     for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
         check_file(path)
     STUDY = Study(config)
+    # With all defaults, for scripts that look their dataset up.
+    config["datasets"] = STUDY["datasets"]
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
@@ -273,6 +276,12 @@ def download_record(wildcards):
     return f"{DATA}/download.json".format(dataset=wildcards.dataset) if downloadable else []
 
 
+def dataset_entry(wildcards):
+    """Return a dataset's entry of the configuration; of what may name patients only a hash, for reports show it."""
+    dataset = STUDY["datasets"][wildcards.dataset]
+    return portable(dataset) | {"left_out": local_hash(dataset)}
+
+
 def raw_fingerprint(wildcards):
     """Return what tells that raw files were added, replaced or taken away since they were prepared.
 
@@ -393,6 +402,11 @@ def pool_files(wildcards, file):
     """Return a file of every pool that the wildcards' generator makes."""
     generator = wildcards.generator
     return [pool_path(wildcards, generator, label, file) for label in STUDY.pool_labels(generator)]
+
+
+def shows_patients(path, **place):
+    """Return a picture of real images, which stands in the report only where the configuration says so."""
+    return report(path, **place) if STUDY["report"]["real_images"] else path
 
 
 def reported(path, name, subcategory):

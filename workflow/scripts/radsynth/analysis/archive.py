@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,8 +27,8 @@ PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "t
 
 
 def write_config(path: str | Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration; absolute paths in it are cut to their last part."""
-    write_text(path, yaml.safe_dump(_portable(config), sort_keys=False))
+    """Write the resolved configuration, as ``read_config`` reads it."""
+    write_text(path, yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -124,16 +124,6 @@ def read_source(files: Mapping[str, Any], source: str) -> Metrics:
         for folder in sorted({Path(path).parent for path in paths.values()}):
             verify_archive(folder)
     return read_metrics(paths)
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_portable(item) for item in value]
-    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
-        return PurePath(value).name
-    return value
 
 
 def _version(package: str) -> str | None:

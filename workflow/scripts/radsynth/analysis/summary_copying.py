@@ -79,7 +79,7 @@ def sharing(metrics: Metrics) -> list[str]:
     if copies:
         answer = (
             "**Not as they are.** There are signs of copies of training images: **do not share that pool** before its "
-            "nearest training images have been looked at (in the report, under 0 Answer and 3 Synthetic images)."
+            "nearest training images have been looked at (`suspects.png`, and `neighbours.png` beside each pool)."
         )
     elif len(missing):
         answer = (
@@ -89,12 +89,12 @@ def sharing(metrics: Metrics) -> list[str]:
     elif near:
         answer = (
             "**Look first.** There is no sign of single copies, but a pool lies nearer to its training images than "
-            "held-out real images do: look at its nearest training images in the report before you share it."
+            "held-out real images do: look at `neighbours.png` beside its images before you share it."
         )
     elif models:
         answer = (
             "**Look first.** There is no sign of copies in a pool, but every model of a training that was to "
-            "choose from copied: look at its nearest training images in the report before you share it."
+            "choose from copied: look at `neighbours.png` beside its images before you share it."
         )
     else:
         answer = (

@@ -246,6 +246,7 @@ def _check(
     above = [row for row in told if row.above_chance]
     if above:
         integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
+    integrity.write_log()
     counts = Counter(record.label for record, _ in kept)
     report = integrity.report({label: counts[label] for label in source.labels}, expected)
     return report | {"window": window, "file_facts": [asdict(row) for row in told]}

@@ -75,9 +75,8 @@ def write_neighbours(
     beside = "undefined" if typical is None else f"{typical:.3g}"
     for part, (_, row), images in zip(parts.flat, chosen.iterrows(), panels, strict=False):
         axes = part.subplots(1, len(images))
-        # Names differ at their end.
-        real = [f"training …{row[column][-16:]}" for column in MEASURES.values()]
-        names = [f"synthetic {Path(row['file']).stem}", *real]
+        # Training images go without their names, which may be patients'.
+        names = [f"synthetic {Path(row['file']).stem}", *["training image"] * len(MEASURES)]
         below = [
             "",
             f"distance {row['distance']:.3g} (typical {beside})\nrelative {row['relative_distance']:.2f}",

@@ -82,7 +82,7 @@ def write_suspects(
             ]
             where = f"{suspect['generator']} {suspect['label']}\n{suspect['sampling']} {Path(suspect['file']).stem}"
             measure = suspect["extractor"] or "views"
-            names = [where, f"training …{suspect['nearest_image_id'][-14:]}\n{measure} {suspect['distance']:.2g}"]
+            names = [where, f"training image\n{measure} {suspect['distance']:.2g}"]
             for axis, image, name in zip(pair, images, names, strict=True):
                 axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
                 axis.set_title(name, fontsize=6.5)
