@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.persistence import PersistenceBase
-from snakemake.settings.types import DeploymentMethod
+from snakemake.settings.types import DeploymentMethod, RerunTrigger
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -96,10 +96,18 @@ def seen_written(persistence, path):
 
 
 def made_otherwise(persistence, job):
-    """Return what differs between a job and the one that made its results, if Snakemake knows nothing of these."""
-    if all(seen_written(persistence, path) for path in job.output):
+    """Return what differs between a job and the one that made its results, if Snakemake does not compare these itself.
+
+    It cannot where it knows nothing of them, and is not to without `params` among its `--rerun-triggers`, which is
+    how results are kept when their code has changed, but not when they are to be others.
+    """
+    known = all(seen_written(persistence, path) for path in job.output)
+    compares = RerunTrigger.PARAMS in workflow.rerun_triggers
+    if known and compares:
         return []
-    return made.differences(job.rule.name, dict(job.params.items()), job.output)
+    found = made.differences(job.rule.name, dict(job.params.items()), job.output)
+    passed = [*([made.NO_RECORD] if known else []), *([] if compares else [made.OTHER_CODE])]
+    return [difference for difference in found if difference not in passed]
 
 
 def has_metadata(persistence, job, asked=PersistenceBase.has_metadata):
@@ -108,13 +116,21 @@ def has_metadata(persistence, job, asked=PersistenceBase.has_metadata):
     It asks this of every job whose results are there and not too old. Only the whole plan tells what has to go.
     """
     if workflow.is_main_process and not asked_to_delete() and made_otherwise(persistence, job):
-        stale, kept = {}, []
-        for other in persistence.dag.jobs:
-            found = made_otherwise(persistence, other)
-            there = list(filter(os.path.lexists, other.output))
-            stale |= {path: (other.rule.name, found) for path in there if found}
-            kept += [] if found else there
-        raise WorkflowError(str(made.stop(stale, kept)))
+        dag = persistence.dag
+        jobs = [other for level in dag.toposorted() for other in sorted(level, key=str)]
+        stale = {other: found for other in jobs if (found := made_otherwise(persistence, other))}
+        # What follows has to go as well: Snakemake makes nothing anew for which all that needs it is there.
+        follow = set(dag.bfs(dag.depending, *stale))
+        there = {other: list(filter(os.path.lexists, other.output)) for other in jobs}
+        raise WorkflowError(
+            str(
+                made.stop(
+                    {path: (other.rule.name, found) for other, found in stale.items() for path in there[other]},
+                    [path for other in jobs if other in follow for path in there[other]],
+                    [path for other in jobs if other not in follow for path in there[other]],
+                )
+            )
+        )
     return asked(persistence, job)
 
 

@@ -25,6 +25,9 @@ IN_MANIFEST = ("images", "masks")
 #: Larger files (bytes) are known by their size alone: reading them twice would be felt.
 HASHED = 64 * 2**20
 
+NO_RECORD = "nothing tells what made it"
+OTHER_CODE = "other code"
+
 LONGEST_VALUE = 40
 DIFFERENCES_SHOWN = 3
 PATHS_SHOWN = 100
@@ -134,7 +137,7 @@ def differences(rule: str, params: Mapping[str, Any], outputs: Iterable[str]) ->
             continue
         record = _read(path)
         if record is None:
-            return ["nothing tells what made it"]
+            return [NO_RECORD]
         if record["rule"] != rule:
             return [f"made by {record['rule']}"]
         then, now = (dict(_leaves(values)) for values in (record["params"], _plain(params, found[0].parts[1])))
@@ -157,34 +160,35 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _in_words(key: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if key in ("code", "raw"):
-        return {"code": "other code", "raw": "other raw files"}[key]
+        return {"code": OTHER_CODE, "raw": "other raw files"}[key]
     texts = [json.dumps(values[key]) if key in values else "nothing" for values in (then, now)]
     if max(map(len, texts)) > LONGEST_VALUE:
         return key
     return f"{key} {texts[0]}, now {texts[1]}"
 
 
-def stop(stale: Mapping[str, tuple[str, list[str]]], kept: Iterable[str]) -> UserError:
+def stop(stale: Mapping[str, tuple[str, list[str]]], doomed: Iterable[str], kept: Iterable[str]) -> UserError:
     """Return the error that says in one line which results something else has made, and what to do.
 
-    ``stale`` has rule and differences by output, ``kept`` are outputs that are as configured.
+    ``stale`` has rule and differences by output, ``doomed`` are these outputs and those that follow from them,
+    ``kept`` those that are as configured.
     """
     first, (rule, found) = next(iter(stale.items()))
     others = f" and {len(stale) - 1} other results were" if len(stale) > 1 else " was"
     shown = "; ".join(found[:DIFFERENCES_SHOWN]) + ("; ..." if len(found) > DIFFERENCES_SHOWN else "")
     return UserError(
-        f"{first}{others} not made by this configuration ({rule}: {shown}), and Snakemake has no record of it; to make "
-        f"anew what differs, delete {' '.join(_to_delete(stale, kept))}; to keep it, take the change back, or give the "
-        "study another name (study: ...)"
+        f"{first}{others} not made by this configuration ({rule}: {shown}), which Snakemake does not see; to make anew "
+        f"what differs and what follows from it, delete {' '.join(_to_delete(doomed, kept))}; to keep it, take the "
+        "change back, or give the study another name (study: ...)"
     )
 
 
-def _to_delete(stale: Iterable[str], kept: Iterable[str]) -> list[str]:
-    """Return the fewest paths, from a stage's folder down, that hold all stale outputs and none that is kept."""
+def _to_delete(doomed: Iterable[str], kept: Iterable[str]) -> list[str]:
+    """Return the fewest paths, from a stage's folder down, that hold all doomed outputs and none that is kept."""
     above_kept = {folder for path in kept for folder in [Path(path), *Path(path).parents]}
     chosen: dict[Path, None] = {}
     stages: dict[Path, None] = {}
-    for path in map(Path, stale):
+    for path in map(Path, doomed):
         ways = [Path(*path.parts[:length]) for length in range(3, len(path.parts) + 1)]
         chosen[next((way for way in ways if way not in above_kept), path)] = None
         stages[ways[0]] = None
