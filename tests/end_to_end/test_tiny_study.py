@@ -2,6 +2,8 @@
 
 import filecmp
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -152,3 +154,65 @@ def test_the_same_results_give_the_same_metrics(tiny, snakemake, tmp_path):
     names = files_below(metrics)
     assert len(names) > 10
     assert filecmp.cmpfiles(tiny / "results/tiny/metrics", metrics, names, shallow=False)[0] == names
+
+
+def exchange(images: Path) -> None:
+    """Give every image of a folder the content of the next, as readable as before; times stay."""
+    files = sorted(images.glob("*.png"))
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, contents[1:] + contents[:1], strict=True):
+        before = file.stat()
+        file.write_bytes(content)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+# A result of every rule that reads prepared images, and of every one that reads a pool's.
+HERE, POOL = "phantom/greedy/small", "pools/phantom/greedy/small/ddpm/NORMAL"
+OF_REAL = {
+    "describe_data": "data/phantom/samples.png",
+    "features_real": "features/pixels/real/phantom.npz",
+    "pairs_real": f"features/pairs/real/{HERE}/NORMAL.npz",
+    "train_generator": f"generators/{HERE}/ddpm/NORMAL/model",
+    "train_classifier": f"classifiers/{HERE}/baseline/custom_cnn/run_1/training.json",
+    "comparison": f"pools/{HERE}/comparison_NORMAL.png",
+    "neighbours": f"{POOL}/neighbours.png",
+}
+OF_POOL = {
+    "features_pool": f"features/pixels/{POOL}.npz",
+    "pairs_pool": f"features/pairs/{POOL}.npz",
+    "train_classifier": f"classifiers/{HERE}/ddpm/custom_cnn/run_1/training.json",
+    "comparison": f"pools/{HERE}/comparison_NORMAL.png",
+    "neighbours": f"{POOL}/neighbours.png",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folder", "targets"), [("data/phantom/images", OF_REAL), (f"{POOL}/images", OF_POOL)])
+def test_exchanged_images_are_seen_by_every_rule_that_reads_them(tiny, snakemake, tmp_path, folder, targets):
+    study = Path(shutil.copytree(tiny, tmp_path / "exchanged"))
+    exchange(study / "results/tiny" / folder)
+    options = ["--keep-going", "--retries", "0", "--allowed-rules", *targets, "--force"]
+    result = snakemake(study, *COMMAND, *options, "--", *(f"results/tiny/{target}" for target in targets.values()))
+    said = re.findall(r"^(\w+): results/tiny/(\S+)/\S+.png: not the image that its manifest names", result.stdout, re.M)
+    assert result.returncode and sorted(said) == sorted((rule, folder) for rule in targets), result.stdout[-3000:]
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (f"classifiers/{HERE}/ddpm/custom_cnn/run_1/test_1.json", "{"),
+        (f"cohorts/{HERE}/summary.json", ""),
+    ],
+)
+def test_cut_results_stop_the_collection_and_the_old_metrics_stay(tiny, snakemake, tmp_path, file, content):
+    study = Path(shutil.copytree(tiny, tmp_path / "cut"))
+    path, metrics = study / "results/tiny" / file, study / "results/tiny/metrics/classification.csv"
+    before = path.stat(), metrics.read_bytes()
+    path.write_text(content)
+    os.utime(path, ns=(before[0].st_atime_ns, before[0].st_mtime_ns))
+    result = snakemake(study, *COMMAND, "--retries", "0", "--forcerun", "collect", "--", "all")
+    said = [line for line in result.stdout.splitlines() if line.startswith("collect: ")]
+    assert result.returncode and len(said) == 1, result.stdout[-3000:]
+    assert said[0].startswith(f"collect: results/tiny/{file}: not what the job ") and "delete" in said[0]
+    assert metrics.read_bytes() == before[1]

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from radsynth.common.files import atomic_path
+from radsynth.common.images import read_gray
 from radsynth.common.schema import read_schema
 from radsynth.data.convert import to_gray
 from radsynth.data.source import RawRecord
@@ -63,10 +64,9 @@ def write_samples(
             raw = by_name[sample.source].load()
             gray, _ = to_gray(raw.image, window)
             framed = [(box.xmin, box.ymin, box.xmax, box.ymax) for box in raw.boxes]
-            with Image.open(Path(images).parent / sample.file) as prepared:
-                kept = [box[:4] for box in json.loads(getattr(sample, "boxes", "") or "[]")]
-                pair = _tile(gray, framed), _tile(prepared, kept)
-            for side, tile in enumerate(pair):
+            prepared = Image.fromarray(read_gray(Path(images).parent / sample.file, sample.sha256))
+            kept = [box[:4] for box in json.loads(getattr(sample, "boxes", "") or "[]")]
+            for side, tile in enumerate((_tile(gray, framed), _tile(prepared, kept))):
                 sheet.paste(tile, ((2 * place + side) * (TILE + GAP), top + TITLE))
     with atomic_path(path) as temporary:
         sheet.save(temporary)
