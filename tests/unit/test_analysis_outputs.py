@@ -414,7 +414,7 @@ def test_archive_redraws_the_same_tables_figures_and_words(tmp_path, root, run_s
     files = {name: str(study / "metrics" / f"{name}.csv") for name in COLUMNS}
     folder, config = tmp_path / "cache" / "v1", study / "metrics" / "config.yaml"
     archive.write_config(config, {"study": "planted"})
-    run_script("archive", {"metrics": list(files.values()), "config": str(config)}, {"folder": str(folder)})
+    run_script("archive", {"metrics": list(files.values()), "config": str(config)}, {}, folder=str(folder))
     kept = {name: str(folder / f"{name}.csv") for name in COLUMNS}
     drawn = {}
     for source, inputs in (("build", files), ("archive", kept)):
@@ -507,11 +507,11 @@ def test_an_archive_that_does_not_fit_on_the_disk_is_one_line_and_can_be_made_ag
     kept = [str(archived / f"{name}.csv") for name in COLUMNS]
     files, folder = {"metrics": kept, "config": str(archived / "config.yaml")}, disk.folder / "cache/v1"
     with disk.full(left=4096), pytest.raises(SystemExit):
-        run_script("archive", files, {"folder": str(folder)})
+        run_script("archive", files, {}, folder=str(folder))
     reason = "No space left on device" if disk.size else "File too large"
     assert capfd.readouterr().err == f"archive: {folder}: could not be written ({reason})\n"
     assert not list((disk.folder / "cache").iterdir())
-    run_script("archive", files, {"folder": str(folder)})
+    run_script("archive", files, {}, folder=str(folder))
     archive.verify_archive(folder)
 
 

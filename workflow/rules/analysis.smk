@@ -152,20 +152,18 @@ rule summary:
         "../scripts/summary.py"
 
 
-if not (FROM_ARCHIVE or asked_to_delete()):
+if not FROM_ARCHIVE:
 
     rule archive:
-        """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere."""
+        """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere.
+
+        The archive is no output: Snakemake would remove one of that name before the script can refuse to overwrite it.
+        """
         input:
             metrics=list(NUMBERS.values()),
             config=f"{R}/metrics/config.yaml",
-        output:
-            # `update`: Snakemake would remove an archive of that name before the script can refuse to overwrite it.
-            folder=update(directory(ARCHIVE)),
         log:
             f"{LOGS}/archive.log",
-        benchmark:
-            f"{COSTS}/archive.tsv"
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -173,6 +171,7 @@ if not (FROM_ARCHIVE or asked_to_delete()):
             mem_mb=memory(2000),
             runtime=10,
         params:
+            folder=ARCHIVE,
             code=code("archive"),
         message:
             f"Archiving the metrics in {ARCHIVE}"

@@ -7,4 +7,5 @@ with job(snakemake):
 
     from radsynth.analysis.archive import write_archive
 
-    write_archive(snakemake.output.folder, [*snakemake.input.metrics, snakemake.input.config], date.today().isoformat())
+    files = [*snakemake.input.metrics, snakemake.input.config]
+    write_archive(snakemake.params.folder, files, date.today().isoformat())

@@ -3,6 +3,7 @@
 Of single test images it keeps label, patient and predictions, under numbers (radsynth.analysis.predictions).
 """
 
+import logging
 import os
 import platform
 import shutil
@@ -19,6 +20,8 @@ from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_folder, read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
+
+log = logging.getLogger(__name__)
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
 FILES = [CONFIG, *(f"{name}.csv" for name in COLUMNS)]
@@ -49,8 +52,9 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
     for file in files:
         _check_kept(file)
     sums = {file.name: sha256_file(file) for file in sorted(files, key=lambda file: file.name)}
-    if folder.is_dir() and any(path.name != TIMESTAMP for path in folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         if verify_archive(folder)["files"] == sums:
+            log.info("%s: holds these results already", folder)
             return
         raise UserError(
             f"{folder}: holds an archive of other results, which is not overwritten; name another one with "
