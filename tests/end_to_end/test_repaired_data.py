@@ -63,6 +63,7 @@ def rows(checkout: Path) -> int:
     return len((checkout / "results/repaired/data/mine/manifest.csv").read_text().splitlines()) - 1
 
 
+@pytest.mark.slow
 def test_files_that_were_missing_and_skipped_are_prepared_once_they_are_there(checkout, data, tmp_path, monkeypatch):
     raw = mammograms(tmp_path / "raw", studies=10)
     dataset = MAMMOGRAMS | {"path": str(raw)}

@@ -66,6 +66,13 @@ def test_another_rule_and_no_record_are_differences():
     made.check_inputs(OUTPUTS)  # nothing is known of them
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"rule": "draw"}', "\0"])
+def test_a_record_that_is_none_tells_nothing(content):
+    Path("results/s/.made/t.csv.json").write_text(content)
+    assert made.differences("draw", PARAMS, OUTPUTS) == [made.NO_RECORD]
+    made.check_inputs(OUTPUTS)
+
+
 @pytest.mark.parametrize(
     ("file", "named"),
     [
