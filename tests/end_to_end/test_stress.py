@@ -1,0 +1,301 @@
+"""A study that is killed forty times and whose disk is full five times, and still ends with the same numbers.
+
+Not a fixed list of situations, as in test_faults.py: the moments are drawn, with a seed. They are counted in finished
+jobs, steps of trainings and written files, so that a slow machine is disturbed in the same places as a fast one.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Disk, clone, mount
+from test_tiny_study import SMALL_UNET, TINY
+
+pytestmark = pytest.mark.slow
+
+SEED = 1
+KILLS, FULL = 40, 5
+# Every stage, with as few jobs as possible. Both trainings save a state after every step.
+OPTIONS = {"steps": 40, "previews": 1, "checkpoint_minutes": 0}
+STUDY = TINY | {
+    "study": "stress",
+    "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 64, "PNEUMONIA": 64}}},
+    "scenarios": {"small": {"train": {"NORMAL": 40, "PNEUMONIA": 40}, "augment_labels": ["PNEUMONIA"]}},
+    "generators": {
+        "ddpm": {
+            "family": "ddpm",
+            "preset": "cpu",
+            "options": {**SMALL_UNET, **OPTIONS},
+            "sampler": {"steps": 4},
+            "selection": {"method": "kid", "checkpoints": 2, "first": 10, "withhold": 0.3, "images": 16},
+        },
+        "pggan": {
+            "family": "pggan",
+            "preset": "cpu",
+            # Through all its sizes in so few steps.
+            "options": {**OPTIONS, "start_images": 48, "fade_images": 32, "stabilize_images": 48},
+        },
+    },
+    "quality": {"extractors": ["pixels"], "baseline_draws": 3, "diversity": []},
+    "mixes": {"baseline": {"real": True}, "both": {"real": True, "pools": {"ddpm": 12, "pggan": 12}}},
+    "matched_controls": False,
+}
+COMMAND = ["--configfile", "study.yaml", "--profile", "profiles/cpu", "--cores", "2"]
+RESULTS = Path("results/stress")
+# Tables of seconds, and columns that measure time or memory.
+COSTS, MEASURED = "costs.csv", {"training.csv": ["images_per_s", "peak_memory_mb"]}
+
+
+def everything(run: "Running") -> None:
+    """What a power cut does, or the end of a batch job."""
+    os.killpg(run.process.pid, signal.SIGKILL)
+
+
+def interrupted(run: "Running") -> None:
+    """What Ctrl-C in a terminal does."""
+    os.killpg(run.process.pid, signal.SIGINT)
+
+
+def terminated(run: "Running") -> None:
+    """What the shutdown of a machine does, or the notice of a batch system."""
+    os.killpg(run.process.pid, signal.SIGTERM)
+
+
+def snakemake_alone(run: "Running") -> None:
+    """Its jobs live on, and write their outputs."""
+    run.process.kill()
+
+
+def snakemake_then_its_jobs(run: "Running") -> None:
+    run.process.kill()
+    run.process.wait()
+    time.sleep(0.3)
+    for pid, _ in run.members():
+        os.kill(pid, signal.SIGKILL)
+
+
+def one_job(run: "Running") -> None:
+    """What a lack of memory does; Snakemake waits for the others and ends."""
+    while run.process.poll() is None:
+        if jobs := run.jobs():
+            os.kill(run.rng.choice(list(jobs)), signal.SIGKILL)
+            return
+        time.sleep(0.02)
+
+
+KINDS = [everything, interrupted, terminated, snakemake_alone, snakemake_then_its_jobs, one_job]
+
+
+@dataclass
+class Moment:
+    """Once the study has made ``progress``, so many ``seconds`` after Snakemake has ``written`` so many files."""
+
+    progress: int
+    written: int
+    seconds: float
+
+
+def moments(rng: random.Random, count: int, end: int) -> list[Moment]:
+    """Draw moments in their order, spread over the progress of a study that ends with ``end``."""
+    drawn = []
+    # The last four jobs, which draw, are left for those that come a little late.
+    for progress in sorted(rng.randrange(end - 4) for _ in range(count)):
+        if rng.random() < 0.1:
+            drawn.append(Moment(progress, 0, 3 * rng.random()))  # while Snakemake starts
+        else:
+            # The first file of a job is its log. At once, so in the middle of writing; or later, while it computes.
+            drawn.append(Moment(progress, round(30 ** rng.random()), rng.choice([0, rng.random()])))
+    return drawn
+
+
+def progress(folder: Path) -> int:
+    """Return how many jobs have finished; every ten steps of a training count like a job."""
+    results = folder / RESULTS
+    # The last that Snakemake writes of a job is its benchmark.
+    finished = len(list(results.glob("benchmarks/**/*.tsv")))
+    steps = [OPTIONS["steps"] for _ in results.glob("benchmarks/train_generator/*.tsv")]
+    steps += [int(state.name.removeprefix("step_")) for state in results.glob("generators/**/state/step_*")][-2:]
+    return finished + sum(steps) // 10
+
+
+class Running:
+    """Snakemake in the background, with its jobs in a process group of their own."""
+
+    def __init__(self, folder: Path, rng: random.Random):
+        self.folder, self.rng = folder, rng
+        # Beside the folder, whose disk is full for a while.
+        self.log = folder.with_name("output.txt")
+        with open(self.log, "w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *COMMAND],
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def members(self) -> list[tuple[int, str]]:
+        """Return the living processes of the group and their command lines."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(group) == self.process.pid and state != "Z":
+                    found.append((int(process.name), (process / "cmdline").read_bytes().decode(errors="replace")))
+            except OSError:
+                continue
+        return found
+
+    def jobs(self) -> dict[int, str]:
+        """Return the rules' scripts that run, by process."""
+        scripts = {pid: re.search(r"python\S*\0\S*scripts/tmp\w*\.(\w+)\.py", line) for pid, line in self.members()}
+        return {pid: script[1] for pid, script in scripts.items() if script}
+
+    def wait_for(self, moment: Moment) -> None:
+        """Return at the moment; AssertionError if Snakemake ends before."""
+        written, known = 0, None
+        while benchmarks(self.folder) < moment.finished or written < moment.written:
+            assert self.process.poll() is None, f"ended by itself with {self.process.returncode}:\n{self.said()}"
+            states = {}
+            for path in (self.folder / "results").rglob("*"):
+                try:
+                    states[path] = path.stat().st_mtime_ns
+                except OSError:
+                    continue
+            if known is not None and benchmarks(self.folder) >= moment.finished:
+                written += sum(known.get(path) != changed for path, changed in states.items())
+            known = states
+            time.sleep(0.02)
+        time.sleep(moment.seconds)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")[-6000:]
+
+    def end(self) -> str:
+        """Return what was printed, when Snakemake and its jobs have ended."""
+        deadline = time.monotonic() + 120
+        while self.members():
+            self.process.poll()
+            assert time.monotonic() < deadline, f"does not end:\n{self.members()}\n{self.said()}"
+            time.sleep(0.05)
+        self.process.wait()
+        return self.said()
+
+    def kill(self) -> None:
+        for pid, _ in self.members():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all numbers and synthetic images of a study by their paths, without what measures time or memory."""
+    files = {}
+    patterns = [
+        "metrics/*.csv",
+        "metrics/config.yaml",
+        "tables/*.csv",
+        "pools/**/manifest.csv",
+        "pools/**/images/*.png",
+    ]
+    for path in [path for pattern in patterns for path in (folder / RESULTS).glob(pattern)]:
+        if path.name == COSTS:
+            continue
+        content = path.read_bytes()
+        if path.name in MEASURED:
+            header, *rows = [line.split(",") for line in content.decode().splitlines()]
+            kept = [i for i, name in enumerate(header) if name not in MEASURED[path.name]]
+            assert len(kept) == len(header) - len(MEASURED[path.name])
+            content = "\n".join(",".join(row[i] for i in kept) for row in [header, *rows]).encode()
+        files[str(path.relative_to(folder / RESULTS))] = content
+    return files
+
+
+def difference(first: bytes, second: bytes) -> str:
+    """Return the first line in which two files differ."""
+    lines = [content.decode(errors="replace").splitlines() + ["(end)"] for content in (first, second)]
+    return next(
+        (f"line {n}: {a[:200]!r} became {b[:200]!r}" for n, (a, b) in enumerate(zip(*lines), 1) if a != b), "bytes"
+    )
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk."""
+    folder, size = tmp_path / "disk", 64 * 2**20
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    yield Disk(folder, size)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_study_that_was_killed_and_filled_ends_with_the_numbers_of_an_undisturbed_one(
+    tmp_path, disk, snakemake, monkeypatch
+):
+    # Where SLURM is installed but does not run, its plugin waits for it ten seconds at every start.
+    monkeypatch.setenv("SLURM_CONF", os.devnull)
+    for name in [name for name in os.environ if name.startswith("SNAKEMAKE")]:
+        monkeypatch.delenv(name)
+    calm, disturbed = clone(tmp_path / "calm"), clone(disk.folder)
+    for folder in (calm, disturbed):
+        (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    result = snakemake(calm, *COMMAND)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+    rng = random.Random(SEED)
+    kinds = [KINDS[i % len(KINDS)] for i in range(KILLS)] + [None] * FULL
+    rng.shuffle(kinds)
+    story: list[tuple[float, str]] = []
+    hit: Counter[str] = Counter()
+    resumed = 0
+    for moment, kind in zip(moments(rng, len(kinds), benchmarks(calm)), kinds, strict=True):
+        if any((disturbed / ".snakemake/locks").glob("*")):
+            unlocked = snakemake(disturbed, *COMMAND, "--unlock")
+            assert unlocked.returncode == 0, unlocked.stdout[-3000:]
+        run = Running(disturbed, rng)
+        try:
+            run.wait_for(moment)
+            jobs = sorted(run.jobs().values())
+            what = kind.__name__ if kind else "disk full"
+            story.append((time.time(), f"{what} after {benchmarks(disturbed)} jobs, in {', '.join(jobs) or 'no job'}"))
+            print(f"{len(story)}: {story[-1][1]}", flush=True)
+            hit.update(set(jobs))
+            if kind:
+                kind(run)
+                run.end()
+            else:
+                with disk.full(left=0):
+                    said = run.end()
+                assert run.process.returncode != 0, said
+                assert "Traceback" not in said and "No space left on device" in said, said
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nbefore that: {[line for _, line in story]}") from None
+        finally:
+            run.kill()
+        logs = (disturbed / RESULTS / "logs/train_generator").glob("*.log")
+        resumed += any(re.search("going on from step [1-9]", log.read_text()) for log in logs)
+
+    if any((disturbed / ".snakemake/locks").glob("*")):
+        assert snakemake(disturbed, *COMMAND, "--unlock").returncode == 0
+    result = snakemake(disturbed, *COMMAND)
+    assert result.returncode == 0, result.stdout[-3000:]
+    print(f"{hit}, {resumed} times a training was found resumed")
+    assert len(hit) >= 12 and resumed, f"the moments have missed too many stages: {hit}"
+    expected, found = contents(calm), contents(disturbed)
+    assert len(expected) > 60 and found.keys() == expected.keys(), found.keys() ^ expected.keys()
+    for file in sorted(expected):
+        if found[file] != expected[file]:
+            made = (disturbed / RESULTS / file).stat().st_mtime
+            before = [line for when, line in story if when < made]
+            raise AssertionError(
+                f"{file}: {difference(expected[file], found[file])}; disturbed before by {before[-3:]}"
+            )
+    assert "Nothing to be done" in snakemake(disturbed, *COMMAND).stdout
