@@ -42,6 +42,7 @@ rule all:
     input:
         analysis_targets(),
         () if FROM_ARCHIVE else [data_targets(), picture_targets(), neighbour_targets(), suspect_targets()],
+        () if FROM_ARCHIVE else kept_classifier_targets(),
 
 
 rule data:
@@ -74,6 +75,7 @@ rule quality:
 rule classifiers:
     input:
         evaluation_targets(),
+        kept_classifier_targets(),
 
 
 rule figures:

@@ -130,28 +130,31 @@ def snakemake():
     return run
 
 
+class Named(dict):
+    """Named files or values as Snakemake hands them to a script."""
+
+    __getattr__ = dict.__getitem__
+
+    def __iter__(self):
+        for path in self.values():
+            yield from path if isinstance(path, list) else [path]
+
+
+def stand_in(rule, log, inputs=(), outputs=(), params=(), **more) -> SimpleNamespace:
+    """A stand-in for the object that Snakemake gives to a script."""
+    about = {"resources": {}, "config": {}, "threads": 1} | more
+    return SimpleNamespace(
+        rule=rule, log=[log], input=Named(inputs), output=Named(outputs), params=Named(params), **about
+    )
+
+
 @pytest.fixture
 def run_script(root, tmp_path):
     """Run a rule's script with a stand-in for Snakemake's object."""
     before = logging.root.handlers[:], logging.root.level
 
-    class Named(dict):
-        __getattr__ = dict.__getitem__
-
-        def __iter__(self):
-            return iter(self.values())
-
     def run(rule, inputs, outputs, **params):
-        job = SimpleNamespace(
-            rule=rule,
-            log=[tmp_path / f"{rule}.log"],
-            resources={},
-            config={},
-            threads=1,
-            input=Named(inputs),
-            output=Named(outputs),
-            params=SimpleNamespace(**params),
-        )
+        job = stand_in(rule, tmp_path / f"{rule}.log", inputs, outputs, params)
         for paths in outputs.values():
             for path in paths if isinstance(paths, list) else [paths]:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)

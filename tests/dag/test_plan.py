@@ -1,6 +1,7 @@
 """The plan of the core study, without any raw data."""
 
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -149,6 +150,13 @@ def test_the_archive_needs_no_training(root, snakemake):
     assert set(job_counts(result.stdout)) - {"total"} == {"tables", "charts", "summary", "all"}
     result = plan("any")
     assert result.returncode != 0 and "resources/paper_cache/any/" in result.stdout, "a missing archive is an error"
+
+
+@pytest.mark.parametrize("option", [[], ["--delete-all-output"]])
+def test_an_archive_is_no_output_that_is_deleted(request, monkeypatch, option):
+    monkeypatch.setattr(sys, "argv", ["snakemake", *option])
+    rules = {rule.name for rule in request.getfixturevalue("workflow").rules}
+    assert "metrics" in rules and ("archive" in rules) == (not option)
 
 
 @pytest.fixture

@@ -12,9 +12,12 @@ import yaml
 from PIL import Image
 from radsynth.analysis import archive
 from radsynth.analysis.tidy import COLUMNS
+from radsynth.common import made
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_file
 
 SHIPPED = "kaggle_imbalanced_2026-11-28"
+PLACE = f"results/kaggle_imbalanced/archive/{SHIPPED}"
 STUDY = {
     "study": "kept",
     "image_size": 32,
@@ -47,6 +50,7 @@ def from_archive(checkout: Path, version: str, study: str = "") -> list[str]:
 def drawn(results: Path) -> dict[str, bytes]:
     """Return what the analysis has drawn, by its path."""
     files = [*results.glob("tables/*"), *results.glob("figures/*"), results / "summary.md"]
+    files = [path for path in files if path.is_file()]
     return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
 
@@ -63,12 +67,16 @@ def test_an_archive_is_drawn_without_what_only_other_environments_hold(root, che
     without = set().union(*(packages(root, name) for name in others)) - packages(root, "analysis")
     without = {IMPORTS.get(name, name) for name in without}
     assert {"torch", "torchvision", "tensorflow", "keras", "diffusers", "sklearn", "pydicom"} <= without
+    built = checkout / "results/kaggle_imbalanced/summary.md"
+    built.parent.mkdir(parents=True)
+    built.write_text("of a study of that name that was built here")
     result = snakemake(checkout, *from_archive(checkout, SHIPPED), without=sorted(without))
     assert result.returncode == 0, result.stdout[-3000:]
-    assert {path.name for path in (checkout / "results").iterdir()} == {"kaggle_imbalanced"}
-    results = checkout / "results/kaggle_imbalanced"
+    assert built.read_text() == "of a study of that name that was built here"
+    assert {path.name for path in built.parent.iterdir()} == {"summary.md", "archive"}
+    results = checkout / PLACE
     assert {path.name for path in results.iterdir()} == {
-        *("tables", "figures", "summary.md", "headline.txt", "logs", "benchmarks"),
+        *(".made", "tables", "figures", "summary.md", "headline.txt", "logs", "benchmarks"),
     }
     names = {Path(name).suffix for name in drawn(results)}
     assert names == {".csv", ".md", ".tex", ".png", ".pdf"} and len(drawn(results)) > 50
@@ -102,7 +110,7 @@ def test_an_environment_of_the_analysis_alone_draws_every_archive(root, checkout
     for version in shipped:
         result = snakemake(checkout, *from_archive(checkout, version), python=str(python))
         assert result.returncode == 0, result.stdout[-3000:]
-    results = checkout / "results/kaggle_imbalanced"
+    results = checkout / PLACE
     first = drawn(results)
     shutil.rmtree(results)
     assert snakemake(checkout, *from_archive(checkout, SHIPPED)).returncode == 0
@@ -148,6 +156,18 @@ def test_nothing_is_trained_for_an_archive_whatever_else_is_there(study, snakema
     shutil.rmtree(study / "results")
     shutil.rmtree(study / ".snakemake")
     assert planned() == alone, "raw images"
+
+
+def test_what_studies_share_is_not_deleted_with_the_results_of_one(study, snakemake):
+    (study / "study.yaml").write_text(yaml.safe_dump(STUDY | {"diversity_extractor": "resnet18_imagenet"}))
+    weights = study / "resources/weights/resnet18-f37072fd.pth"
+    weights.parent.mkdir()
+    weights.touch()
+
+    result = snakemake(study, "--delete-all-output", "--dry-run", *BUILD)
+    files = re.findall("^Would delete (.*)$", result.stdout, re.MULTILINE)
+    assert result.returncode == 0 and {"results/kept/summary.md", "results/kept/data/mine/images"} <= set(files)
+    assert all(file.startswith("results/kept/") for file in files), files
 
 
 def change_a_table(folder):
@@ -213,6 +233,14 @@ def test_a_damaged_archive_is_one_line_before_anything_is_drawn(checkout, snakem
     assert re.fullmatch(f"paper: resources/paper_cache/kept/{expected}", line)
 
 
+def record_again(folder):
+    """Let the record of the tables say what lies there now."""
+    record = folder / made.FOLDER / "study.csv.json"
+    known = json.loads(record.read_text())
+    known["outputs"] = {name: sha256_file(folder / name) for name in known["outputs"]}
+    record.write_text(json.dumps(known))
+
+
 def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, snakemake):
     metrics = study / "resources/paper_cache" / SHIPPED
     own = study / "results/kept/metrics"
@@ -220,13 +248,17 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
         shutil.copyfile(metrics / name, own / name)
     keep = [*BUILD, "--config", "paper={version: v1}", "--", "archive"]
 
+    result = snakemake(study, *keep)
+    assert "not what the job metrics has written" in single_error(result.stdout, "archive: ")
     (own / "costs.csv").write_bytes((study / "raw/mine/NORMAL/3.png").read_bytes())
+    record_again(own)
     result = snakemake(study, *keep)
     assert result.returncode != 0
     assert "costs.csv: not the metrics table `costs`" in single_error(result.stdout, "archive: ")
     assert not list((study / "resources/paper_cache").glob("*v1*"))
 
     shutil.copyfile(metrics / "costs.csv", own / "costs.csv")
+    record_again(own)
     assert snakemake(study, *keep).returncode == 0
     folder = study / "resources/paper_cache/v1"
     files = {path.name for path in folder.iterdir()} - {".snakemake_timestamp"}
@@ -239,6 +271,7 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     with open(own / "costs.csv", "a") as stream:
         stream.write("evaluate,mine,random,small,custom_cnn,again,1,1,1,cpu,0,\n")
+    record_again(own)
     result = snakemake(study, *keep)
     assert result.returncode != 0
     line = single_error(result.stdout, "archive: ")
@@ -249,6 +282,7 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
 
     # The same results once more, without Snakemake's records: the archive stays, with its date, commit and machine.
     shutil.copyfile(metrics / "costs.csv", own / "costs.csv")
+    record_again(own)
     shutil.rmtree(study / ".snakemake")
     result = snakemake(study, *keep)
     assert result.returncode == 0 and "Finished jobid: 0 (Rule: archive)" in result.stdout, result.stdout[-3000:]

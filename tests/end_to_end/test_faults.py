@@ -135,7 +135,13 @@ def finished(study: Path, snakemake) -> None:
     log = (study / "results/own/logs/train_generator/own_random_small_ddpm_NORMAL.log").read_text()
     assert re.search(r"going on from step [1-9]\d* of 40", log), log
     assert (study / RUN / "model/generator.json").is_file()
-    assert {path.name for path in (study / RUN).iterdir()} == {"model", "preview.png", "progress", "training.png"}
+    assert {path.name for path in (study / RUN).iterdir()} == {
+        ".made",
+        "model",
+        "preview.png",
+        "progress",
+        "training.png",
+    }
 
 
 def test_a_killed_job_is_named_and_a_second_snakemake_refused(study, running, snakemake):

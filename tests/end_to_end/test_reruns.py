@@ -33,6 +33,7 @@ STUDY = {
     "runs": 1,
 }
 LIBRARY = "workflow/scripts/radsynth"
+COLLECTING = {"Collecting the metrics", "Writing the metrics"}
 ANALYSIS = {
     "Drawing the tables",
     "Drawing the figures",
@@ -97,7 +98,7 @@ def follows(generator: str) -> set[str]:
             f"Quality of {pool}",
             f"Nearest training images of {pool}",
         }
-    return jobs | {"Collecting the metrics"} | ANALYSIS
+    return jobs | COLLECTING | ANALYSIS
 
 
 def trainings(generator: str) -> set[str]:
@@ -173,7 +174,7 @@ def test_an_edited_classifier_runs_no_generator_again(finished, planned):
     pools = {f"the {label} pool of {generator}" for label in STUDY["labels"] for generator in STUDY["generators"]}
     by = "by the classifier trained on greedy/small"
     assert jobs == ANALYSIS | {
-        "Collecting the metrics",
+        *COLLECTING,
         *(f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")),
         *(f"Evaluating custom_cnn on {mix}, small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")),
         *(f"custom_cnn, trained on baseline, judges {generator}" for generator in STUDY["generators"]),
@@ -189,7 +190,7 @@ def test_an_edited_analysis_draws_again_what_it_draws(finished, planned):
     with edited(finished / LIBRARY / "analysis/figures.py", "import ", "import sys\nimport "):
         assert planned(finished) == {"Drawing the figures"}
     with edited(finished / LIBRARY / "analysis/collect.py", "import ", "import sys\nimport "):
-        assert planned(finished) == {"Collecting the metrics"} | ANALYSIS
+        assert planned(finished) == COLLECTING | ANALYSIS
     with edited(finished / "resources/published/table4.csv", "0", "1"):
         assert planned(finished) == {"Drawing the tables"}
 
@@ -202,21 +203,31 @@ def test_another_name_for_the_archive_or_a_comparison_measures_nothing_again(fin
         write_study(finished, STUDY)
 
 
-def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(finished, planned):
+@pytest.fixture
+def not_kept(finished):
+    """The finished study without its trained classifiers."""
     models = list((finished / "results/two/classifiers").rglob("model.keras"))
     assert len(models) == 4
-    recorded = {"Collecting the metrics"} | ANALYSIS  # the metrics hold the configuration
-    write_study(finished, STUDY | {"keep_classifiers": False})
     for model in models:
         model.rename(model.with_suffix(".away"))
-    try:
-        assert planned(finished) == recorded
-        with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
-            jobs = planned(finished)
-        again = jobs - trainings("ddpm") - follows("ddpm")
-        assert "Training custom_cnn on baseline, greedy/small, run 1" in again
-        assert not any("pggan on" in job or "images from pggan" in job for job in again), again
-    finally:
-        write_study(finished, STUDY)
-        for model in models:
-            model.with_suffix(".away").rename(model)
+    yield finished
+    write_study(finished, STUDY)
+    for model in models:
+        model.with_suffix(".away").rename(model)
+
+
+def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(not_kept, planned):
+    write_study(not_kept, STUDY | {"keep_classifiers": False})
+    assert planned(not_kept) == COLLECTING | ANALYSIS, "the metrics hold the configuration"
+    with edited(not_kept / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+        jobs = planned(not_kept)
+    again = jobs - trainings("ddpm") - follows("ddpm")
+    assert "Training custom_cnn on baseline, greedy/small, run 1" in again
+    assert not any("pggan on" in job or "images from pggan" in job for job in again), again
+
+
+def test_classifiers_that_are_to_be_kept_only_now_are_trained_again(not_kept, planned):
+    jobs = planned(not_kept)
+    assert {job for job in jobs if job.startswith("Training")} == {
+        f"Training custom_cnn on {mix}, greedy/small, run 1" for mix in (*STUDY["mixes"], "matched_ddpm")
+    }

@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image
 import keras
 from radsynth.classifiers import training
+from radsynth.common.hashing import sha256_pixels
 
 folder, script, *numbers = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
 rng = np.random.default_rng(0)
@@ -24,13 +25,18 @@ rng = np.random.default_rng(0)
 rows = []
 for index in range(24):
     label = ("NORMAL", "PNEUMONIA")[index % 2]
-    Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"images/{index}.png")
-    rows.append({"image_id": str(index), "file": f"images/{index}.png", "label": label, "patient_id": f"p{index}"})
+    pixels = rng.integers(0, 256, (32, 32), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / f"images/{index}.png")
+    rows.append({"image_id": str(index), "file": f"images/{index}.png", "label": label, "patient_id": f"p{index}",
+                 "sha256": sha256_pixels(pixels)})
 pd.DataFrame(rows).to_csv(folder / "train.csv", index=False)
 pd.DataFrame(rows[:0], columns=list(rows[0])).to_csv(folder / "validation.csv", index=False)
 
 class Named(dict):
     __getattr__ = dict.__getitem__
+
+    def __iter__(self):
+        return iter([])
 
 def job(run, moment, number):
     def die():
@@ -60,7 +66,7 @@ def job(run, moment, number):
         rule="train_classifier", log=[folder / "job.log"], resources={}, config={}, threads=1,
         input=Named(train=folder / "train.csv", validation=folder / "validation.csv", known=[], pools=[]),
         output=Named(outputs, training=run / "training.json"),
-        params=SimpleNamespace(
+        params=Named(
             classifier={"architecture": "custom_cnn", "weights": "none", "input_size": 32, "epochs": 3,
                         "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.5},
             arm={"mix": {"real": True, "pools": {}}, "augmented": [], "steps_of": None, "known": None},

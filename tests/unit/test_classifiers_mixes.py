@@ -12,7 +12,7 @@ BASELINE = {"real": True, "pools": {}}
 def cohort(normal: int = 200, pneumonia: int = 200) -> pd.DataFrame:
     labels = ["NORMAL"] * normal + ["PNEUMONIA"] * pneumonia
     ids = [f"x{index:04d}" for index in range(len(labels))]
-    return pd.DataFrame({"image_id": ids, "file": [f"images/{i}.png" for i in ids], "label": labels})
+    return pd.DataFrame({"image_id": ids, "file": [f"images/{i}.png" for i in ids], "sha256": ids, "label": labels})
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def pools(tmp_path):
         path = tmp_path / generator / label / "manifest.csv"
         path.parent.mkdir(parents=True)
         files = [f"images/{index:06d}.png" for index in range(count)]
-        pd.DataFrame({"index": range(count), "file": files, "label": label}).to_csv(path, index=False)
+        pd.DataFrame({"index": range(count), "file": files, "sha256": "0", "label": label}).to_csv(path, index=False)
         manifests.append(path)
     return read_pools(manifests, ["ddpm", "ddpm", "gan"])
 
@@ -41,7 +41,7 @@ def test_counts_stand_in_the_order_of_the_labels_not_of_names_or_frequencies():
     labels = ["zebra", "apple", "mango"]
     frequent = ["apple"] * 30 + ["mango"] * 20 + ["zebra"] * 10
     ids = [f"x{i}" for i in range(len(frequent))]
-    train = pd.DataFrame({"image_id": ids, "file": ids, "label": frequent})
+    train = pd.DataFrame({"image_id": ids, "file": ids, "sha256": ids, "label": frequent})
     arm = {"mix": BASELINE, "augmented": [], "known": None, "steps_of": None}
     empty = read_pools([], [])
     lesson = assemble(

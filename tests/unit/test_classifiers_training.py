@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from radsynth.classifiers.evaluation import evaluate, predictions_table
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_pixels
 from radsynth.data.phantom import render
 
 CLASSIFIER = {
@@ -192,8 +193,10 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
 
     rows = []
     for name, label, gray in (("dark", "NORMAL", 60), ("bright", "PNEUMONIA", 180)):
-        Image.fromarray(np.full((8, 8), gray, np.uint8)).save(tmp_path / f"{name}.png")
-        rows.append({"image_id": name, "file": f"{name}.png", "label": label, "patient_id": ""})
+        pixels = np.full((8, 8), gray, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        files = {"file": f"{name}.png", "sha256": sha256_pixels(pixels)}
+        rows.append({"image_id": name, "label": label, "patient_id": ""} | files)
     tests = [pd.DataFrame(rows), pd.DataFrame(rows[:1]), pd.DataFrame(rows[:0], columns=list(rows[0]))]
     paths = [tmp_path / f"test_{k}.csv" for k in range(3)]
     for path, test in zip(paths, tests, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from altered_images import encoded, rescaled
+from conftest import stand_in
 from PIL import Image
 from radsynth.cohorts.external import describe_external, seen_before, unseen_images
 from radsynth.cohorts.gates import check_gates
@@ -49,9 +50,11 @@ def cohorts(tmp_path):
     return files
 
 
-def check(files, **gates):
+def check(files, counts=None, **gates):
     trains, gates = [files.train, files.generator], GATES | gates
-    return check_gates(files.train, files.tests, trains, files.manifest, gates, validation=files.validation)
+    return check_gates(
+        files.train, files.tests, trains, files.manifest, gates, validation=files.validation, counts=counts
+    )
 
 
 def plant(files, changes=(), test_images=None, validation_images=None):
@@ -107,6 +110,15 @@ def test_altered_training_images_are_kept_out_of_another_dataset_and_counted(tmp
     summary = describe_external("external_other", unseen, external, ["A", "B"], found)
     assert summary["removed"] == {"pixels": 0, "near_duplicates": 10} and summary["left_out"] == {"A": 10, "B": 0}
     assert summary["subsets"]["external_other"]["A"]["n_patients"] == 30
+
+
+def test_a_table_cut_at_a_line_end_is_told_by_its_counts(cohorts):
+    tables = [read_table(path) for path in (cohorts.train, cohorts.validation)]
+    counts = pd.concat(tables)["label"].value_counts().to_dict()
+    assert check(cohorts, counts=counts | {"C": 0})
+    tables[0].iloc[:-1].to_csv(cohorts.train, index=False)
+    with pytest.raises(UserError, match=r"train.csv: \d images of .* with those for validation, the scenario says"):
+        check(cohorts, counts=counts)
 
 
 def test_a_clean_scenario_passes(cohorts):
@@ -255,15 +267,13 @@ def study(root, tmp_path):
     np.savez(tmp_path / "features.npz", features=features, image_id=ids, extractor=extractor)
 
     def run(script, inputs, outputs, params, **wildcards):
-        snakemake = SimpleNamespace(
-            input=SimpleNamespace(manifest=tmp_path / "manifest.csv", **inputs),
-            output=SimpleNamespace(**outputs),
-            params=SimpleNamespace(gates=GATES, test_split=space.test_split, seed=7, **params),
+        snakemake = stand_in(
+            script,
+            tmp_path / "log",
+            {"manifest": tmp_path / "manifest.csv", **inputs},
+            outputs,
+            {"gates": GATES, "test_split": space.test_split, "seed": 7, **params},
             wildcards=SimpleNamespace(dataset="d", **wildcards),
-            log=[tmp_path / "log"],
-            rule=script,
-            resources={},
-            config={},
         )
         runpy.run_path(str(root / "workflow" / "scripts" / f"{script}.py"), {"snakemake": snakemake})
 
@@ -318,7 +328,7 @@ def test_scripts_make_a_scenario_that_passes_its_gates(study, method, test_split
             "generator_trains": [path / "train.csv"],
         },
         {"gates": path / "gates.json"},
-        {"scenario_name": "small"},
+        {"scenario_name": "small", "counts": scenario["train"]},
     )
     train, validation = read_table(path / "train.csv"), read_table(path / "validation.csv")
     assert list(validation.columns) == list(train.columns)
@@ -455,7 +465,7 @@ def test_gates_refuse_images_on_the_wrong_side_of_the_published_split(study, cap
         inputs = {"train": path / f"{train}.csv", "tests": [path / f"{test}.csv"], "generator_trains": []}
         inputs["validation"] = path / "empty.csv"
         with pytest.raises(SystemExit):
-            study.run("gates", inputs, {"gates": path / "gates.json"}, {"scenario_name": "small"})
+            study.run("gates", inputs, {"gates": path / "gates.json"}, {"scenario_name": "small", "counts": None})
         error = capsys.readouterr().err
         assert f"/{wrong}.csv: i" in error and "on the wrong side of the published split test" in error
 

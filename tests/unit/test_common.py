@@ -5,19 +5,21 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import stand_in
 from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_path, read_json, write_json, write_text
+from radsynth.common.files import atomic_folder, atomic_path, read_json, write_json, write_text
 from radsynth.common.gpu import confirm_device, lease_gpus, visible_gpus
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
@@ -60,7 +62,10 @@ def test_reading_images(tmp_path):
     Image.fromarray(pixels[:2]).save(tmp_path / "small.png")
     Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    np.testing.assert_array_equal(read_gray_stack(tmp_path, ["a.png", "a.png"])[1], pixels)
+    listed = pd.DataFrame(
+        {"file": ["a.png", "small.png"], "sha256": [sha256_pixels(pixels), sha256_pixels(pixels[:2])]}
+    )
+    np.testing.assert_array_equal(read_gray_stack(tmp_path, listed.iloc[[0, 0]])[1], pixels)
     for file, words in [
         ("gone.png", "vanished"),
         ("deep.png", "expected 8-bit"),
@@ -70,9 +75,11 @@ def test_reading_images(tmp_path):
             read_gray(tmp_path / file)
         assert file in str(error.value)
     with pytest.raises(UserError, match=r"small.png.*size \(2, 4\), expected \(4, 4\)"):
-        read_gray_stack(tmp_path, ["a.png", "small.png"])
+        read_gray_stack(tmp_path, listed)
     with pytest.raises(UserError, match="without images"):
-        read_gray_stack(tmp_path, [])
+        read_gray_stack(tmp_path, listed.head(0))
+    with pytest.raises(UserError, match=r"a.png: not the image that its manifest names, .* delete \S+ to have it made"):
+        read_gray_stack(tmp_path, listed.assign(sha256=listed["sha256"][::-1].to_numpy()))
 
 
 def test_a_damaged_png_is_named_or_has_all_its_pixels(tmp_path):
@@ -214,7 +221,7 @@ def test_a_required_gpu_that_is_missing_is_an_error(monkeypatch):
 
 
 def _job_context(tmp_path):
-    return SimpleNamespace(log=[tmp_path / "job.log"], rule="some_rule", resources={}, config={})
+    return stand_in("some_rule", tmp_path / "job.log")
 
 
 def test_a_user_error_is_one_line_without_traceback(tmp_path, capsys):
@@ -259,16 +266,33 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(disk, write):
     assert path.read_text() == "old" and list(disk.folder.iterdir()) == [path]
 
 
+def test_a_folder_that_does_not_fit_leaves_the_old_one(disk):
+    old, copied = disk.folder / "model", disk.folder / "from"
+    for folder, size in ((old, 1), (copied, 9999)):
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(size))
+    for fill in (lambda new: (new / "file").write_bytes(bytes(99999)), lambda new: shutil.copytree(copied, new / "x")):
+        reason = "No space left on device" if disk.size else "File too large"
+        with disk.full(left=4096), pytest.raises(UserError) as caught, atomic_folder(old) as new:
+            fill(new)
+        assert re.fullmatch(rf"{old}: could not be written \((\[Errno \d+\] )?{reason}[^,]*\)", str(caught.value))
+        assert (old / "file").read_bytes() == bytes(1) and sorted(disk.folder.iterdir()) == [copied, old]
+
+
 def test_what_a_killed_process_left_is_replaced(tmp_path):
     child = os.fork()
     if child == 0:
-        with atomic_path(tmp_path / "model.keras") as temporary:
+        with atomic_path(tmp_path / "model.keras") as temporary, atomic_folder(tmp_path / "images") as folder:
             temporary.write_text("half")
+            (folder / "first").write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    assert not (tmp_path / "model.keras").exists()
+    assert not (tmp_path / "model.keras").exists() and not (tmp_path / "images").exists()
     write_text(tmp_path / "model.keras", "whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    with atomic_folder(tmp_path / "images") as folder:
+        (folder / "second").write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "images"}
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["second"]
 
 
 def test_progress_reports_the_end(caplog):

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
+from conftest import stand_in
 from radsynth.common.job import job
 
 # Lease, say which devices, and hold them until standard input ends. A device that is already in use is an error.
@@ -146,7 +146,7 @@ def test_a_rule_that_asks_for_two_devices_gets_two(machine, tmp_path, monkeypatc
     machine(2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    rule = SimpleNamespace(log=[tmp_path / "job.log"], rule="train_generator", resources={"gpu": 2}, config={})
+    rule = stand_in("train_generator", tmp_path / "job.log", resources={"gpu": 2})
     level = logging.root.level
     with job(rule):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"

@@ -325,6 +325,14 @@ WRONG = {
         {"datasets.m": {"source": "medmnist", "name": "breastmnist", "base_url": "https://me:secret@x.org/files"}},
         "datasets.m.base_url: holds a login",
     ),
+    "login in an address without a scheme": (
+        {"datasets.m": {"source": "medmnist", "name": "breastmnist", "base_url": "me:secret@x.org/files"}},
+        "datasets.m.base_url: holds a login",
+    ),
+    "token in an address": (
+        {"datasets.m": {"source": "medmnist", "name": "breastmnist", "base_url": "https://x.org/files?token=secret"}},
+        "datasets.m.base_url: holds a login or a token",
+    ),
     "path as a name": ({"study": "a/b"}, "study: 'a/b' is not a safe name, expected the letters a-z"),
     "pattern without a group": (
         {"datasets.nih": {"source": "folder", "patient_pattern": r"\d+_"}},

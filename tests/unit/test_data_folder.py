@@ -188,6 +188,9 @@ def test_classes_of_dead_links_alone_stop_in_one_line_beside_masks_too(run, raw)
 
 def test_unreadable_images_can_be_skipped(run, raw):
     (raw / "NORMAL" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="broken.png"):
+        run()
+    assert not list((raw.parent / "out").iterdir()), "images are all there or none"
     table, checks, _ = run(skip_unreadable=True)
     assert len(table) == 6 and checks["unreadable"] == 1
 

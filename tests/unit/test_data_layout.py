@@ -341,7 +341,7 @@ def test_messages_say_what_to_do_and_stay_short(tmp_path):
     for i in range(30):
         (tmp_path / f"plain/A/1.2.{i}").write_text("no image")
     source = load_source({"source": "folder", "path": str(tmp_path / "plain")}, ["A", "B"])
-    assert source.remarks()["not_an_image"].endswith("20 of other suffixes")
+    assert source.remarks()["not_an_image"].endswith("30 of other suffixes")
 
 
 def test_the_columns_are_looked_for_once(tmp_path, monkeypatch):

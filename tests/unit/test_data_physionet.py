@@ -73,6 +73,8 @@ def test_only_what_is_missing_is_fetched(site, tmp_path, caplog, sums):
     assert (target / "images/c.dicom").read_text() == "content of images/c.dicom"
     assert sorted(path for path in asked if "SHA" not in path) == ["/b.csv", "/images/c.dicom"]
     assert ("files are not checked" in caplog.text) == (not sums)
+    encoded = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
+    assert not any(secret in caplog.text for secret in (LOGIN, PASSWORD, encoded))
     asked.clear()
     assert Site(url, target).fetch(files) == 0 and asked == [], "complete: the server is not even asked"
     assert PASSWORD not in caplog.text and base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode() not in caplog.text

@@ -1,6 +1,7 @@
 """The source `vindr_mammo` on a small stand-in: tables, labels, boxes, and every inconsistency on purpose."""
 
 import json
+import logging
 import re
 import shutil
 
@@ -137,7 +138,8 @@ def test_wrong_classes_end_the_plan_in_one_line(classes, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_every_inconsistency_is_counted_and_named(raw, tmp_path):
+def test_every_inconsistency_is_counted_and_named(raw, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     images = pd.read_csv(raw / BREAST, dtype=str)["image_id"].tolist()
     annotated = pd.read_csv(raw / FINDINGS, dtype=str).dropna(subset="xmin")["image_id"]
     free = [image for image in images[:16] if image not in set(annotated)]
@@ -178,7 +180,9 @@ def test_every_inconsistency_is_counted_and_named(raw, tmp_path):
     assert not used & {a, c, d, f, gone} and {b, e, outside, invalid} <= used
     assert study not in set(table["patient_id"])
     report = (tmp_path / "out" / "integrity.md").read_text()
-    assert file_of(first["study_id"], gone) in report and "images/unknown/x.dicom" in report
+    assert "| row missing |  | 1 |" in report and ".dicom" not in report
+    assert f": {file_of(first['study_id'], gone)}\n" in caplog.text
+    assert "row missing: images/unknown/x.dicom" in caplog.text
     clipped = next(row for row in read_tables(raw).mammograms if row.image == outside)
     assert clipped.boxes[0].xmin == 0 and clipped.boxes[0].ymax == STANDIN["height"] and width == clipped.width
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from radsynth.common.errors import UserError
-from radsynth.common.hashing import sha256_file
+from radsynth.common.hashing import sha256_file, sha256_pixels
 from radsynth.common.torchvision import import_torchvision
 from radsynth.features import similarities
 from radsynth.features.pairs import compare_pairs, draw_pairs
@@ -200,7 +200,8 @@ def cohort(tmp_path):
     files = [f"images/{index}.png" for index in range(8)]
     for file, image in zip(files, images, strict=True):
         Image.fromarray(image).save(tmp_path / file)
-    pd.DataFrame({"file": files, "label": ["a", "b"] * 4}).to_csv(tmp_path / "train.csv", index=False)
+    sums = [sha256_pixels(image) for image in images]
+    pd.DataFrame({"file": files, "sha256": sums, "label": ["a", "b"] * 4}).to_csv(tmp_path / "train.csv", index=False)
     return tmp_path, images
 
 

@@ -75,7 +75,6 @@ class Died(Exception):
 
 def run(task, folder, keep=None, **overrides):
     def write(partial: Path) -> None:
-        partial.mkdir(parents=True)
         (partial / "value").write_text(repr(task.value.item()))
 
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": lambda path: None}
@@ -103,7 +102,7 @@ def test_models_are_kept_after_their_steps_and_change_nothing(tmp_path, whole):
             return super().step(step, indices)
 
     task = Watched()
-    last = run(task, tmp_path, keep=lambda folder: folder.mkdir(parents=True))
+    last = run(task, tmp_path, keep=lambda folder: None)
     values["step_000000040"] = repr(last)
     assert list(whole) == ["step_000000003", "step_000000010", "step_000000021", "step_000000040"]
     assert whole == {name: values[name] for name in whole}
@@ -129,7 +128,6 @@ def test_a_death_while_a_model_is_written_loses_and_repeats_none(tmp_path, whole
     task = Chain()
 
     def half_written(partial):
-        partial.mkdir(parents=True)
         if len(task.seen) == deadly:
             (partial / "value").write_text("half")
             raise Died

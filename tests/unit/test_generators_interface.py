@@ -1,6 +1,8 @@
 """The interface of generator families: registry, options, training sets, and two families of a few lines."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_pixels
 from radsynth.generators import options as options_module
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
@@ -73,12 +76,47 @@ def test_a_model_that_is_cut_off_is_named(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_does_not_fit_on_the_disk_is_named(disk):
-    generator = ClassMean({})
-    generator.fit(training_set({"NORMAL": 5}), disk.folder, seed=1)
-    generator.arrays["large"] = np.zeros(100_000)
+class Large(ClassMean):
+    def learn(self, data, run_dir, seed):
+        super().learn(data, run_dir, seed)
+        self.arrays["large"] = np.zeros(100_000)
+
+
+class Deadly(ClassMean):
+    """Is killed while it saves its model."""
+
+    def write(self, model_dir):
+        super().write(model_dir)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Train one of the families of this file as the rule does."""
+
+    def run(family, folder):
+        monkeypatch.setitem(FAMILIES, "here", f"{__name__}:{family}")
+        outputs = {"model_dir": folder / "model", "training_png": folder / "t.png", "preview_png": folder / "p.png"}
+        train_generator("here", {}, training_set({"NORMAL": 5}), **outputs, seed=1)
+
+    return run
+
+
+def test_a_model_that_does_not_fit_on_the_disk_is_named(disk, train):
     with disk.full(left=50_000), pytest.raises(UserError, match="/model: could not be written .*os error"):
-        generator.save(disk.folder / "model")
+        train("Large", disk.folder)
+    assert not list(disk.folder.iterdir())
+
+
+def test_a_model_is_whole_or_not_there_when_its_training_is_killed(tmp_path, train):
+    child = os.fork()
+    if child == 0:
+        train("Deadly", tmp_path)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert (tmp_path / ".model.partial/model.safetensors").is_file() and not (tmp_path / "model").exists()
+    train("ClassMean", tmp_path)
+    ClassMean.load(tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "t.png", "p.png"}
 
 
 def test_images_depend_on_seed_and_index_alone(tmp_path):
@@ -121,13 +159,16 @@ def test_train_generator_writes_all_files_for_a_family_without_torch(tmp_path, m
 
 def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
     rng = np.random.default_rng(0)
-    rows = []
+    rows, sums = [], {}
     for index, label in enumerate(["A", "B", "A"]):
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(rng.integers(0, 3, (8, 8), dtype=np.uint8)).save(tmp_path / folder / f"{index}.png")
+            pixels = rng.integers(0, 3, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{index}.png")
+            sums[folder] = sha256_pixels(pixels)
         files = {"file": f"images/{index}.png", "mask_file": f"masks/{index}.png"}
-        rows.append({"image_id": str(index), **files, "label": label, "patient_id": "p", "view": "PA"})
+        about = {"image_id": str(index), "label": label, "patient_id": "p", "view": "PA"}
+        rows.append(about | files | {"sha256": sums["images"]})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
     data = TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
     assert len(data) == 2

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
+from radsynth.common.hashing import sha256_pixels
 from radsynth.common.tables import read_table
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators import selection
@@ -194,8 +195,10 @@ def trained(tmp_path, monkeypatch):
     rng, data = np.random.default_rng(5), tmp_path / "data"
     (data / "images").mkdir(parents=True)
     rows = cohort([""] * 100).assign(mask_file="", file=[f"images/{k}.png" for k in range(100)])
-    for file in rows["file"]:
-        Image.fromarray(phantom(rng)).save(data / file)
+    for row, file in enumerate(rows["file"]):
+        pixels = phantom(rng)
+        Image.fromarray(pixels).save(data / file)
+        rows.loc[row, "sha256"] = sha256_pixels(pixels)
     rows.to_csv(data / "train.csv", index=False)
     rows = read_table(data / "train.csv")
     withheld = withhold(rows, 0.4, GATES, seed=7)
@@ -265,6 +268,9 @@ def test_a_given_step_is_taken_as_it_is(trained, tmp_path):
     assert Image.open(tmp_path / "selection.png").size[0] > 900
     with pytest.raises(UserError, match="no model of step 5"):
         selection.write_selected("stepwise", model, tmp_path / "other", result | {"step": 5})
+    with pytest.raises(TypeError):  # as a death while its last file is written
+        selection.write_selected("stepwise", model, tmp_path / "half", result | {"device": object()})
+    assert not list(tmp_path.glob("*half*"))
 
 
 def test_only_training_images_are_read(trained, monkeypatch):
@@ -273,7 +279,7 @@ def test_only_training_images_are_read(trained, monkeypatch):
     for module in (selection, __import__("radsynth.generators.base", fromlist=["base"])):
         original = module.read_gray_stack
         monkeypatch.setattr(
-            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files), f(root, files))[1]
+            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
         )
     select(trained)
     assert sorted(read) == sorted(read_table(trained[1] / "train.csv")["file"])

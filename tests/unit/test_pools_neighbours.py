@@ -2,15 +2,17 @@
 
 import logging
 import runpy
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import stand_in
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
+from radsynth.common.hashing import sha256_pixels
 from radsynth.pools.neighbours import closest, read_nearest, read_panels
 
 
@@ -21,13 +23,16 @@ def pool(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for i in range(count):
             Image.fromarray(np.full((8, 8), 20 * i, np.uint8)).save(tmp_path / f"{folder}/{i:06d}.png")
+    files = [f"images/{i:06d}.png" for i in range(12)]
+    sums = [sha256_pixels(np.full((8, 8), 20 * i, np.uint8)) for i in range(12)]
+    pd.DataFrame({"file": files, "sha256": sums}).to_csv(tmp_path / "pool/manifest.csv", index=False)
     relative = np.linspace(0.5, 0.9, 12)
     relative[3] = 0.1
     views = relative[::-1].copy()
     views[7] = 0.05
     table = pd.DataFrame(
         {
-            "file": [f"images/{i:06d}.png" for i in range(12)],
+            "file": files,
             "nearest_image_id": [f"real_{i % 2}" for i in range(12)],
             "distance": np.arange(12.0),
             "relative_distance": relative,
@@ -37,7 +42,7 @@ def pool(tmp_path):
         }
     )
     table.to_csv(tmp_path / "NORMAL_nearest.csv", index=False)
-    train = pd.DataFrame({"image_id": ["real_0", "real_1"], "file": ["images/000000.png", "images/000001.png"]})
+    train = pd.DataFrame({"image_id": ["real_0", "real_1"], "file": files[:2], "sha256": sums[:2]})
     train.to_csv(tmp_path / "train.csv", index=False)
     write_json(tmp_path / "controls_NORMAL.json", {"typical_distance": {"pixels": 9.5}})
     return tmp_path
@@ -50,19 +55,13 @@ def run(root, pool):
 
     def call(**changed):
         params = {"pool": str(pool / "pool"), "data": str(pool / "data"), "extractor": "pixels", "shown": 8}
-        job = SimpleNamespace(
-            rule="neighbours",
-            log=[pool / "neighbours.log"],
-            resources={},
-            config={},
-            threads=1,
-            input=SimpleNamespace(
-                nearest=str(pool / "NORMAL_nearest.csv"),
-                controls=str(pool / "controls_NORMAL.json"),
-                train=str(pool / "train.csv"),
-            ),
-            output=SimpleNamespace(png=str(pool / "neighbours.png")),
-            params=SimpleNamespace(**params | {"title": "ddpm NORMAL"} | changed),
+        inputs = {"nearest": "NORMAL_nearest.csv", "controls": "controls_NORMAL.json", "train": "train.csv"}
+        job = stand_in(
+            "neighbours",
+            pool / "neighbours.log",
+            {name: str(pool / file) for name, file in inputs.items()},
+            {"png": str(pool / "neighbours.png")},
+            params | {"title": "ddpm NORMAL"} | changed,
         )
         runpy.run_path(str(root / "workflow/scripts/neighbours.py"), init_globals={"snakemake": job})
 
@@ -84,8 +83,7 @@ def test_the_closest_by_either_measure_come_first(pool):
 
 def test_panels_are_the_synthetic_image_and_its_nearest_training_images(pool):
     table = read_nearest(pool / "NORMAL_nearest.csv")
-    files = {"real_0": "images/000000.png", "real_1": "images/000001.png"}
-    panel, _ = read_panels(table.iloc[[3, 4]], pool / "pool", pool / "data", files, "train.csv")
+    panel, _ = read_panels(table.iloc[[3, 4]], pool / "pool", pool / "data", pool / "train.csv")
     assert [image[0, 0] for image in panel] == [60, 20, 0]
 
 
@@ -124,7 +122,15 @@ def test_an_undefined_typical_distance_is_called_so(run, pool):
         (lambda pool: (pool / "pool/images/000003.png").unlink(), "000003.png: the image has vanished"),
         (lambda pool: (pool / "data/images/000001.png").write_bytes(b"x"), "000001.png: not a readable image"),
         (
-            lambda pool: (pool / "train.csv").write_text("image_id,file\nother,images/000000.png\n"),
+            lambda pool: shutil.copy(pool / "data/images/000001.png", pool / "pool/images/000003.png"),
+            "000003.png: not the image that its manifest names",
+        ),
+        (
+            lambda pool: shutil.copy(pool / "data/images/000000.png", pool / "data/images/000001.png"),
+            "000001.png: not the image that its manifest names",
+        ),
+        (
+            lambda pool: (pool / "train.csv").write_text("image_id,file,sha256\nother,images/000000.png,0\n"),
             "train.csv: no training image real_",
         ),
         (

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
+from radsynth.common.hashing import sha256_pixels
 from radsynth.pools.suspects import read_suspects, write_suspects
 
 
@@ -40,9 +41,10 @@ def study(tmp_path):
     ]
     write_json(tmp_path / "quality/d/g/A.json", {"suspects": entries})
     manifest = pd.DataFrame({"image_id": [f"real {index}" for index in range(5)]})
-    manifest.assign(file=[f"images/{index % 4}.png" for index in range(5)]).to_csv(
-        tmp_path / "data/d/manifest.csv", index=False
-    )
+    manifest["file"] = [f"images/{index % 4}.png" for index in range(5)]
+    for folder in ("data/d", "pools/d/g"):
+        sums = [sha256_pixels(np.asarray(Image.open(tmp_path / folder / file))) for file in manifest["file"]]
+        manifest.assign(sha256=sums).to_csv(tmp_path / folder / "manifest.csv", index=False)
     return tmp_path
 
 

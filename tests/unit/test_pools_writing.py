@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set
+from radsynth.common.hashing import sha256_pixels
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sheets import choose
 from radsynth.common.tables import read_table
@@ -61,6 +62,7 @@ def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
     assert list(manifest.columns) == COLUMNS
     assert list(manifest["file"]) == [f"images/{index:06d}.png" for index in range(10)]
     row = manifest.iloc[3].to_dict()
+    assert row.pop("sha256") == sha256_pixels(images[3])
     assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
     expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "label": "NORMAL", "seed": "4"}
     assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "device": "cpu"}
@@ -214,11 +216,10 @@ def test_a_cut_off_image_of_a_pool_is_named(tmp_path):
 
 def test_duplicates_are_counted(tmp_path, caplog):
     pool(tmp_path)
-    files = list(pd.read_csv(tmp_path / "manifest.csv")["file"])
-    assert count_duplicates(tmp_path, files) == 0
-    for copy in (2, 5):
-        (tmp_path / files[copy]).write_bytes((tmp_path / files[0]).read_bytes())
-    assert count_duplicates(tmp_path, files) == 2
+    manifest = read_table(tmp_path / "manifest.csv")
+    assert count_duplicates(manifest) == 0
+    manifest.loc[[2, 5], "sha256"] = manifest["sha256"][0]
+    assert count_duplicates(manifest) == 2
     assert "2 of 10 images repeat" in caplog.text
 
 
@@ -245,15 +246,16 @@ def test_selection_is_seeded_and_without_repeats():
 
 def test_grid_and_comparison_are_legible_files(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32), dtype=np.uint8)
-    files = [f"{index:03d}.png" for index in range(60)]
-    for file, image in zip(files, np.concatenate([images, images]), strict=True):
+    table = pd.DataFrame({"file": [f"{index:03d}.png" for index in range(60)]})
+    table["sha256"] = [sha256_pixels(image) for image in images] * 2
+    for file, image in zip(table["file"], np.concatenate([images, images]), strict=True):
         Image.fromarray(image).save(tmp_path / file)
     shown = [choose(60, 48, derive_seed(1, "grid")), choose(60, 12, derive_seed(1, "comparison"))]
     for index in set(range(60)).difference(*map(set, shown)):
-        (tmp_path / files[index]).unlink()
-    write_grid(tmp_path / "grid.png", tmp_path, files, "ddpm: NORMAL", seed=1)  # reads only what it shows
-    write_grid(tmp_path / "few.png", tmp_path, sorted(path.name for path in tmp_path.glob("0*.png"))[:3], "few", seed=1)
-    columns = [(name, tmp_path, files) for name in ("original", "ddpm", "pggan")]
+        (tmp_path / table["file"][index]).unlink()
+    write_grid(tmp_path / "grid.png", tmp_path, table, "ddpm: NORMAL", seed=1)  # reads only what it shows
+    write_grid(tmp_path / "few.png", tmp_path, table.iloc[np.sort(shown[0])[:3]], "few", seed=1)
+    columns = [(name, tmp_path, table) for name in ("original", "ddpm", "pggan")]
     paths = [tmp_path / "comparison.png", tmp_path / "comparison.pdf"]
     write_comparison(paths, columns, "NORMAL", seed=1)
     with Image.open(paths[0]) as picture:

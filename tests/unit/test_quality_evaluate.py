@@ -113,7 +113,8 @@ class Study:
         for stem, image in zip(stems, self.pool_pixels, strict=True):
             self.save(pool_folder / "images", stem, image)
         files = [f"images/{stem}.png" for stem in stems]
-        pd.DataFrame({"file": files}).to_csv(pool_folder / "manifest.csv", index=False)
+        sums = [sha256_pixels(image) for image in self.pool_pixels]
+        pd.DataFrame({"file": files, "sha256": sums}).to_csv(pool_folder / "manifest.csv", index=False)
         pool = [
             write_npz(self.folder / f"pool_{name}.npz", self.pool[name], stems, kind, **self.logits)
             for name, kind in (("wide", WIDE), ("narrow", NARROW))

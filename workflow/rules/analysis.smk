@@ -1,5 +1,20 @@
-rule metrics:
-    """Collect all results into tidy tables, with intervals and tests: the boundary of the archive."""
+localrules:
+    metrics,
+
+
+# What both hold of the study; what is done with the results does not change them.
+COLLECTED = {
+    "study": STUDY.facts(),
+    "config": {
+        **{key: value for key, value in STUDY.config.items() if key not in ("paper", "compare", "report")},
+        "datasets": {name: portable(dataset) for name, dataset in STUDY["datasets"].items()},
+    },
+    "code": code("collect"),
+}
+
+
+rule collect:
+    """Collect all results into tidy tables, with intervals and tests."""
     input:
         integrity=expand(f"{DATA}/integrity.json", dataset=STUDY["datasets"]),
         summaries=every(f"{COHORT}/{{file}}.json", scenario=SCENARIOS, file=COHORT_SUMMARIES),
@@ -11,6 +26,31 @@ rule metrics:
         trainings=per_classifier(f"{CLASSIFIER}/training.json"),
         benchmarks=cost_targets(),
     output:
+        tables=temp(directory(f"{R}/collected")),
+    log:
+        f"{LOGS}/collect.log",
+    benchmark:
+        f"{COSTS}/collect.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        **COLLECTED,
+        results=lambda wildcards, output: str(Path(output.tables).parent),
+    message:
+        "Collecting the metrics"
+    script:
+        "../scripts/collect.py"
+
+
+rule metrics:
+    """Put whole new tables in the place of the old ones, which stay until then: the boundary of the archive."""
+    input:
+        tables=f"{R}/collected",
+    output:
         **{name: f"{R}/metrics/{name}.csv" for name in METRICS},
         config=f"{R}/metrics/config.yaml",
     log:
@@ -19,18 +59,14 @@ rule metrics:
         f"{COSTS}/metrics.tsv"
     conda:
         "../envs/analysis.yaml"
-    threads: 2
+    threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=60,
+        mem_mb=memory(2000),
+        runtime=10,
     params:
-        results=lambda wildcards, output: str(Path(output.study).parents[1]),
-        study=STUDY.facts(),
-        # What is done with the results does not change them.
-        config={key: value for key, value in STUDY.config.items() if key not in ("paper", "compare")},
-        code=code("metrics"),
+        **COLLECTED,
     message:
-        "Collecting the metrics"
+        "Writing the metrics"
     script:
         "../scripts/metrics.py"
 
@@ -116,7 +152,7 @@ rule summary:
         "../scripts/summary.py"
 
 
-if not FROM_ARCHIVE:
+if not (FROM_ARCHIVE or asked_to_delete()):
 
     rule archive:
         """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere."""

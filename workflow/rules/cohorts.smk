@@ -161,6 +161,7 @@ rule gates:
         gates=STUDY["gates"],
         test_split=test_split,
         scenario_name="{scenario}",
+        counts=lambda wildcards: SCENARIOS[wildcards.scenario]["train"],
         code=code("gates"),
     message:
         "Checking {wildcards.sampling}/{wildcards.scenario} for leaks"

@@ -7,20 +7,23 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from radsynth.classifiers.registry import weights_file
+from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
 from radsynth.config.files import check_file
+from radsynth.config.portable import local_hash, portable
 from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
-from radsynth.data.registry import SOURCES
+from radsynth.data.registry import SOURCES, looked_for
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
 
@@ -28,6 +31,8 @@ try:
     for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
         check_file(path)
     STUDY = Study(config)
+    # With all defaults, for scripts that look their dataset up.
+    config["datasets"] = STUDY["datasets"]
 except UserError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
@@ -39,14 +44,16 @@ for name, resource in (workflow.resource_settings.default_resources or {}).items
             f"profile: default-resources.{name}: {variable[1]} is not set, expected `export {variable[1]}=...`"
         )
 
+FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 R = f"results/{STUDY['study']}"
+if FROM_ARCHIVE:  # a place of its own: a study of that name may have been built here
+    R = f"{R}/archive/{STUDY['paper']['version']}"
 LABELS = STUDY.labels
 # Datasets that run through the study, and those that are only test sets of the others.
 DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
-FROM_ARCHIVE = STUDY["paper"]["source"] == "archive"
 KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
     STUDY["keras_backend"]
 ]
@@ -73,6 +80,45 @@ PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{l
 PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
+
+
+def asked_to_delete():
+    """Return whether the command deletes what a study has made: not the weights and archives that studies share."""
+    return "--delete-all-output" in sys.argv
+
+
+def seen_written(persistence, path):
+    """Return whether Snakemake's record of a file is of the file that is there, or no file is."""
+    record = persistence.metadata(path)
+    return not os.path.lexists(path) or (
+        record is not None and (os.path.isdir(path) or abs(os.stat(path).st_mtime - record.endtime) < 1)
+    )
+
+
+def made_otherwise(persistence, job):
+    """Return what differs between a job and the one that made its results, if Snakemake knows nothing of these."""
+    if all(seen_written(persistence, path) for path in job.output):
+        return []
+    return made.differences(job.rule.name, dict(job.params.items()), job.output)
+
+
+def has_metadata(persistence, job, asked=PersistenceBase.has_metadata):
+    """Stop before Snakemake takes results that it has no record of for those of the configuration.
+
+    It asks this of every job whose results are there and not too old. Only the whole plan tells what has to go.
+    """
+    if workflow.is_main_process and not asked_to_delete() and made_otherwise(persistence, job):
+        stale, kept = {}, []
+        for other in persistence.dag.jobs:
+            found = made_otherwise(persistence, other)
+            there = list(filter(os.path.lexists, other.output))
+            stale |= {path: (other.rule.name, found) for path in there if found}
+            kept += [] if found else there
+        raise WorkflowError(str(made.stop(stale, kept)))
+    return asked(persistence, job)
+
+
+PersistenceBase.has_metadata = has_metadata
 
 
 def one_of(names):
@@ -230,10 +276,26 @@ def download_record(wildcards):
     return f"{DATA}/download.json".format(dataset=wildcards.dataset) if downloadable else []
 
 
-def raw_fingerprint(wildcards):
-    """Return what tells that raw files were added, replaced or taken away since they were prepared."""
+def dataset_entry(wildcards):
+    """Return a dataset's entry of the configuration; of what may name patients only a hash, for reports show it."""
     dataset = STUDY["datasets"][wildcards.dataset]
-    return fingerprint(dataset["path"], dataset.get("masks"))
+    return portable(dataset) | {"left_out": local_hash(dataset)}
+
+
+def raw_fingerprint(wildcards):
+    """Return what tells that raw files were added, replaced or taken away since they were prepared.
+
+    Once that is done they are not needed any more: where none is left, it is what it was then.
+    """
+    dataset = STUDY["datasets"][wildcards.dataset]
+    found = fingerprint(dataset["path"], dataset.get("masks"))
+    return found or made.recorded_param(f"{DATA}/manifest.csv".format(**wildcards), "raw") or ""
+
+
+def raw_looked_for(wildcards):
+    """Return what tells that raw files must be looked for again."""
+    dataset = STUDY["datasets"][wildcards.dataset]
+    return looked_for(dataset, download_record(wildcards), Path(f"{DATA}/manifest.csv".format(**wildcards)).is_file())
 
 
 def weights_of(wildcards):
@@ -340,6 +402,11 @@ def pool_files(wildcards, file):
     """Return a file of every pool that the wildcards' generator makes."""
     generator = wildcards.generator
     return [pool_path(wildcards, generator, label, file) for label in STUDY.pool_labels(generator)]
+
+
+def shows_patients(path, **place):
+    """Return a picture of real images, which stands in the report only where the configuration says so."""
+    return report(path, **place) if STUDY["report"]["real_images"] else path
 
 
 def reported(path, name, subcategory):

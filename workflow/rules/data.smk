@@ -18,7 +18,8 @@ rule download:
         mem_mb=memory(2000),
         runtime=240,
     params:
-        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        dataset=dataset_entry,
+        looked_for=raw_looked_for,
         code=lambda wildcards: code("download", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Fetching the raw images of {wildcards.dataset}"
@@ -48,7 +49,7 @@ rule prepare_data:
         mem_mb=lambda wildcards, threads, attempt: (2000 + 500 * threads) * (1 + attempt) // 2,
         runtime=240,
     params:
-        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        dataset=dataset_entry,
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
@@ -69,7 +70,7 @@ rule describe_data:
         images=f"{DATA}/images",
     output:
         counts=report(f"{DATA}/counts.md", caption="../report/counts.rst", category="1 Data"),
-        samples=report(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
+        samples=shows_patients(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
     log:
         f"{LOGS}/describe_data/{{dataset}}.log",
     benchmark:
@@ -81,7 +82,7 @@ rule describe_data:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        dataset=lambda wildcards: STUDY["datasets"][wildcards.dataset],
+        dataset=dataset_entry,
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
@@ -100,6 +101,12 @@ rule weights:
         "resources/weights/logs/{file}.log",
     benchmark:
         "resources/weights/logs/{file}.tsv"
+    wildcard_constraints:
+        file=one_of(
+            file
+            for file in (entry["file"] for entry in WEIGHTS.values())
+            if not (asked_to_delete() and Path("resources/weights", file).exists())
+        ),
     conda:
         "../envs/data.yaml"
     threads: 1

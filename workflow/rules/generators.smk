@@ -15,7 +15,7 @@ rule train_generator:
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "training"},
         ),
-        preview=report(
+        preview=shows_patients(
             f"{MODEL}/preview.png",
             caption="../report/preview.rst",
             category="2 Generators",

@@ -46,7 +46,7 @@ rule comparison:
             for generator in compared_generators(wildcards)
         ],
     output:
-        png=report(
+        png=shows_patients(
             f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png",
             caption="../report/comparison.rst",
             category="3 Synthetic images",
@@ -84,7 +84,7 @@ rule neighbours:
         images=f"{DATA}/images",
         pool_images=f"{POOL}/images",
     output:
-        png=report(
+        png=shows_patients(
             f"{POOL}/neighbours.png",
             caption="../report/neighbours.rst",
             category="3 Synthetic images",
@@ -128,7 +128,7 @@ rule suspects:
         images=expand(f"{DATA}/images", dataset=DATASETS),
         pools=per_pool(f"{POOL}/images"),
     output:
-        png=report(f"{R}/suspects.png", caption="../report/suspects.rst", category="0 Answer"),
+        png=shows_patients(f"{R}/suspects.png", caption="../report/suspects.rst", category="0 Answer"),
     log:
         f"{LOGS}/suspects.log",
     benchmark:

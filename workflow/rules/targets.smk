@@ -123,6 +123,11 @@ def evaluation_targets():
     return per_classifier(f"{CLASSIFIER}/{{testset}}.json")
 
 
+def kept_classifier_targets():
+    """Return the trained classifiers, if they are kept."""
+    return per_classifier(f"{CLASSIFIER}/model.keras") if STUDY["keep_classifiers"] else []
+
+
 def cost_targets():
     """Return the benchmark files of the jobs that cost something."""
     return [

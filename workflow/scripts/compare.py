@@ -7,7 +7,7 @@ from radsynth.common.job import job
 with job(snakemake):
     from radsynth.analysis.archive import CONFIG, MANIFEST, read_config, read_source
     from radsynth.analysis.comparing import compare
-    from radsynth.analysis.render import markdown
+    from radsynth.analysis.render import for_spreadsheet, markdown
     from radsynth.analysis.tidy import COLUMNS, write_csv
     from radsynth.common.files import write_text
 
@@ -21,6 +21,6 @@ with job(snakemake):
     for path in snakemake.output:
         title, table, sections = tables[Path(path).stem]
         if path.endswith(".csv"):
-            write_csv(path, list(table.columns), table.to_dict("records"))
+            write_csv(path, list(table.columns), for_spreadsheet(table))
         else:
             write_text(path, markdown(title, sections))

@@ -12,7 +12,7 @@ with job(snakemake):
     name, params = snakemake.wildcards.dataset, snakemake.params
     manifest = read_table(snakemake.input.manifest)
     write_text(snakemake.output.counts, counts_markdown(name, manifest, params.labels))
-    source = load_source(params.dataset, params.labels)
+    source = load_source(snakemake.config["datasets"][name], params.labels)
     records = source.records(params.image_size, derive_seed(params.seed, "data", name))
     window = read_json(snakemake.input.integrity)["window"]
     write_samples(snakemake.output.samples, manifest, snakemake.input.images, records, window, params.labels)

@@ -6,4 +6,5 @@ with job(snakemake):
     from radsynth.common.files import write_json
     from radsynth.data.registry import download
 
-    write_json(snakemake.output.record, download(snakemake.params.dataset))
+    dataset = snakemake.config["datasets"][snakemake.wildcards.dataset]
+    write_json(snakemake.output.record, download(dataset, looked_for=snakemake.params.looked_for))

@@ -10,10 +10,9 @@ with job(snakemake) as log:
     import keras
     import numpy as np
     from radsynth.classifiers.evaluation import evaluate, predictions_table
-    from radsynth.classifiers.mixes import read_pools
+    from radsynth.classifiers.mixes import read_pixels, read_pools
     from radsynth.classifiers.training import predict
     from radsynth.common.files import read_json, write_json, write_text
-    from radsynth.common.images import read_gray_stack
     from radsynth.common.tables import read_table
 
     params, output = snakemake.params, snakemake.output
@@ -32,7 +31,7 @@ with job(snakemake) as log:
     for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
         probabilities = np.empty((0, len(params.labels)), np.float32)
         if len(test):
-            probabilities = predict(model, read_gray_stack(".", test["root"] + "/" + test["file"]))
+            probabilities = predict(model, read_pixels(test))
         table = predictions_table(test, probabilities, params.labels)
         result = evaluate(table, params.labels, params.positive_label, threshold["value"], threshold["reason"])
         log.info("%s: %s", metrics, result["metrics"])

@@ -14,5 +14,6 @@ with job(snakemake):
         snakemake.params.gates,
         snakemake.params.test_split,
         snakemake.input.validation,
+        snakemake.params.counts,
     )
     write_json(snakemake.output.gates, {"scenario": snakemake.params.scenario_name, **found})

@@ -1,13 +1,14 @@
-"""Collect the results of all jobs into the tidy tables metrics/*.csv."""
+"""Put new tables in the place of the old ones."""
+
+from pathlib import Path
 
 from radsynth.common.job import job
 
-with job(snakemake) as log:
-    from radsynth.analysis.archive import write_config
-    from radsynth.analysis.metrics import metric_tables
-    from radsynth.analysis.tidy import COLUMNS, write_csv
+with job(snakemake):
+    import shutil
 
-    for name, rows in metric_tables(snakemake.input, snakemake.params.results, snakemake.params.study).items():
-        write_csv(snakemake.output[name], COLUMNS[name], rows)
-        log.info("%s: %d rows", name, len(rows))
-    write_config(snakemake.output.config, snakemake.params.config)
+    from radsynth.common.files import atomic_path
+
+    for path in map(Path, snakemake.output):
+        with atomic_path(path) as temporary:
+            shutil.copyfile(Path(snakemake.input.tables) / path.name, temporary)

@@ -5,7 +5,6 @@ from radsynth.common.job import job
 with job(snakemake):
     from radsynth.common.errors import UserError
     from radsynth.common.files import read_json
-    from radsynth.common.tables import read_table
     from radsynth.pools.neighbours import closest, read_nearest, read_panels, write_neighbours
 
     given, params = snakemake.input, snakemake.params
@@ -14,8 +13,6 @@ with job(snakemake):
         raise UserError(f"{given.controls}: no typical distance in {params.extractor}; measure the quality again")
     table = read_nearest(given.nearest)
     chosen = closest(table, params.shown)
-    train = read_table(given.train)
-    files = dict(zip(train["image_id"], train["file"], strict=True))
-    panels = read_panels(chosen, params.pool, params.data, files, given.train)
+    panels = read_panels(chosen, params.pool, params.data, given.train)
     title = f"{params.title}: the {len(chosen)} of {len(table):,} images nearest to training images"
     write_neighbours(snakemake.output.png, chosen, panels, title, typical[params.extractor])

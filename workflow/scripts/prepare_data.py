@@ -7,7 +7,7 @@ with job(snakemake):
 
     prepare(
         snakemake.wildcards.dataset,
-        snakemake.params.dataset,
+        snakemake.config["datasets"][snakemake.wildcards.dataset],
         snakemake.params.labels,
         snakemake.params.image_size,
         snakemake.params.seed,

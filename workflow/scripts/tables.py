@@ -8,7 +8,7 @@ with job(snakemake):
     from radsynth.analysis import classifier_tables, tables
     from radsynth.analysis.archive import read_source
     from radsynth.analysis.published import read_published
-    from radsynth.analysis.render import latex, markdown
+    from radsynth.analysis.render import for_spreadsheet, latex, markdown
     from radsynth.analysis.tidy import write_csv
     from radsynth.common.files import write_text
 
@@ -19,6 +19,6 @@ with job(snakemake):
     for path in snakemake.output:
         title, table, sections = drawn[Path(path).stem]
         if path.endswith(".csv"):
-            write_csv(path, list(table.columns), table.to_dict("records"))
+            write_csv(path, list(table.columns), for_spreadsheet(table))
         else:
             write_text(path, markdown(title, sections) if path.endswith(".md") else latex(sections))

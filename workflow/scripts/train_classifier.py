@@ -11,11 +11,10 @@ with job(snakemake) as log:
     from pathlib import Path
 
     from radsynth.classifiers.architectures import count_parameters
-    from radsynth.classifiers.mixes import assemble, count_images, read_pools
+    from radsynth.classifiers.mixes import assemble, count_images, read_pixels, read_pools
     from radsynth.classifiers.thresholds import threshold_of
     from radsynth.classifiers.training import predict, train
     from radsynth.common.files import atomic_path, write_json, write_text
-    from radsynth.common.images import read_gray_stack
     from radsynth.common.tables import read_table
     from radsynth.common.weights import verify_weights, weights_entry
 
@@ -35,7 +34,7 @@ with job(snakemake) as log:
     )
     images, counts = lesson.images, lesson.epoch_counts
     log.info("%s: %s; images per epoch: %s", params.name, count_images(images, params.labels), counts)
-    pixels = read_gray_stack(".", images["root"] + "/" + images["file"])
+    pixels = read_pixels(images)
     targets = images["label"].map(params.labels.index).to_numpy()
     training = (images["subset"] == "train").to_numpy()
     weights = given.get("weights")

@@ -22,6 +22,11 @@ with job(snakemake) as log:
         sampler=dict(params.sampler),
         threads=snakemake.threads,
     )
-    root, files = Path(output.manifest).parent, list(manifest["file"])
-    count_duplicates(root, files)
-    write_grid(output.grid, root, files, f"{snakemake.wildcards.generator}: {params.label}", params.seed)
+    count_duplicates(manifest)
+    write_grid(
+        output.grid,
+        Path(output.manifest).parent,
+        manifest,
+        f"{snakemake.wildcards.generator}: {params.label}",
+        params.seed,
+    )

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,7 @@ import yaml
 
 from radsynth.analysis.tidy import COLUMNS, Metrics, read_metrics
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json, write_text
+from radsynth.common.files import atomic_folder, read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
@@ -27,8 +27,8 @@ PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "t
 
 
 def write_config(path: str | Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration; absolute paths in it are cut to their last part."""
-    write_text(path, yaml.safe_dump(_portable(config), sort_keys=False))
+    """Write the resolved configuration, as ``read_config`` reads it."""
+    write_text(path, yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -56,13 +56,9 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
             f"{folder}: holds an archive of other results, which is not overwritten; name another one with "
             f"--config 'paper={{version: NAME}}', or remove that folder"
         )
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for file in files:
-        shutil.copyfile(file, partial / file.name)
+    config, costs = (next(file for file in files if file.name == name) for name in (CONFIG, "costs.csv"))
     manifest = {
-        "study": read_config(partial / CONFIG)["study"],
+        "study": read_config(config)["study"],
         "date": date,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
@@ -70,14 +66,15 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
         "machine": {
             "cpu": _cpu_name(),
             "cpu_count": os.cpu_count(),
-            "devices": sorted(set(pd.read_csv(partial / "costs.csv")["device"].dropna())),
+            "devices": sorted(set(pd.read_csv(costs)["device"].dropna())),
             "platform": f"{platform.system()} {platform.machine()}",
         },
         "files": sums,
     }
-    write_json(partial / MANIFEST, manifest)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with atomic_folder(folder) as partial:
+        for file in files:
+            shutil.copyfile(file, partial / file.name)
+        write_json(partial / MANIFEST, manifest)
 
 
 def _check_kept(file: Path) -> None:
@@ -101,7 +98,7 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
     try:
         manifest = read_json(folder / MANIFEST)
         sums = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / MANIFEST}: not the manifest of an archive") from None
     for name in FILES:
         if name not in sums:
@@ -127,16 +124,6 @@ def read_source(files: Mapping[str, Any], source: str) -> Metrics:
         for folder in sorted({Path(path).parent for path in paths.values()}):
             verify_archive(folder)
     return read_metrics(paths)
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_portable(item) for item in value]
-    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
-        return PurePath(value).name
-    return value
 
 
 def _version(package: str) -> str | None:

@@ -11,6 +11,7 @@ from radsynth.analysis.evaluations import Evaluation, identity
 from radsynth.analysis.image_metrics import corrected, judged
 from radsynth.analysis.tidy import BASELINE, COHORT, OWN, SYNTHETIC, WARNINGS, as_table
 from radsynth.common.files import read_json
+from radsynth.common.tables import read_table
 from radsynth.generators.metrics import read_metrics as read_training
 
 Row = dict[str, Any]
@@ -206,7 +207,7 @@ def job_names(
     for path in pools:
         pattern = "pools/{dataset}/{sampling}/{scenario}/{generator}/{label}/manifest.csv"
         names = identity(path, results, pattern)
-        device = pd.read_csv(path, nrows=1, dtype=str, keep_default_na=False)["device"].iloc[0]
+        device = read_table(path, ["device"], nrows=1)["device"].iloc[0]
         add("write_pool", names, names["generator"], device)
         add("pool_quality", names, names["generator"], "cpu")  # asks for no GPU
     for path in trainings:
@@ -233,8 +234,9 @@ def cost_rows(paths: Iterable[str], results: str, jobs: Mapping[str, Row]) -> li
     rows = []
     for path in paths:
         stage, *job = PurePosixPath(path).relative_to(PurePosixPath(results) / "benchmarks").with_suffix("").parts
-        table = pd.read_csv(path, sep="\t", na_values=["-"])
-        figures = table[["s", "max_rss", "mean_load"]].apply(pd.to_numeric, errors="coerce").mean().astype(float)
+        measured = ["s", "max_rss", "mean_load"]
+        table = read_table(path, measured, sep="\t")
+        figures = table[measured].apply(pd.to_numeric, errors="coerce").mean().astype(float)
         row = {"stage": stage.removesuffix(".tsv"), "job": "/".join(job)}
         row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
         row |= jobs.get(f"{row['stage']}/{row['job']}", {})

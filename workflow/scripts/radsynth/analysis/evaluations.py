@@ -12,6 +12,7 @@ import pandas as pd
 from radsynth.analysis.tidy import COHORT, OWN, SYNTHETIC
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
+from radsynth.common.tables import read_table
 
 Row = dict[str, Any]
 
@@ -76,7 +77,7 @@ def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
     """Read ``{testset}.json`` and the predictions of the same name beside it."""
     names = identity(path, results, "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/{testset}")
     text = dict.fromkeys(("image_id", "label", "patient_id", "predicted"), str)
-    predictions = pd.read_csv(Path(path).with_suffix(".csv"), dtype=text, keep_default_na=False)
+    predictions = read_table(Path(path).with_suffix(".csv"), text, dtype=text)
     return Evaluation(
         cohort=(names["dataset"], names["sampling"], names["scenario"]),
         mix=names["mix"],

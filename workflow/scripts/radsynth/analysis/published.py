@@ -7,6 +7,7 @@ import pandas as pd
 
 from radsynth.analysis.tidy import COHORT
 from radsynth.common.errors import UserError
+from radsynth.common.tables import read_table
 
 COLUMNS = ["source", "table", "sampling", "scenario", "classifier", "mix", "metric", "mean", "sd", "note"]
 
@@ -18,7 +19,7 @@ def read_published(files: Iterable[str | Path], sources: dict[str, str]) -> pd.D
     """
     tables = [pd.DataFrame(columns=COLUMNS)]
     for file in files:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table = read_table(file)
         if list(table.columns) != COLUMNS:
             raise UserError(f"{file}: columns {', '.join(table.columns)}, expected {', '.join(COLUMNS)}")
         tables.append(table)

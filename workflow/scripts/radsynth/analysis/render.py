@@ -1,9 +1,10 @@
-"""One table in Markdown and LaTeX (booktabs), and how numbers stand in it."""
+"""One table in Markdown, LaTeX (booktabs) and for spreadsheets, and how numbers and texts stand in it."""
 
 import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,9 @@ LATEX = {
     "Δ": r"$\Delta$",
 }
 LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+
+# What would be a cell's end, code, a tag, a link or an emphasis in Markdown.
+MARKUP = re.compile(r"[\\`|*~@]|<(?=[A-Za-z/!?])|\](?=[(\[:])|:(?=//)|(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
@@ -48,6 +52,26 @@ def limits(low: float, high: float, form: Callable[[float], str]) -> str:
     return "" if math.isnan(low) or math.isnan(high) else f"{form(low)} to {form(high)}"
 
 
+def plain(text: str) -> str:
+    """Return a text, maybe somebody else's, as Markdown that shows it as it is, in one line."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def for_spreadsheet(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table; a text that a spreadsheet would compute as a formula begins with an apostrophe."""
+    return [{name: _no_formula(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _no_formula(value: Any) -> Any:
+    if not (isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 @dataclass
 class Cell:
     """A text that may be bold or italic."""
@@ -57,10 +81,10 @@ class Cell:
 
     def markdown(self) -> str:
         mark = {"bold": "**", "italic": "*"}.get(self.style, "") if self.text else ""
-        return mark + self.text.replace("|", r"\|") + mark
+        return mark + plain(self.text) + mark
 
     def latex(self) -> str:
-        text = re.sub(r"[\\~^±−†↑↓≈Δ&%$#_{}]", lambda found: LATEX[found[0]], self.text)
+        text = re.sub(r"[\\~^±−†↑↓≈Δ&%$#_{}]", lambda found: LATEX[found[0]], " ".join(self.text.split()))
         command = {"bold": r"\textbf", "italic": r"\textit"}.get(self.style)
         return f"{command}{{{text}}}" if command and text else text
 
@@ -84,7 +108,7 @@ class Section:
         lines = [[Cell(name).markdown() for name in self.header], align]
         lines += [[cell.markdown() for cell in row] for row in self.cells]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"## {self.title}\n\n{table}\n" + (f"\n{self.note}\n" if self.note else "")
+        return f"## {plain(self.title)}\n\n{table}\n" + (f"\n{plain(self.note)}\n" if self.note else "")
 
     def latex(self) -> str:
         align = "".join("l" if column < self.n_text else "r" for column in range(len(self.header)))

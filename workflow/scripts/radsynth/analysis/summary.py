@@ -1,9 +1,12 @@
 """What the numbers say, in words: utility, realism, copying, and what they do not say."""
 
+import pandas as pd
+
 from radsynth.analysis import summary_copying, summary_utility
+from radsynth.analysis.render import plain
 from radsynth.analysis.summary_images import realism_headline, realism_lines, recognition_lines, variety_lines
 from radsynth.analysis.summary_limits import data_lines, limits, look_first
-from radsynth.analysis.tidy import Metrics, study_facts
+from radsynth.analysis.tidy import FREE, Metrics, study_facts
 
 
 def headline(metrics: Metrics) -> list[str]:
@@ -17,6 +20,7 @@ def headline(metrics: Metrics) -> list[str]:
 
 def summary(metrics: Metrics) -> str:
     """Return summary.md."""
+    metrics = {name: _in_markdown(table) for name, table in metrics.items()}
     parts = [
         f"# {study_facts(metrics).get('study', 'Study')}: do the synthetic images help?\n",
         *(f"- {' '.join(line.split())}" for line in headline(metrics)),
@@ -40,3 +44,8 @@ def summary(metrics: Metrics) -> str:
         *data_lines(metrics),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _in_markdown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its free texts as Markdown shows them."""
+    return table.assign(**{column: table[column].map(plain) for column in FREE & set(table.columns)})

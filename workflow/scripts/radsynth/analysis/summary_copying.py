@@ -8,6 +8,7 @@ import pandas as pd
 
 from radsynth.analysis.image_metrics import MEANINGS, POOL, distinct, of_family, suspicious, tail_of
 from radsynth.analysis.inference import ALPHA
+from radsynth.analysis.render import plain
 from radsynth.analysis.tidy import COHORT, WARNINGS, Metrics, place
 from radsynth.common.shares import noticeable_share
 from radsynth.quality.memorisation import THRESHOLD_QUANTILE
@@ -45,7 +46,8 @@ def warned(metrics: Metrics) -> list[dict[str, Any]]:
     """Return the models of which every candidate copied (cohort, generator, label, warning)."""
     study = metrics["study"]
     found = study.loc[study["key"] == WARNINGS, "value"]
-    return [model | {"label": model["unit"]} for value in found for model in json.loads(value)]
+    models = [model for value in found for model in json.loads(value)]
+    return [{key: plain(text) for key, text in (model | {"label": model["unit"]}).items()} for model in models]
 
 
 def headline(metrics: Metrics) -> str:
@@ -77,7 +79,7 @@ def sharing(metrics: Metrics) -> list[str]:
     if copies:
         answer = (
             "**Not as they are.** There are signs of copies of training images: **do not share that pool** before its "
-            "nearest training images have been looked at (in the report, under 0 Answer and 3 Synthetic images)."
+            "nearest training images have been looked at (`suspects.png`, and `neighbours.png` beside each pool)."
         )
     elif len(missing):
         answer = (
@@ -87,12 +89,12 @@ def sharing(metrics: Metrics) -> list[str]:
     elif near:
         answer = (
             "**Look first.** There is no sign of single copies, but a pool lies nearer to its training images than "
-            "held-out real images do: look at its nearest training images in the report before you share it."
+            "held-out real images do: look at `neighbours.png` beside its images before you share it."
         )
     elif models:
         answer = (
             "**Look first.** There is no sign of copies in a pool, but every model of a training that was to "
-            "choose from copied: look at its nearest training images in the report before you share it."
+            "choose from copied: look at `neighbours.png` beside its images before you share it."
         )
     else:
         answer = (

@@ -5,6 +5,7 @@ the reason in the column ``reason``. Floats have ten significant digits, so equa
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_text
+from radsynth.common.tables import read_table
 
 BASELINE = "baseline"
 COHORT = ["dataset", "sampling", "scenario"]
@@ -111,7 +113,17 @@ NUMERIC = {
 }
 
 # Columns that are texts in one table, and numbers in the others.
-TEXTS = {("study", "value"), ("verdicts", "control"), ("predictions", "threshold")}
+CONTROLS = ("verdicts", "control")
+TEXTS = {("study", "value"), CONTROLS, ("predictions", "threshold")}
+
+# Texts of any kind, and lists. Every other text is a name, of the characters that the configuration allows.
+FREE = {
+    *("reason", "note", "what_was_done", "preprocessing", "device", "file", "samplings", "labels", "positive_label"),
+    *("verdict", "job", "trained_on", "probabilities"),
+}
+NAME = re.compile(r"[A-Za-z0-9_-]*")
+# The facts of a study that stand in sentences.
+NAMED_FACTS = ("study", "positive_label", "image_size")
 
 # A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
 BALANCED = 1.5
@@ -145,7 +157,8 @@ def as_table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def read_metrics(files: Mapping[str, str | Path]) -> Metrics:
     """Return the metrics tables by name. Numeric columns are floats (NaN where empty), the others strings.
 
-    ``files`` gives the path of each table. Raises UserError if a file is missing or lacks a column.
+    ``files`` gives the path of each table. Raises UserError if a file is missing or lacks a column, or if something
+    else stands in place of a name, which is written into pages and tables as it is.
     """
     return {name: _read(name, Path(path)) for name, path in files.items()}
 
@@ -153,11 +166,23 @@ def read_metrics(files: Mapping[str, str | Path]) -> Metrics:
 def _read(name: str, path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: not found, expected the table `{name}` of the metrics")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = [column for column in COLUMNS[name] if column not in table.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is missing, expected {', '.join(COLUMNS[name])}")
-    return _typed(name, table)
+    table = read_table(path, COLUMNS[name])
+    _check_names(name, path, table)
+    try:
+        return _typed(name, table)
+    except ValueError as error:
+        raise UserError(f"{path}: a text in place of a number ({str(error)[:80]!r})") from None
+
+
+def _check_names(name: str, path: Path, table: pd.DataFrame) -> None:
+    """Raise UserError if anything else stands in place of a name."""
+    columns = [column for column in COLUMNS[name] if column not in FREE | NUMERIC or (name, column) == CONTROLS]
+    cells = [(column, value) for column in columns for value in table[column].unique()]
+    if name == "study":
+        cells += [("value", value) for value in table.loc[table["key"].isin(NAMED_FACTS), "value"]]
+    for column, value in cells:
+        if not NAME.fullmatch(value):
+            raise UserError(f"{path}: {value[:60]!r} in column {column}, expected a name of letters, digits, _ and -")
 
 
 def _typed(name: str, table: pd.DataFrame) -> pd.DataFrame:

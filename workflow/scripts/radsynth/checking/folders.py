@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,13 @@ def suggest_pattern(images: Sequence[Listed]) -> tuple[str, int]:
     return "", 0
 
 
+def _by_folder(names: Iterable[str], shown: int = 5) -> str:
+    """Return the folders that files lie in, just below the dataset's, with how many there are."""
+    counts = Counter(name.split("/")[0] + "/" if "/" in name else "beside the classes" for name in names)
+    listed = [f"{folder}: {count:,}" for folder, count in counts.most_common(shown)]
+    return ", ".join([*listed, "..."] if len(counts) > shown else listed)
+
+
 def folder_mistakes(source: Folder, name: str, image_size: int, part: Part) -> None:
     """Add to a part what the names of the files of a dataset ``name`` tell, and the headers of some of them."""
     layout, options, remarks = source.layout, source.options, source.remarks()
@@ -116,7 +123,8 @@ def folder_mistakes(source: Folder, name: str, image_size: int, part: Part) -> N
         in_classes[check] += len(files) if label else 0
     for check, number in (+left).items():
         done = remarks.get(check) or source.checks.get(check) or "left out"
-        text = f"{check.replace('_', ' ')}: {counted(number, 'file')}, {done}"
+        where = f" ({_by_folder(layout.left[check, ''])})" if check == "outside_classes" else ""
+        text = f"{check.replace('_', ' ')}: {counted(number, 'file')}, {done}{where}"
         beside = check == "not_an_image" and not in_classes[check]  # such as a README
         if check in ("excluded", "passed_over", "links", "linked_again") or beside:
             part.lines.append(text)

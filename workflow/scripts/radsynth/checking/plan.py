@@ -23,7 +23,11 @@ def plan_part(study: Study) -> Part:
     """Return what will run: cohorts, generators, pools and classifiers."""
     part = Part("What will run")
     if study["paper"]["source"] == "archive":
-        part.lines.append(f"tables, figures and words from the archive {study['paper']['version']}: no images, no GPU")
+        version = study["paper"]["version"]
+        part.lines.append(
+            f"tables, figures and words from the archive {version}, in results/{study['study']}/archive/{version}/: no "
+            "images, no GPU"
+        )
         return part
     samplings, scenarios, runs = study["samplings"], study["scenarios"], study["runs"]
     part.lines.append(

@@ -11,8 +11,10 @@ import pandas as pd
 
 from radsynth.cohorts.held_back import held_back_by_image
 from radsynth.common.errors import UserError
+from radsynth.common.images import read_gray_stack
+from radsynth.common.tables import read_table
 
-COLUMNS = ["root", "file", "label", "image_id", "origin", "subset"]
+COLUMNS = ["root", "file", "sha256", "label", "image_id", "origin", "subset"]
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,16 @@ def read_pools(manifests: Iterable[str | Path], generators: Iterable[str]) -> pd
     """
     pools = [pd.DataFrame(columns=[*COLUMNS[:-1], "generator"])]
     for path, generator in zip(map(Path, manifests), generators, strict=True):
-        pool = pd.read_csv(path, dtype=str, keep_default_na=False)
+        pool = read_table(path)
         ids = generator + "/" + pool["label"] + "/" + pool["index"].str.zfill(6)
-        made = pool[["file", "label"]].assign(image_id=ids, origin="synthetic")
+        made = pool[["file", "sha256", "label"]].assign(image_id=ids, origin="synthetic")
         pools.append(made.assign(root=str(path.parent), generator=generator))
     return pd.concat(pools, ignore_index=True)
+
+
+def read_pixels(images: pd.DataFrame) -> np.ndarray:
+    """Return the pixels, uint8 (n, height, width), of rows with ``root``, ``file`` below it and ``sha256``."""
+    return read_gray_stack(".", images.assign(file=images["root"] + "/" + images["file"]))
 
 
 def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
@@ -146,7 +153,7 @@ def control_images(known: pd.DataFrame, root: str | Path, validation: pd.DataFra
 
 
 def _real(images: pd.DataFrame, root: str | Path, subset: str) -> pd.DataFrame:
-    return images[["file", "label", "image_id"]].assign(root=str(root), origin="real", subset=subset)
+    return images[["file", "sha256", "label", "image_id"]].assign(root=str(root), origin="real", subset=subset)
 
 
 def _oversample(images: pd.DataFrame, counts: Mapping[str, int], seed: int) -> pd.DataFrame:

@@ -26,7 +26,11 @@ def seen_before(
         found["pixels"] = external["sha256"].isin(seen["sha256"]).to_numpy()
     if gates["near_duplicates"]:
         tables = zip(roots, (external, seen), strict=True)
-        thumbnails = [thumbnail(read_gray(Path(root) / file)) for root, table in tables for file in table["file"]]
+        thumbnails = [
+            thumbnail(read_gray(Path(root) / file, sha256))
+            for root, table in tables
+            for file, sha256 in zip(table["file"], table["sha256"], strict=True)
+        ]
         # Patients of two datasets may have the same name.
         patients = [f"{k} {name}" if name else "" for k, t in enumerate((external, seen)) for name in t["patient_id"]]
         pairs = near_duplicate_pairs(np.stack(thumbnails), patients, split=len(external))

@@ -3,7 +3,7 @@
 Nothing of the code that builds the cohorts is used here: the files are compared directly, column by column.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,12 @@ def check_gates(
     gates: dict[str, bool],
     test_split: str | None = None,
     validation: str | Path | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Check the cohort files of a scenario against each other and against the manifest, and return what was found.
+
+    ``counts`` is how many images of each label the scenario asks for, in ``train`` and ``validation`` together.
+    UserError if there are more or fewer.
 
     UserError, naming two files or images, if a set holds an image twice or one that differs from the manifest, or if
     a test image is also in a training set (of the classifier or of a generator) or in the ``validation`` set, or shares
@@ -44,6 +48,12 @@ def check_gates(
     trains = {str(path): _read_set(path, known, manifest) for path in dict.fromkeys([train, *generator_trains])}
     held_back = {} if validation is None else {str(validation): _read_set(validation, known, manifest)}
     test_sets = {str(path): _read_set(path, known, manifest) for path in tests}
+    if counts is not None:
+        drawn = pd.concat([trains[str(train)], *held_back.values()])["label"].value_counts().to_dict()
+        if drawn != {label: count for label, count in counts.items() if count}:
+            raise UserError(
+                f"{train}: {_counted(drawn)} with those for validation, the scenario says {_counted(counts)}"
+            )
     if test_split is not None:
         for path, table in (trains | held_back | test_sets).items():
             wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
@@ -75,6 +85,10 @@ def check_gates(
         "patient_safe": unknown == 0 and overlaps["patient"] == 0,
         "gates": gates,
     }
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} images of {label}" for label, count in counts.items() if count) or "no image"
 
 
 def _read_set(path: str | Path, known: pd.DataFrame, manifest: str | Path) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def read_image_set(manifest: str | Path) -> tuple[list[str], np.ndarray]:
     """
     table = read_table(manifest)
     image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
-    return list(image_ids), read_gray_stack(Path(manifest).parent, table["file"])
+    return list(image_ids), read_gray_stack(Path(manifest).parent, table)
 
 
 def write_features(
@@ -80,6 +80,8 @@ def write_features(
 def read_features(path: str | Path, dtype: DTypeLike) -> FeatureSet:
     """Read a features file, its numbers as ``dtype``; UserError naming an image if its features are not finite."""
     arrays = read_arrays(path)
+    if missing := [name for name in NOT_FITTED[:3] if name not in arrays]:
+        raise UserError(f"{path}: no array {missing[0]}, so not a file of features; delete it to have it made anew")
     state = {key: array for key, array in arrays.items() if key not in NOT_FITTED}
     features = arrays["features"].astype(dtype, copy=False)
     logits = arrays["logits"].astype(dtype, copy=False) if "logits" in arrays else None

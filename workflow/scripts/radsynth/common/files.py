@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from radsynth.common.errors import UserError
 def _reason(error: Exception) -> str | None:
     """Return what the operating system said, None if it said nothing."""
     for cause in (error, error.__context__):  # torch hides it behind an error of its own
+        if isinstance(cause, shutil.Error):  # of a folder that was copied, with every file
+            return str(cause.args[0][0][2])
         if isinstance(cause, OSError):
             return cause.strerror or str(cause)
     return str(error) if "os error" in str(error) else None  # safetensors
@@ -51,6 +54,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path``; on success it replaces ``path``, on error it is removed.
+
+    What a killed process left there is removed by the next one. UserError if the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with writing(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for part in [*temporary.rglob("*"), temporary]:
+                sync(part)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+            sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -102,5 +127,10 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file; UserError if it is missing or is not one, as after a cut."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); delete it to have it made anew") from None

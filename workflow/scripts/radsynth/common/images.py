@@ -1,16 +1,20 @@
 """Prepared images, 8-bit grayscale PNGs written by this workflow: reading them, and making them small."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_pixels
 
 
-def read_gray(path: str | Path) -> np.ndarray:
-    """Return a prepared image as uint8 (height, width); UserError if it is missing, broken or not 8-bit gray."""
+def read_gray(path: str | Path, sha256: str | None = None) -> np.ndarray:
+    """Return a prepared image as uint8 (height, width); UserError if it is missing, broken or not 8-bit gray.
+
+    Or if its pixels have another ``sha256`` than its manifest says: it was exchanged or edited since.
+    """
     try:
         with Image.open(path) as image:
             image.load()
@@ -31,18 +35,27 @@ def read_gray(path: str | Path) -> np.ndarray:
     if mode != "L" or transparent:
         alpha = " with transparency" if transparent else ""
         raise UserError(f"{path}: mode {mode}{alpha}, expected 8-bit grayscale (mode L); prepare the data again")
+    if sha256 is not None and sha256_pixels(pixels) != sha256:
+        raise UserError(
+            f"{path}: not the image that its manifest names, whose SHA-256 is {sha256[:12]}...; delete "
+            f"{Path(path).parent} to have it made anew, or put back what was there"
+        )
     return pixels
 
 
-def read_gray_stack(root: str | Path, files: Iterable[str]) -> np.ndarray:
-    """Return the images ``root/file`` as uint8 (n, height, width); UserError if there are none or sizes differ."""
-    paths = [Path(root) / file for file in files]
-    if not paths:
+def read_gray_stack(root: str | Path, images: pd.DataFrame) -> np.ndarray:
+    """Return the images of a manifest's rows as uint8 (n, height, width).
+
+    ``images`` has the columns ``file`` (relative to ``root``) and ``sha256``. UserError if there are none, sizes differ
+    or one is not what the manifest says.
+    """
+    if images.empty:
         raise UserError(f"{root}: an image set without images")
-    first = read_gray(paths[0])
+    paths, sums = [Path(root) / file for file in images["file"]], list(images["sha256"])
+    first = read_gray(paths[0], sums[0])
     stack = np.empty((len(paths), *first.shape), dtype=np.uint8)
     for index, path in enumerate(paths):
-        image = read_gray(path)
+        image = read_gray(path, sums[index])
         if image.shape != first.shape:
             raise UserError(f"{path}: size {image.shape}, expected {first.shape} as in {paths[0].name}")
         stack[index] = image

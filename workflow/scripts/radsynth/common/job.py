@@ -1,4 +1,7 @@
-"""What every rule's script begins with: the log file, the GPU lease, and errors in one line."""
+"""What every rule's script begins with: the log file, inputs as they were written, the GPU lease, errors in one line.
+
+And what it ends with: the record of what made its outputs.
+"""
 
 import logging
 import sys
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from radsynth.common import made
 from radsynth.common.errors import UserError
 from radsynth.common.gpu import lease_gpus
 
@@ -36,10 +40,14 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     log = logging.getLogger(snakemake.rule)
     with ExitStack() as stack:
         try:
+            made.remove_record(snakemake.output)
+            made.check_inputs(snakemake.input)
             gpus = snakemake.resources.get("gpu", 0)
             if gpus:
                 lease_gpus(int(gpus), stack, require=bool(snakemake.config.get("require_gpu", False)))
             yield log
+            if snakemake.output:
+                made.write_record(snakemake.rule, dict(snakemake.params.items()), snakemake.output)
         except UserError as error:
             log.error("%s", error)
             sys.exit(1)

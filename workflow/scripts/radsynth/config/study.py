@@ -116,9 +116,11 @@ class Study:
         self._check_extractors()
         for name, dataset in config["datasets"].items():
             self._check_image_counts(name, dataset)
-            if "@" in urlsplit(dataset.get("base_url", "")).netloc:
+            address = urlsplit(dataset.get("base_url", ""))
+            # Without a scheme the login is taken for one, or for a part of the path.
+            if address.query or "@" in (address.netloc or address.path):
                 raise UserError(
-                    f"datasets.{name}.base_url: holds a login, which would stand in logs and results; "
+                    f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                     "give it as the source's documentation says, in the environment"
                 )
             if "patient_pattern" in dataset:

@@ -86,13 +86,6 @@ def load_mask(path: Path, value: int | None, default: int | None = None) -> tupl
     return mask, 2 if blurred else len(found)
 
 
-def _by_folder(names: Iterable[str], shown: int = 5) -> str:
-    """Return the folders that files lie in, just below the dataset's, with how many there are."""
-    counts = Counter(name.split("/")[0] + "/" if "/" in name else "beside the classes" for name in names)
-    listed = [f"{folder}: {count:,}" for folder, count in counts.most_common(shown)]
-    return ", ".join([*listed, "..."] if len(counts) > shown else listed)
-
-
 class Folder(Source):
     """One folder per class, in any depth below it image files; a published split stands above or below the classes.
 
@@ -206,7 +199,6 @@ class Folder(Source):
         return {
             "files_seen": f"{len(layout.images)} images and {layout.n_masks} masks taken, the others are counted below",
             "not_an_image": f"not used: {listed}{dicom}",
-            "outside_classes": f"not used: in no class folder ({_by_folder(layout.left['outside_classes', ''])})",
         }
 
     def download(self) -> str | None:

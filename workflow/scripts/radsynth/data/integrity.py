@@ -1,10 +1,18 @@
-"""What was found wrong with a dataset and what was done about it, for machines (JSON) and for people (Markdown)."""
+"""What was found wrong with a dataset and what was done about it, for machines (JSON) and for people (Markdown).
 
+Names of files and patients go to the log, and some to the JSON, which stays where it is: the Markdown becomes part of
+reports that are passed on.
+"""
+
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-FILES_SHOWN = 20
+log = logging.getLogger(__name__)
+
+#: Names that the JSON, and the log, give of each finding.
+FILES_SHOWN, FILES_LOGGED = 20, 1000
 
 #: Every check that all sources share, in the order of the report, and what is done about what it finds.
 CHECKS = {
@@ -84,16 +92,24 @@ class Integrity:
             ]
         return {"counts": dict(counts), "expected": dict(expected) if expected else None, "checks": checks}
 
+    def write_log(self) -> None:
+        """Log the names behind all findings, a line each."""
+        for (check, label), files in self._found.items():
+            what = ", ".join(filter(None, [check.replace("_", " "), label]))
+            for file in files[:FILES_LOGGED]:
+                log.info("%s: %s", what, file)
+            if len(files) > FILES_LOGGED:
+                log.info("%s: and %d more", what, len(files) - FILES_LOGGED)
+
 
 def to_markdown(name: str, report: Mapping[str, Any]) -> str:
-    """Return ``integrity.md``: the class counts, then one line per finding."""
+    """Return ``integrity.md``: the class counts, then one line per finding, without a name of a file or patient."""
     expected = report["expected"] or {}
     lines = [f"# Integrity of {name}", "", "| label | images | the complete source holds |", "|---|---:|---:|"]
     lines += [f"| {label} | {n:,} | {expected.get(label, 'not known')} |" for label, n in report["counts"].items()]
-    lines += ["", "| check | label | count | what was done | files |", "|---|---|---:|---|---|"]
+    lines += ["", "| check | label | count | what was done |", "|---|---|---:|---|"]
     for row in report["checks"]:
-        shown = [file.replace("|", "\\|") for file in row["files"][:3]]
-        files = ", ".join(shown) + (" ..." if row["count"] > len(shown) and shown else "")
         check = row["check"].replace("_", " ")
-        lines.append(f"| {check} | {row['label']} | {row['count']:,} | {row['what_was_done']} | {files} |")
+        lines.append(f"| {check} | {row['label']} | {row['count']:,} | {row['what_was_done']} |")
+    lines += ["", f"Which files these are stands in `logs/prepare_data/{name}.log` below the study's results alone."]
     return "\n".join(lines) + "\n"

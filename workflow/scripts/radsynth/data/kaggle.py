@@ -19,9 +19,9 @@ class KaggleFolder(Folder):
     def how_to_get(self) -> str:
         return f"download https://www.kaggle.com/datasets/{self.slug} and unpack it there, or run the rule download"
 
-    def download(self) -> str | None:
+    def download(self) -> tuple[str | None, int]:
         if self.path.is_dir() and any(self.path.iterdir()):
-            return None
+            return None, 0
         import kagglehub
 
         # Fetched beside it and moved, so that an interrupted download is not taken for the whole set.
@@ -39,7 +39,7 @@ class KaggleFolder(Folder):
         if self.path.is_dir():
             self.path.rmdir()
         partial.replace(self.path)
-        return f"https://www.kaggle.com/datasets/{self.slug}"
+        return f"https://www.kaggle.com/datasets/{self.slug}", 0
 
 
 class KaggleCxr(KaggleFolder):

@@ -19,7 +19,14 @@ SUFFIXES = {
     *(".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".pbm", ".avif"),
 }
 DICOM_SUFFIXES = {".dcm", ".dicom"}
-#: How many kinds or names a message lists.
+#: Suffixes that are named in counts; others may be parts of file names, such as the patient's.
+NAMED_SUFFIXES = {
+    *(".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".log", ".ini", ".db"),
+    *(".doc", ".docx", ".xls", ".xlsx", ".zip", ".gz", ".tar", ".7z", ".rar", ".py", ".ipynb", ".svg", ".psd"),
+    *(".nii", ".mha", ".mhd", ".nrrd", ".raw", ".bin", ".dat", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".pkl"),
+    *(".mp4", ".avi", ".mov", ".svs", ".tmp", ".bak"),
+}
+#: How many names a message lists.
 MOST_SHOWN = 10
 SPLIT_ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -298,9 +305,10 @@ def _list(
 
 
 def shown_kinds(kinds: Counter) -> str:
-    """Return how many files of which kinds there are, those of rare suffixes together: such may be parts of names."""
-    listed = [f"{count} {kind}" for kind, count in kinds.most_common(MOST_SHOWN)]
-    others = kinds.total() - sum(count for _, count in kinds.most_common(MOST_SHOWN))
+    """Return how many files of which kinds there are, those of unknown suffixes together."""
+    named = {"DICOM", "no suffix", *NAMED_SUFFIXES}
+    listed = [f"{count} {kind}" for kind, count in kinds.most_common() if kind in named]
+    others = sum(count for kind, count in kinds.items() if kind not in named)
     return ", ".join([*listed, f"{others} of other suffixes"] if others else listed)
 
 

@@ -71,18 +71,18 @@ class MedMnist(Source):
         """The published MD5."""
         return CHECKSUMS[self.options["name"]][self.options["size"]]
 
-    def download(self) -> str | None:
+    def download(self) -> tuple[str | None, int]:
         import pooch
 
         if self.file.is_file():
-            return None
+            return None, 0
         url = f"{self.options['base_url']}/{self.published_name}"
         try:
             pooch.retrieve(url, known_hash=f"md5:{self.checksum}", fname=self.file.name, path=self.file.parent)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{self.file}: {url} could not be downloaded ({type(error).__name__}: {reason})") from None
-        return url
+        return url, 0
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of the file after checking what they are."""

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import write_json, write_text, writing
+from radsynth.common.files import atomic_folder, write_json, write_text, writing
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
@@ -246,6 +246,7 @@ def _check(
     above = [row for row in told if row.above_chance]
     if above:
         integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
+    integrity.write_log()
     counts = Counter(record.label for record, _ in kept)
     report = integrity.report({label: counts[label] for label in source.labels}, expected)
     return report | {"window": window, "file_facts": [asdict(row) for row in told]}
@@ -286,9 +287,6 @@ def prepare(
     ``dataset`` is its entry of the configuration, ``seed`` the study's, ``image_size`` in pixels; ``images`` and
     ``masks`` are the folders, the others the files to write. UserError names the file or folder that is wrong.
     """
-    images, masks = Path(images), Path(masks)
-    images.mkdir(parents=True, exist_ok=True)
-    masks.mkdir(parents=True, exist_ok=True)
     source = load_source(dataset, labels)
     records = source.records(image_size, derive_seed(seed, "data", name))
     ids = image_ids([record.source for record in records])
@@ -298,13 +296,14 @@ def prepare(
         "fit": source.options["fit"],
         "window": window,
         "words": [*labels, *map(str, source.options.get("classes", {}).values())],
-        "images": images,
-        "masks": masks,
     }
-    results = _each(prepare_one, list(zip(records, ids, strict=True)), options, f"preparing {name}", threads)
+    with atomic_folder(images) as images, atomic_folder(masks) as masks:
+        folders = {"images": images, "masks": masks}
+        pairs = list(zip(records, ids, strict=True))
+        results = _each(prepare_one, pairs, options | folders, f"preparing {name}", threads)
+        if not source.options.get("skip_unreadable", False):
+            _refuse_unreadable(records, results, source.options)
 
-    if not source.options.get("skip_unreadable", False):
-        _refuse_unreadable(records, results, source.options)
     kept = [row for row in zip(records, ids, results, strict=True) if row[2].kept]
     for label in labels:
         if not any(record.label == label for record, _, _ in kept):

@@ -95,9 +95,10 @@ class Source:
         """Return how many images of each label the complete source holds, or None if that is not known."""
         return None
 
-    def download(self) -> str | None:
-        """Fetch what is missing into ``path``; return where it came from, or None if nothing was fetched.
+    def download(self) -> tuple[str | None, int]:
+        """Fetch what is missing into ``path``.
 
-        UserError if the files are not there and cannot be fetched.
+        Return where it came from, None if nothing was fetched, and how many files are still missing, which only a
+        source with ``skip_missing`` lets pass. UserError if the files are not there and cannot be fetched.
         """
-        return None
+        return None, 0

@@ -130,17 +130,18 @@ class VindrMammo(Source):
     def findings(self) -> Iterable[tuple[str, str, list[str]]]:
         return self._found
 
-    def download(self) -> str | None:
+    def download(self) -> tuple[str | None, int]:
         wanted = self.options.get("standin")
         if wanted:
-            return self._draw(standin_record(wanted["studies"], wanted["seed"], wanted["height"]))
+            return self._draw(standin_record(wanted["studies"], wanted["seed"], wanted["height"])), 0
         if self.standin:
-            return None
+            return None, 0
         site = physionet.Site(self.options["base_url"], self.path)
         fetched = site.fetch([vindr_tables.BREAST, vindr_tables.FINDINGS, vindr_tables.METADATA])
         images = [row.source for _, row in self.selected(read_tables(self.path))]
         fetched += site.fetch(images, skip_missing=self.options["skip_missing"])
-        return self.options["base_url"] if fetched else None
+        missing = sum(not (self.path / image).is_file() for image in images)
+        return self.options["base_url"] if fetched else None, missing
 
     def _draw(self, record: dict) -> str | None:
         """Draw the stand-in unless it is there as asked; UserError rather than touching anything else."""

@@ -50,7 +50,7 @@ def compare_pairs(
     """
     table = read_table(manifest)
     rows = np.flatnonzero(table["label"] == label)
-    stack = read_gray_stack(Path(images).parent, table["file"].iloc[rows])
+    stack = read_gray_stack(Path(images).parent, table.iloc[rows])
     pairs = draw_pairs(len(rows), limit, seed)
     values, about = {}, {}
     for name in similarities:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json, writing
+from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
-from radsynth.common.images import read_gray_stack
+from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
 from radsynth.generators.team import ALONE
@@ -47,8 +47,10 @@ class TrainingSet:
         rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
         if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{train_csv}: no training image of {', '.join(missing)}")
-        images = read_gray_stack(root, rows["file"])
-        masks = read_gray_stack(root, rows["mask_file"]) if (rows["mask_file"] != "").all() else None
+        images = read_gray_stack(root, rows)
+        masks = None
+        if (rows["mask_file"] != "").all():
+            masks = np.stack([read_gray(Path(root) / file) for file in rows["mask_file"]])
         attributes = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
         return cls(images, attributes, masks)
 
@@ -171,11 +173,13 @@ class Generator:
         self.learn(data, Path(run_dir), seed)
 
     def save(self, model_dir: str | Path) -> None:
-        """Write the model to a directory: what ``write`` writes, and generator.json (options and training facts)."""
+        """Write the model to a directory: what ``write`` writes, and generator.json (options and training facts).
+
+        File by file: who needs it whole or not at all hands in an ``atomic_folder``.
+        """
         model_dir = Path(model_dir)
-        with writing(model_dir):
-            model_dir.mkdir(parents=True, exist_ok=True)
-            self.write(model_dir)
+        model_dir.mkdir(parents=True, exist_ok=True)
+        self.write(model_dir)
         write_json(model_dir / "generator.json", {"options": self.options, "facts": self.facts})
 
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import sync, writing
+from radsynth.common.files import atomic_folder
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def read_candidates(model_dir: str | Path) -> dict[int, Path]:
 class Candidates:
     """The models of an unfinished training below ``folder``, which must not be a declared Snakemake output.
 
-    ``save`` writes the model of the moment to a folder. Each becomes ``step_N`` when it is whole.
+    ``save`` writes the model of the moment to an empty folder. Each becomes ``step_N`` when it is whole.
     """
 
     def __init__(self, folder: str | Path, steps: Collection[int], save: Callable[[Path], None]):
@@ -61,14 +61,8 @@ class Candidates:
         """Keep the model of the moment if ``step`` is one of the steps; return whether it is."""
         if step not in self.steps:
             return False
-        partial = self.folder / ".partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        with writing(self.folder / _name(step)):
+        with atomic_folder(self.folder / _name(step)) as partial:
             self.save(partial)
-            for path in [*partial.rglob("*"), partial]:
-                sync(path)
-        partial.replace(self.folder / _name(step))
-        sync(self.folder)
         log.info("the model after step %d is kept to choose from", step)
         return True
 

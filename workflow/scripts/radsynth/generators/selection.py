@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from radsynth.common.errors import UserError
-from radsynth.common.files import read_json, write_json
+from radsynth.common.files import atomic_folder, read_json, write_json
 from radsynth.common.images import read_gray_stack
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
@@ -90,7 +90,7 @@ def read_images(
             f"{model_dir}: {len(withheld)} images were withheld, which fall into {len(parts[0])} and {len(parts[1])} "
             "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
         )
-    images = learnt.images, *(read_gray_stack(root, part["file"]) for part in parts)
+    images = learnt.images, *(read_gray_stack(root, part) for part in parts)
     seen = rows[(rows["label"] == label) & ~rows["image_id"].isin(withheld["image_id"])]
     return images, (groups_of(seen), groups_of(pd.concat(parts)))
 
@@ -166,16 +166,17 @@ def judge(
 
 def write_selected(family: str, model_dir: str | Path, selected_dir: str | Path, selection: Mapping[str, Any]) -> None:
     """Write the model after ``selection["step"]`` as a directory like that of the last step, and selection.json."""
-    model_dir, selected_dir, step = Path(model_dir), Path(selected_dir), selection["step"]
+    model_dir, step = Path(model_dir), selection["step"]
     candidates = read_candidates(model_dir)
     if step not in candidates:
         raise UserError(f"{model_dir / CHECKPOINTS}: no model of step {step}, expected one; train it again")
-    shutil.copytree(candidates[step], selected_dir)
-    for file in model_dir.iterdir():
-        if file.name in ("metrics.jsonl", WITHHELD):
-            shutil.copyfile(file, selected_dir / file.name)
     # Where and how it was trained, and how far this model had come.
     description = read_json(model_dir / "describe.json") | load_family(family).load(candidates[step]).facts
-    write_json(selected_dir / "describe.json", description | {"step": step})
-    write_json(selected_dir / "selection.json", selection)
+    with atomic_folder(selected_dir) as partial:
+        shutil.copytree(candidates[step], partial, dirs_exist_ok=True)
+        for file in model_dir.iterdir():
+            if file.name in ("metrics.jsonl", WITHHELD):
+                shutil.copyfile(file, partial / file.name)
+        write_json(partial / "describe.json", description | {"step": step})
+        write_json(partial / "selection.json", selection)
     log.info("the model after step %d is taken: %s", step, selection["reason"])

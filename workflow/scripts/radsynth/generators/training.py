@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radsynth.common.files import sole_writer, write_json
+from radsynth.common.files import atomic_folder, sole_writer, write_json
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
@@ -54,19 +54,20 @@ def train_generator(
             log.info("%d processes train together", processes)
             fit_together(family, options, data, run_dir, seed, selection, processes)
         generator.fit(data, run_dir, seed, selection)
-        generator.save(model_dir)
-        if withheld is not None:
-            write_table(model_dir / WITHHELD, withheld[["image_id", "label"]])
-        description = generator.describe() | {"processes": processes}
-        write_json(model_dir / "describe.json", description)
-        log.info("%s: %s parameters", family, f"{description['parameters']:,}")
         metrics = run_dir / "progress" / "metrics.jsonl"
-        if metrics.is_file():
-            shutil.copyfile(metrics, model_dir / "metrics.jsonl")
+        description = generator.describe() | {"processes": processes}
+        log.info("%s: %s parameters", family, f"{description['parameters']:,}")
+        with atomic_folder(model_dir) as partial:
+            generator.save(partial)
+            if withheld is not None:
+                write_table(partial / WITHHELD, withheld[["image_id", "label"]])
+            write_json(partial / "describe.json", description)
+            if metrics.is_file():
+                shutil.copyfile(metrics, partial / "metrics.jsonl")
+            # Copied, not moved: a job that is stopped from here on finds them again together with the state.
+            if (run_dir / "candidates").is_dir():
+                shutil.copytree(run_dir / "candidates", partial / CHECKPOINTS, ignore=shutil.ignore_patterns(".*"))
         plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
         write_preview(generator, data, preview_png, seed)
-        # Copied, not moved: a job that is stopped from here on finds them again together with the state.
-        if (run_dir / "candidates").is_dir():
-            shutil.copytree(run_dir / "candidates", model_dir / CHECKPOINTS)
         for folder in ("state", "candidates"):
             shutil.rmtree(run_dir / folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path
 from radsynth.common.images import read_gray
+from radsynth.common.tables import read_table
 
 # Columns of {label}_nearest.csv by which images are close, and the columns of the training images that they belong to.
 MEASURES = {"relative_distance": "nearest_image_id", "view_relative_distance": "view_nearest_image_id"}
@@ -18,11 +19,8 @@ MEASURES = {"relative_distance": "nearest_image_id", "view_relative_distance": "
 def read_nearest(path: str | Path) -> pd.DataFrame:
     """Return the nearest training images of all synthetic images that have one; UserError if a column is missing."""
     texts = dict.fromkeys(["file", *MEASURES.values()], str)
-    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])  # an image may be called NA
     expected = ("file", "distance", *MEASURES, *MEASURES.values(), "chance")
-    missing = [name for name in expected if name not in table.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is missing; measure the quality of the pool again")
+    table = read_table(path, expected, dtype=texts, na_values=[""])  # an image may be called NA
     return table.dropna(subset=list(MEASURES.values()))
 
 
@@ -38,20 +36,24 @@ def closest(table: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def read_panels(
-    chosen: pd.DataFrame, pool: str | Path, data: str | Path, files: dict[str, str], source: str | Path
+    chosen: pd.DataFrame, pool: str | Path, data: str | Path, train_csv: str | Path
 ) -> list[list[np.ndarray]]:
     """Return, per row, the synthetic image and its nearest training images by each of MEASURES, uint8 (height, width).
 
-    ``files`` gives the file below ``data`` of each training image; UserError naming ``source`` where it lacks one, and
-    naming the file where an image is missing or broken.
+    ``pool`` and ``data`` are the folders of the pool and the dataset, ``train_csv`` lists the training images.
+    UserError where a table lacks an image, and naming the file where an image is missing, broken or another.
     """
+    train = read_table(train_csv).set_index("image_id")
+    made = read_table(Path(pool) / "manifest.csv").set_index("file")
     panels = []
     for _, row in chosen.iterrows():
         nearest = [row[column] for column in MEASURES.values()]
-        if unknown := [image_id for image_id in nearest if image_id not in files]:
-            raise UserError(f"{source}: no training image {unknown[0]}; measure the pool's quality again")
-        real = [read_gray(Path(data) / files[image_id]) for image_id in nearest]
-        panels.append([read_gray(Path(pool) / row["file"]), *real])
+        if unknown := [image_id for image_id in nearest if image_id not in train.index]:
+            raise UserError(f"{train_csv}: no training image {unknown[0]}; measure the pool's quality again")
+        if row["file"] not in made.index:
+            raise UserError(f"{pool}/manifest.csv: no image {row['file']}; measure the pool's quality again")
+        real = [read_gray(Path(data) / known["file"], known["sha256"]) for _, known in train.loc[nearest].iterrows()]
+        panels.append([read_gray(Path(pool) / row["file"], made.loc[row["file"], "sha256"]), *real])
     return panels
 
 
@@ -73,9 +75,8 @@ def write_neighbours(
     beside = "undefined" if typical is None else f"{typical:.3g}"
     for part, (_, row), images in zip(parts.flat, chosen.iterrows(), panels, strict=False):
         axes = part.subplots(1, len(images))
-        # Names differ at their end.
-        real = [f"training …{row[column][-16:]}" for column in MEASURES.values()]
-        names = [f"synthetic {Path(row['file']).stem}", *real]
+        # Training images go without their names, which may be patients'.
+        names = [f"synthetic {Path(row['file']).stem}", *["training image"] * len(MEASURES)]
         below = [
             "",
             f"distance {row['distance']:.3g} (typical {beside})\nrelative {row['relative_distance']:.2f}",

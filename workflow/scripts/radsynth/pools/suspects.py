@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_path, read_json
 from radsynth.common.images import read_gray
 from radsynth.common.tables import read_table
@@ -41,6 +42,15 @@ def read_suspects(metrics: str | Path, quality: str) -> list[dict[str, Any]]:
     ]
 
 
+def _read_listed(folder: str, column: str, value: str) -> np.ndarray:
+    """Return the image that the manifest in a folder lists with this value in a column, uint8 (height, width)."""
+    manifest = read_table(f"{folder}/manifest.csv")
+    found = manifest[manifest[column] == value]
+    if found.empty:
+        raise UserError(f"{folder}/manifest.csv: no {column} {value}; measure the quality of the pool again")
+    return read_gray(f"{folder}/{found['file'].iloc[0]}", found["sha256"].iloc[0])
+
+
 def write_suspects(
     path: str | Path, suspects: Sequence[dict[str, Any]], pool: str, data: str, n_pools: int, shown: int
 ) -> None:
@@ -66,14 +76,13 @@ def write_suspects(
         for axis in axes.flat:
             axis.set_axis_off()
         for suspect, pair in zip(chosen, axes.reshape(-1, 2), strict=False):
-            manifest = read_table(f"{data.format(**suspect)}/manifest.csv").set_index("image_id")["file"]
             images = [
-                read_gray(f"{pool.format(**suspect)}/{suspect['file']}"),
-                read_gray(f"{data.format(**suspect)}/{manifest[suspect['nearest_image_id']]}"),
+                _read_listed(pool.format(**suspect), "file", suspect["file"]),
+                _read_listed(data.format(**suspect), "image_id", suspect["nearest_image_id"]),
             ]
             where = f"{suspect['generator']} {suspect['label']}\n{suspect['sampling']} {Path(suspect['file']).stem}"
             measure = suspect["extractor"] or "views"
-            names = [where, f"training …{suspect['nearest_image_id'][-14:]}\n{measure} {suspect['distance']:.2g}"]
+            names = [where, f"training image\n{measure} {suspect['distance']:.2g}"]
             for axis, image, name in zip(pair, images, names, strict=True):
                 axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
                 axis.set_title(name, fontsize=6.5)

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -22,7 +21,9 @@ from radsynth.generators.base import Generator
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ["index", "file", "mask_file", "label", "seed", "condition", "model_hash", "sampler", "steps", "device"]
+COLUMNS = [
+    *("index", "file", "mask_file", "sha256", "label", "seed", "condition", "model_hash", "sampler", "steps", "device"),
+]
 
 #: Images that wait to be written.
 MOST_WAITING = 256
@@ -152,6 +153,7 @@ def _publish(
             file.unlink()
     for file in [partial / "fingerprint.json", *partial.rglob("*.tmp")]:
         file.unlink()
+    sums = [sha256_pixels(read_gray(partial / f"{index:06d}.png")) for index in range(size)]
     with_masks = any(partial.glob("masks/*.png"))
     if not with_masks:
         (partial / "masks").rmdir()
@@ -163,6 +165,7 @@ def _publish(
             "index": index,
             "file": f"{folder}/{index:06d}.png",
             "mask_file": f"{folder}/masks/{index:06d}.png" if with_masks else "",
+            "sha256": sums[index],
             **facts,
         }
         for index in range(size)
@@ -172,10 +175,9 @@ def _publish(
     return manifest
 
 
-def count_duplicates(root: str | Path, files: list[str]) -> int:
+def count_duplicates(manifest: pd.DataFrame) -> int:
     """Return how many images have the pixels of an earlier one, and say so in the log."""
-    counts = Counter(sha256_pixels(read_gray(Path(root) / file)) for file in files)
-    duplicates = sum(count - 1 for count in counts.values())
+    duplicates = int(manifest["sha256"].duplicated().sum())
     message = "%d of %d images repeat the pixels of another"
-    (log.warning if duplicates else log.info)(message, duplicates, len(files))
+    (log.warning if duplicates else log.info)(message, duplicates, len(manifest))
     return duplicates

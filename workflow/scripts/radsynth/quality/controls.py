@@ -209,7 +209,7 @@ def quality_controls(
         found, typical[name], arrays = of_features(features, references, pool_size, baseline_draws, own_seed)
         entries += found
         kept |= arrays
-    images = (read_images(data_manifest, references[name]["file"]) for name in ("train", "held_out"))
+    images = (read_images(data_manifest, references[name]) for name in ("train", "held_out"))
     held_out = references["held_out"]
     first = held_out["image_id"].isin(halves(held_out)[0]["image_id"]).to_numpy()
     entries += of_images(*images, groups_of(held_out), first, derive_seed(seed, "planted"))

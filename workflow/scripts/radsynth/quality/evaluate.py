@@ -199,7 +199,8 @@ def evaluate_pool(
     ``file``, ``nearest_image_id``, ``distance`` and ``relative_distance`` in the features of the first extractor,
     ``view_nearest_image_id``, ``view_relative_distance``, and for suspects ``chance``.
     """
-    files = list(read_table(pool_manifest)["file"])
+    pool_table = read_table(pool_manifest)
+    files = list(pool_table["file"])
     references = read_references(data_manifest, train, label, withheld)
     beside = Controls(controls, len(files))
     kept = read_arrays(reals)
@@ -211,8 +212,8 @@ def evaluate_pool(
         rows += found
         meetings[name] = meeting
         log.info("%s: done", name)
-    images = read_images(pool_manifest, files)
-    training = read_images(data_manifest, list(references["train"]["file"]))
+    images = read_images(pool_manifest, pool_table)
+    training = read_images(data_manifest, references["train"])
     if len(training) and len(images) and images.shape[1:] != training.shape[1:]:
         raise UserError(f"{pool_manifest}: images of {images.shape[1:]} pixels, expected {training.shape[1:]}")
     found, near = _of_images(images, training, beside)

@@ -1,6 +1,6 @@
 """Which images are compared: of the sets that each metric asks for, and features of the same making."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,6 @@ def read_references(
     return references
 
 
-def read_images(manifest: str | Path, files: Sequence[str]) -> np.ndarray:
-    """Return images beside a manifest as uint8 (n, height, width); (0, 1, 1) if there are none."""
-    return read_gray_stack(Path(manifest).parent, files) if len(files) else np.empty((0, 1, 1), np.uint8)
+def read_images(manifest: str | Path, rows: pd.DataFrame) -> np.ndarray:
+    """Return the images of some rows of a manifest as uint8 (n, height, width); (0, 1, 1) if there are none."""
+    return read_gray_stack(Path(manifest).parent, rows) if len(rows) else np.empty((0, 1, 1), np.uint8)
