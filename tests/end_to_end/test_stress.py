@@ -320,7 +320,7 @@ def test_a_study_that_was_killed_and_filled_ends_with_the_numbers_of_an_undistur
     print(f"{hit}, {resumed} times a training had been resumed")
     assert len(hit) >= 12 and resumed, f"the moments have missed too many stages: {hit}"
     expected, found = contents(calm), contents(disturbed)
-    assert len(expected) > 60 and found.keys() == expected.keys(), found.keys() ^ expected.keys()
+    assert len(expected) > 50 and found.keys() == expected.keys(), found.keys() ^ expected.keys()
     for file in sorted(expected):
         if found[file] != expected[file]:
             made = (disturbed / RESULTS / file).stat().st_mtime
