@@ -27,8 +27,9 @@ pytestmark = pytest.mark.slow
 
 SEED = 1
 KILLS, FULL = 40, 5
-# Every stage, with as few jobs as possible. Both trainings save a state after every step.
-OPTIONS = {"steps": 40, "previews": 1, "checkpoint_minutes": 0}
+# Every stage, with as few jobs as possible. Both trainings save a state after every step, so that long ones, in which
+# many of the moments lie, cost little: they go on where they were killed.
+OPTIONS = {"steps": 100, "previews": 1, "checkpoint_minutes": 0}
 STUDY = TINY | {
     "study": "stress",
     "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 64, "PNEUMONIA": 64}}},
