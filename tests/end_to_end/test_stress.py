@@ -108,24 +108,29 @@ KINDS = [everything, interrupted, terminated, snakemake_alone, snakemake_then_it
 
 @dataclass
 class Moment:
-    """Once the study has made ``progress``, so many ``seconds`` after Snakemake has ``written`` so many files."""
+    """So many ``seconds`` after Snakemake has ``written`` so many files, once the study has gone far enough.
 
-    progress: int
+    Far enough is a ``share`` of what each moment that is left would get if all got as much, for some go further than
+    asked: jobs that outlive a kill come to their end. Nothing of it is for those that come while Snakemake starts.
+    """
+
+    share: float
     written: int
     seconds: float
 
+    def due(self, begun: int, end: int, left: int) -> int:
+        """Return the progress at which it comes, of a run that has ``begun`` with so much."""
+        # The last jobs, which draw, are left for moments that come a little late.
+        last = max(end - 5, begun)
+        return min(begun + round(self.share * (last - begun) / left), last)
 
-def moments(rng: random.Random, count: int, end: int) -> list[Moment]:
-    """Draw moments in their order, spread over the progress of a study that ends with ``end``."""
-    drawn = []
-    # The last four jobs, which draw, are left for those that come a little late.
-    for progress in sorted(rng.randrange(end - 4) for _ in range(count)):
-        if rng.random() < 0.1:
-            drawn.append(Moment(progress, 0, 3 * rng.random()))  # while Snakemake starts
-        else:
-            # The first file of a job is its log. At once, so in the middle of writing; or later, while it computes.
-            drawn.append(Moment(progress, round(30 ** rng.random()), rng.choice([0, rng.random()])))
-    return drawn
+
+def draw(rng: random.Random) -> Moment:
+    """Draw a moment."""
+    if rng.random() < 0.1:
+        return Moment(0, 0, 3 * rng.random())
+    # The first file of a job is its log. At once, so in the middle of writing; or later, while it computes.
+    return Moment(2 * rng.random(), round(30 ** rng.random()), rng.choice([0, rng.random()]))
 
 
 def paths(folder: Path) -> list[Path]:
@@ -182,7 +187,7 @@ class Running:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def wait_for(self, moment: Moment) -> int:
+    def wait_for(self, due: int, moment: Moment) -> int:
         """Return at the moment, with the progress; AssertionError if Snakemake ends before."""
         written, known, deadline = 0, None, time.monotonic() + 600
         while True:
@@ -193,7 +198,7 @@ class Running:
                 with suppress(OSError):  # has vanished
                     known[path] = path.stat().st_mtime_ns
             come = progress(list(known))
-            if come >= moment.progress:
+            if come >= due:
                 if before is not None:
                     written += sum(before.get(path) != changed for path, changed in known.items())
                 if written >= moment.written:
@@ -303,13 +308,15 @@ def test_a_study_that_was_killed_and_filled_ends_with_the_numbers_of_an_undistur
     story: list[tuple[float, str]] = []  # when, and what happened
     hit: Counter[str] = Counter()  # jobs that ran then
     resumed: set[tuple[Path, int]] = set()  # logs of trainings that went on, and when they ended
-    for moment, kind in zip(moments(rng, len(kinds), progress(paths(calm))), kinds, strict=True):
+    moments, end = [draw(rng) for _ in kinds], progress(paths(calm))
+    for left, moment, kind in zip(range(len(kinds), 0, -1), moments, kinds, strict=True):
         unlock(disturbed, snakemake)
+        due = moment.due(progress(paths(disturbed)), end, left)
         run = Running(disturbed, rng)
         try:
             if kind is None:
                 moment.written = max(moment.written, 1)  # Snakemake itself needs room to start
-            come = run.wait_for(moment)
+            come = run.wait_for(due, moment)
             jobs = sorted(run.jobs().values())
             what = f"{kind.__name__ if kind else 'disk full'} at {come}"
             story.append((time.time(), f"{what} in {', '.join(jobs) or 'no job'}"))
