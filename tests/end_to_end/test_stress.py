@@ -139,14 +139,14 @@ def paths(folder: Path) -> list[Path]:
 
 
 def progress(found: list[Path]) -> int:
-    """Return how many jobs have finished; every ten steps of a training count like a job."""
+    """Return how many jobs have finished; every twenty steps of a training count like a job."""
     # The last that Snakemake writes of a job is its benchmark.
     finished = [path for path in found if path.suffix == ".tsv" and "benchmarks" in path.parts]
     steps = {path: OPTIONS["steps"] for path in finished if path.parent.name == "train_generator"}
     for path in found:
         if path.parent.name == "state" and path.name.startswith("step_"):
             steps[path.parent] = max(steps.get(path.parent, 0), int(path.name.removeprefix("step_")))
-    return len(finished) + sum(steps.values()) // 10
+    return len(finished) + sum(steps.values()) // 20
 
 
 class Running:
