@@ -7,7 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,7 +79,8 @@ class Disk:
         """Leave room for ``left`` bytes only: on the whole disk, or in each file if it is not a disk of its own."""
         if self.size:
             filler = self.folder / ".filler"
-            filler.write_bytes(bytes(shutil.disk_usage(self.folder).free - left))
+            with suppress(OSError):  # another process has taken the last of it
+                filler.write_bytes(bytes(shutil.disk_usage(self.folder).free - left))
             try:
                 yield
             finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import clone
+from snakemake.persistence.file import FilePersistence
 
 STUDY = {
     "study": "two",
@@ -120,6 +121,22 @@ def test_a_fresh_clone_over_finished_results_has_nothing_to_do(finished, planned
         path.stat().st_mtime for path in (fresh / "results").rglob("*")
     )
     assert planned(fresh) == set()
+
+
+def test_a_job_that_was_killed_with_snakemake_runs_again_and_stops_no_plan(finished, snakemake, planned, tmp_path):
+    """Its outputs were in place, neither its own record nor that of Snakemake was."""
+    folder = Path(shutil.copytree(finished, tmp_path / "killed", symlinks=True))
+    pool = "results/two/features/pixels/pools/phantom/greedy/small/ddpm/NORMAL.npz"
+    (record,) = (folder / pool).parent.glob(".made/NORMAL.npz.json")
+    record.unlink()
+    begun = FilePersistence(path=folder / ".snakemake")
+    begun._delete_record(pool)
+    begun._mark_incomplete(pool, None)
+    assert "Features of the NORMAL pool of ddpm by pixels" in planned(folder)
+    # What plans without running takes no account of jobs that were begun.
+    for option in ("--rulegraph", "--summary"):
+        result = snakemake(folder, "--configfile", "study.yaml", option)
+        assert result.returncode == 0, result.stdout[-3000:]
 
 
 def test_an_edited_generator_trains_again_with_what_follows_and_nothing_else(finished, planned):

@@ -19,7 +19,7 @@ from conftest import stand_in
 from PIL import Image
 from radsynth.common import code
 from radsynth.common.errors import UserError
-from radsynth.common.files import atomic_folder, atomic_path, read_json, write_json, write_text
+from radsynth.common.files import atomic_folder, atomic_path, read_json, sole_writer, write_json, write_text
 from radsynth.common.gpu import confirm_device, lease_gpus, visible_gpus
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray, read_gray_stack
@@ -277,6 +277,15 @@ def test_a_folder_that_does_not_fit_leaves_the_old_one(disk):
             fill(new)
         assert re.fullmatch(rf"{old}: could not be written \((\[Errno \d+\] )?{reason}[^,]*\)", str(caught.value))
         assert (old / "file").read_bytes() == bytes(1) and sorted(disk.folder.iterdir()) == [copied, old]
+
+
+def test_a_lock_for_whose_text_there_is_no_room_holds_and_hides_no_error(disk):
+    lock = disk.folder / ".lock"
+    with disk.full(left=0), pytest.raises(UserError, match=r"x.txt: could not be written"), sole_writer(lock):
+        with pytest.raises(UserError, match="still writes here"), sole_writer(lock):
+            pass
+        write_text(disk.folder / "x.txt", "x" * 10_000)
+    assert not list(disk.folder.iterdir())
 
 
 def test_what_a_killed_process_left_is_replaced(tmp_path):

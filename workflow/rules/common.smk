@@ -88,10 +88,15 @@ def asked_to_delete():
 
 
 def seen_written(persistence, path):
-    """Return whether Snakemake's record of a file is of the file that is there, or no file is."""
+    """Return whether Snakemake's record of a file is of the file that is there, or no file is.
+
+    Or whether Snakemake was killed with the job that writes it, of which it has kept a mark.
+    """
     record = persistence.metadata(path)
-    return not os.path.lexists(path) or (
-        record is not None and (os.path.isdir(path) or abs(os.stat(path).st_mtime - record.endtime) < 1)
+    return (
+        not os.path.lexists(path)
+        or (record is not None and (os.path.isdir(path) or abs(os.stat(path).st_mtime - record.endtime) < 1))
+        or bool(persistence._filter_incomplete_keys([path]))
     )
 
 

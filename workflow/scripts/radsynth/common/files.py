@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +85,23 @@ def sole_writer(path: str | Path) -> Iterator[None]:
     Snakemake's own lock does not cover jobs that outlive a killed Snakemake.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as stream:
+    with ExitStack() as stack:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Without a buffer: what does not fit on a full disk is not tried again when the file is closed.
+            stream = stack.enter_context(open(path, "ab+", buffering=0))
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
             raise UserError(
-                f"{path}: {stream.read()} still writes here; wait for its end or end it, then start again"
+                f"{path}: {stream.read().decode()} still writes here; wait for its end or end it, then start again"
             ) from None
         except OSError:
             pass  # a file system without locks
         stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         with suppress(OSError):
-            stream.flush()
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
         finally:
