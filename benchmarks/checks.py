@@ -63,7 +63,7 @@ def main() -> None:
         os.chdir(folder)
         data = Path("results/speed/data/phantom")
         write_images(data, options.images, options.size)
-        made.write_record("prepare_data", {}, [str(data / "images"), str(data / "manifest.csv")])
+        made.write_record("prepare_data", {}, [], [str(data / "images"), str(data / "manifest.csv")])
         reading.sha256_pixels = timed(reading.sha256_pixels)
         for name in ("remove_record", "check_inputs", "write_record"):
             setattr(made, name, timed(getattr(made, name)))

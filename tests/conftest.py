@@ -149,9 +149,16 @@ def stand_in(rule, log, inputs=(), outputs=(), params=(), **more) -> SimpleNames
 
 
 @pytest.fixture
-def run_script(root, tmp_path):
-    """Run a rule's script with a stand-in for Snakemake's object."""
+def own_logging():
+    """Take back what a job does to the loggers of the process."""
     before = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:], logging.root.level = before
+
+
+@pytest.fixture
+def run_script(root, tmp_path, own_logging):
+    """Run a rule's script with a stand-in for Snakemake's object."""
 
     def run(rule, inputs, outputs, **params):
         job = stand_in(rule, tmp_path / f"{rule}.log", inputs, outputs, params)
@@ -160,8 +167,7 @@ def run_script(root, tmp_path):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
         runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), init_globals={"snakemake": job})
 
-    yield run
-    logging.root.handlers[:], logging.root.level = before
+    return run
 
 
 # Reasons for which a test may be skipped; any other skip fails the run, so that no test disappears unnoticed.

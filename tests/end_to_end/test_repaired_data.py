@@ -110,5 +110,10 @@ def test_a_download_itself_is_no_reason_to_look_again(tmp_path):
     asked = looked_for(dataset | {"path": str(tmp_path / "none")}, record, prepared=False)
     write_json(record, download(dataset, LABELS, asked))
     assert looked_for(dataset, record, prepared=False) == asked == looked_for(dataset, record, prepared=True)
+    for content in ("{", "[]", '{"source": "vindr_mammo", "downloaded_from": null}'):
+        before = record.read_text()
+        record.write_text(content)
+        assert looked_for(dataset, record, prepared=True) != asked, "a record that is none is made anew"
+        record.write_text(before)
     next(raw.glob("images/*/*.dicom")).unlink()
     assert looked_for(dataset, record, prepared=True) != asked

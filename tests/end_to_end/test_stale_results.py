@@ -1,5 +1,6 @@
 """Results that Snakemake knows nothing of belong to their configuration. The jobs only pretend to work."""
 
+import json
 import os
 import re
 import shutil
@@ -139,6 +140,16 @@ def test_results_that_were_copied_over_others_are_told_by_their_times(finished, 
     assert planned(folder) == set(), "the same results, of another time"
     with edited(folder / "results/two/data/phantom/.made/images.json", '"seed": 2025', '"seed": 2026'):
         assert "seed 2026, now 2025" in stopped(folder)[0]
+
+
+def test_results_of_other_inputs_stop_the_plan(bare, stopped):
+    """One stage was made anew elsewhere, from other raw files, say, and what follows from it was not."""
+    record = bare / "results/two/data/phantom/.made/images.json"
+    content = json.loads(record.read_text())
+    content["outputs"]["manifest.csv"] = "0" * 64
+    record.write_text(json.dumps(content))
+    line, paths = stopped(bare)
+    assert "made from another data/phantom/manifest.csv" in line and "results/two/data" not in paths
 
 
 def test_who_lets_times_alone_decide_keeps_results_of_other_code_and_no_others(finished, stopped, planned):

@@ -31,7 +31,7 @@ def pretended_job(snakemake):
             (output / "content").write_text(output.name)
     from radsynth.common import made
 
-    made.write_record(snakemake.rule, dict(snakemake.params.items()), snakemake.output)
+    made.write_record(snakemake.rule, dict(snakemake.params.items()), snakemake.input, snakemake.output)
     sys.exit(0)
     yield
 

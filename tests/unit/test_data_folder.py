@@ -328,6 +328,7 @@ def test_the_paths_of_users_are_understood(run, raw, monkeypatch, tmp_path):
     save(tmp_path / "elsewhere/NORMAL/p0_0.png", mask)
     table, _, _ = run(path="~/my images", masks=str(tmp_path / "elsewhere"))
     assert (table.mask_file != "").sum() == 1 and len(table) == 6
+    assert ((table.mask_sha256 != "") == (table.mask_file != "")).all()
 
 
 def test_alpha_colour_constant_and_small_are_counted(run, raw):
@@ -427,7 +428,7 @@ def test_image_ids_are_safe_unique_and_stable():
 
 def test_manifest_schema_names_row_and_column(tmp_path):
     row = {"image_id": "x", "file": "images/x.png", "mask_file": "", "label": "N", "patient_id": "", "source": "x.png"}
-    row |= {"sha256": "0" * 64, "near_duplicate_group": ""}
+    row |= {"sha256": "0" * 64, "mask_sha256": "", "near_duplicate_group": ""}
     write_manifest(tmp_path / "manifest.csv", [row])
     for column, bad in (("sha256", "12"), ("file", "../x.png"), ("label", ""), ("image_id", "a b")):
         with pytest.raises(UserError, match=rf"row 1 \(x.png\), {column}"):

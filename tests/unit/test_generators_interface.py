@@ -168,7 +168,7 @@ def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
             sums[folder] = sha256_pixels(pixels)
         files = {"file": f"images/{index}.png", "mask_file": f"masks/{index}.png"}
         about = {"image_id": str(index), "label": label, "patient_id": "p", "view": "PA"}
-        rows.append(about | files | {"sha256": sums["images"]})
+        rows.append(about | files | {"sha256": sums["images"], "mask_sha256": sums["masks"]})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
     data = TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
     assert len(data) == 2
@@ -177,6 +177,9 @@ def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
     assert TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "B"]).label_counts == {"A": 2, "B": 1}
     with pytest.raises(UserError, match="no training image of C"):
         TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "C"])
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "masks/2.png")
+    with pytest.raises(UserError, match="masks/2.png: not the image that its manifest names"):
+        TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
 
 
 def test_data_hash_changes_with_pixels_masks_attributes_and_order():

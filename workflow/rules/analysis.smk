@@ -2,11 +2,12 @@ localrules:
     metrics,
 
 
-# What both hold of the study; what is done with the results does not change them.
+# What both hold of the study. What is done with the results, and where and whether they are kept, does not change them.
+UNCHANGED_BY = ("paper", "compare", "report", "keep_classifiers", "require_gpu")
 COLLECTED = {
     "study": STUDY.facts(),
     "config": {
-        **{key: value for key, value in STUDY.config.items() if key not in ("paper", "compare", "report")},
+        **{key: value for key, value in STUDY.config.items() if key not in UNCHANGED_BY},
         "datasets": {name: portable(dataset) for name, dataset in STUDY["datasets"].items()},
     },
     "code": code("collect"),
@@ -64,7 +65,7 @@ rule metrics:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        **COLLECTED,
+        **COLLECTED | {"code": code("collect") + code("metrics")},
     message:
         "Writing the metrics"
     script:

@@ -84,7 +84,7 @@ LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
 def asked_to_delete():
     """Return whether the command deletes what a study has made: not the weights and archives that studies share."""
-    return "--delete-all-output" in sys.argv
+    return any(argument.startswith("--delete-a") for argument in sys.argv)  # options may be shortened
 
 
 def seen_written(persistence, path):
@@ -110,7 +110,7 @@ def made_otherwise(persistence, job):
     compares = RerunTrigger.PARAMS in workflow.rerun_triggers
     if known and compares:
         return []
-    found = made.differences(job.rule.name, dict(job.params.items()), job.output)
+    found = made.differences(job.rule.name, dict(job.params.items()), job.input, job.output)
     passed = [*([made.NO_RECORD] if known else []), *([] if compares else [made.OTHER_CODE])]
     return [difference for difference in found if difference not in passed]
 

@@ -57,10 +57,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Yield a new folder beside ``path``; on success it replaces ``path``, on error it is removed.
 
-    What a killed process left there is removed by the next one. UserError if the disk is full.
+    What a killed process left there is removed by the next one. UserError if the disk is full. Not ``durable``: files
+    may be empty after a power cut, which costs time for each to exclude, and which the sums of a manifest tell as well.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.partial")
@@ -69,7 +70,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         with writing(path):
             temporary.mkdir(parents=True)
             yield temporary
-            for part in [*temporary.rglob("*"), temporary]:
+            for part in [*temporary.rglob("*"), temporary] if durable else []:
                 sync(part)
             shutil.rmtree(path, ignore_errors=True)
             temporary.replace(path)

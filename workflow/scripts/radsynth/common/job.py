@@ -47,7 +47,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
                 lease_gpus(int(gpus), stack, require=bool(snakemake.config.get("require_gpu", False)))
             yield log
             if snakemake.output:
-                made.write_record(snakemake.rule, dict(snakemake.params.items()), snakemake.output)
+                made.write_record(snakemake.rule, dict(snakemake.params.items()), snakemake.input, snakemake.output)
         except UserError as error:
             log.error("%s", error)
             sys.exit(1)

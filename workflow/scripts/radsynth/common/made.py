@@ -2,8 +2,8 @@
 
 Snakemake keeps such records too, but apart from the results: a copied or renamed folder comes without them, and
 Snakemake then takes it for what the configuration asks for. A record holds the rule, its parameters (the slice of the
-configuration, seeds, and the hash of the code) and a sum of every output. Planning compares the parameters, jobs
-compare the sums of what they read.
+configuration, seeds, and the hash of the code) and sums of inputs and outputs. Planning compares the parameters, and
+the inputs with the records of what made them; jobs compare the sums of what they read.
 """
 
 import json
@@ -11,23 +11,29 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
-from radsynth.common.hashing import sha256_file
+from radsynth.common.hashing import sha256_file, sha256_json
 
 FOLDER = ".made"
 RESULTS = "results"
 #: Folders of images: the manifest beside them has the sum of each.
 IN_MANIFEST = ("images", "masks")
-#: Larger files (bytes) are known by their size alone: reading them twice would be felt.
-HASHED = 64 * 2**20
 
 NO_RECORD = "nothing tells what made it"
 OTHER_CODE = "other code"
 
+#: What is said of parameters whose values tell nothing.
+WORDS = {
+    "code": OTHER_CODE,
+    "raw": "other raw files",
+    "looked_for": "other raw files",
+    "dataset.left_out": "another path or pattern of the dataset",
+}
 LONGEST_VALUE = 40
 DIFFERENCES_SHOWN = 3
 PATHS_SHOWN = 100
@@ -55,44 +61,66 @@ def _sum(path: Path) -> str | dict[str, str] | None:
             return None
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         return {file.relative_to(path).as_posix(): _sum(file) for file in files}
-    size = path.stat().st_size
-    return sha256_file(path) if size <= HASHED else f"{size} bytes"
+    return sha256_file(path)
 
 
 def remove_record(outputs: Iterable[str]) -> None:
-    """Remove what a job's last run has said of its outputs: this one may not come to its end."""
-    for record in _by_record(outputs):
-        record.unlink(missing_ok=True)
+    """Remove what has been said of a job's outputs: this run of it may not come to its end."""
+    for found in _by_record(outputs).values():
+        names = {path.name for path in found}
+        for record, content in _records(found[0].parent):
+            if names & content["outputs"].keys():
+                record.unlink(missing_ok=True)
 
 
-def write_record(rule: str, params: Mapping[str, Any], outputs: Iterable[str]) -> None:
+def write_record(rule: str, params: Mapping[str, Any], inputs: Iterable[str], outputs: Iterable[str]) -> None:
     """Record what made the outputs of a job, in ``.made`` beside them; those outside ``results`` have no record."""
     for record, found in _by_record(outputs).items():
-        sums = {path.name: _sum(path) for path in found}
-        write_json(record, {"rule": rule, "params": _plain(params, found[0].parts[1]), "outputs": sums})
+        content = {
+            "rule": rule,
+            "params": _plain(params, found[0].parts[1]),
+            "inputs": _recorded_sums(inputs),
+            "outputs": {path.name: _sum(path) for path in found},
+        }
+        write_json(record, content)
 
 
-def _read(record: Path) -> dict[str, Any] | None:
-    """Return a record, None if it is not there or not one."""
+@cache
+def _read(record: Path, _state: tuple[int, ...]) -> dict[str, Any] | None:
+    """Return a record, None if it is not one; read once for each state of the file."""
     with suppress(OSError, ValueError):
         found = json.loads(record.read_text(encoding="utf-8"))
-        if isinstance(found, dict) and found.keys() == {"rule", "params", "outputs"}:
+        if isinstance(found, dict) and found.keys() == {"rule", "params", "inputs", "outputs"}:
             return found
-    return None
-
-
-def recorded_param(output: str | Path, name: str) -> Any:
-    """Return a parameter of the job that made an output, None if that is not known."""
-    for _, record in _records(Path(output).parent):
-        if Path(output).name in record["outputs"]:
-            return record["params"].get(name)
     return None
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted((folder / FOLDER).glob("*.json")):
-        if record := _read(path):
+        facts = path.stat()
+        if record := _read(path, (facts.st_mtime_ns, facts.st_size, facts.st_ino)):
             yield path, record
+
+
+def _of(output: Path) -> dict[str, Any] | None:
+    """Return the record of the job that made an output, None if there is none."""
+    return next((record for _, record in _records(output.parent) if output.name in record["outputs"]), None)
+
+
+def recorded_param(output: str | Path, name: str) -> Any:
+    """Return a parameter of the job that made an output, None if that is not known."""
+    record = _of(Path(output))
+    return record["params"].get(name) if record else None
+
+
+def _recorded_sums(inputs: Iterable[str]) -> dict[str, str]:
+    """Return what the records say of inputs, by their path below the study; not of images, whose manifest is one."""
+    sums = {}
+    for path in map(Path, inputs):
+        record = _of(path) if path.parts[0] == RESULTS else None
+        if record and (found := record["outputs"][path.name]) is not None:
+            sums["/".join(path.parts[2:])] = found if isinstance(found, str) else sha256_json(found)
+    return sums
 
 
 def check_inputs(inputs: Iterable[str]) -> None:
@@ -100,25 +128,17 @@ def check_inputs(inputs: Iterable[str]) -> None:
 
     Images in folders are left to those who read them (``common.images``), since a manifest has the sum of each.
     """
-    known: dict[Path, dict[str, tuple[str, Any]]] = {}
     for path in map(Path, inputs):
-        if path.parts[0] != RESULTS:
-            continue
-        if path.parent not in known:
-            known[path.parent] = {
-                name: (record["rule"], sums)
-                for _, record in _records(path.parent)
-                for name, sums in record["outputs"].items()
-            }
-        rule, expected = known[path.parent].get(path.name, ("", None))
+        record = _of(path) if path.parts[0] == RESULTS else None
+        expected = record["outputs"][path.name] if record else None
         if expected is None:
             continue
         found = _sum(path)
         if found != expected:
             inside = _first_difference(found, expected) if isinstance(expected, dict) else ""
             raise UserError(
-                f"{path / inside}: not what the job {rule} has written; delete {path} to have it made anew, or put "
-                "back what was there"
+                f"{path / inside}: not what the job {record['rule']} has written; delete {path} to have it made anew, "
+                "or put back what was there"
             )
 
 
@@ -127,22 +147,26 @@ def _first_difference(found: Any, expected: Mapping[str, str]) -> str:
     return next((name for name in sorted(found | expected) if found.get(name) != expected.get(name)), "")
 
 
-def differences(rule: str, params: Mapping[str, Any], outputs: Iterable[str]) -> list[str]:
+def differences(rule: str, params: Mapping[str, Any], inputs: Iterable[str], outputs: Iterable[str]) -> list[str]:
     """Return in words what differs between the job that made the outputs and one of ``rule`` with ``params``.
 
-    Empty if nothing does. Outputs that are not there, and those outside ``results``, are passed over.
+    Or between the inputs that it read and those that are there, by the records of both. Empty if nothing does. Outputs
+    that are not there, and those outside ``results``, are passed over.
     """
     for path, found in _by_record(outputs).items():
         if not any(map(os.path.lexists, found)):
             continue
-        record = _read(path)
+        record = next((record for name, record in _records(path.parents[1]) if name == path), None)
         if record is None:
             return [NO_RECORD]
         if record["rule"] != rule:
             return [f"made by {record['rule']}"]
         then, now = (dict(_leaves(values)) for values in (record["params"], _plain(params, found[0].parts[1])))
         if changed := [key for key in {**now, **then} if then.get(key, _NOTHING) != now.get(key, _NOTHING)]:
-            return [_in_words(key, then, now) for key in changed]
+            return list(dict.fromkeys(_in_words(key, then, now) for key in changed))
+        for name, known in _recorded_sums(inputs).items():
+            if record["inputs"].get(name, known) != known:
+                return [f"made from another {name}"]
     return []
 
 
@@ -159,8 +183,8 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _in_words(key: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    if key in ("code", "raw"):
-        return {"code": OTHER_CODE, "raw": "other raw files"}[key]
+    if key in WORDS:
+        return WORDS[key]
     texts = [json.dumps(values[key]) if key in values else "nothing" for values in (then, now)]
     if max(map(len, texts)) > LONGEST_VALUE:
         return key
@@ -174,7 +198,7 @@ def stop(stale: Mapping[str, tuple[str, list[str]]], doomed: Iterable[str], kept
     ``kept`` those that are as configured.
     """
     first, (rule, found) = next(iter(stale.items()))
-    others = f" and {len(stale) - 1} other results were" if len(stale) > 1 else " was"
+    others = f" and {len(stale) - 1} more were" if len(stale) > 1 else " was"
     shown = "; ".join(found[:DIFFERENCES_SHOWN]) + ("; ..." if len(found) > DIFFERENCES_SHOWN else "")
     return UserError(
         f"{first}{others} not made by this configuration ({rule}: {shown}), which Snakemake does not see; to make anew "

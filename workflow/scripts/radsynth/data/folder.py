@@ -201,7 +201,7 @@ class Folder(Source):
             "not_an_image": f"not used: {listed}{dicom}",
         }
 
-    def download(self) -> str | None:
+    def download(self) -> tuple[str | None, int]:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: no such folder; {self.how_to_get()}")
-        return None
+        return None, 0

@@ -41,7 +41,7 @@ class Prepared:
     notes: set[str] = field(default_factory=set)
     error: str = ""
     sha256: str = ""
-    has_mask: bool = False
+    mask_sha256: str = ""
     thumbnail: np.ndarray | None = None
     boxes: list[list[Any]] = field(default_factory=list)
     facts: Facts = field(default_factory=dict)
@@ -90,9 +90,12 @@ def prepare_one(
     square = geometry.of_image(gray, Image.Resampling.LANCZOS)
     with writing(images / f"{image_id}.png"):
         square.save(images / f"{image_id}.png")
+    mask_sha256 = ""
     if raw.mask is not None:
+        mask = geometry.of_image(raw.mask, Image.Resampling.NEAREST)
+        mask_sha256 = sha256_pixels(np.asarray(mask))
         with writing(masks / f"{image_id}.png"):
-            geometry.of_image(raw.mask, Image.Resampling.NEAREST).save(masks / f"{image_id}.png")
+            mask.save(masks / f"{image_id}.png")
     boxes = []
     for box in raw.boxes:
         corners, whole = geometry.visible(box)
@@ -102,7 +105,7 @@ def prepare_one(
             boxes.append([*corners, *box.categories])
     pixels = np.asarray(square)
     facts["border"] = border_facts(np.asarray(gray))
-    return Prepared(notes, "", sha256_pixels(pixels), raw.mask is not None, thumbnail(pixels), boxes, facts)
+    return Prepared(notes, "", sha256_pixels(pixels), mask_sha256, thumbnail(pixels), boxes, facts)
 
 
 def _range_of(record: RawRecord) -> Window | None:
@@ -184,10 +187,10 @@ def _check(
     for check, label, files in source.findings():
         integrity.add(check, label, files)
     kept = []
-    any_mask = any(result.has_mask for result in results)
+    any_mask = any(result.mask_sha256 for result in results)
     for record, result in zip(records, results, strict=True):
         notes = result.notes | ({"unreadable"} if result.error else set())
-        if any_mask and result.kept and not result.has_mask:
+        if any_mask and result.kept and not result.mask_sha256:
             notes = notes | {"mask_missing"}
         for note in notes:
             integrity.add(note, record.label, [record.source])
@@ -297,7 +300,7 @@ def prepare(
         "window": window,
         "words": [*labels, *map(str, source.options.get("classes", {}).values())],
     }
-    with atomic_folder(images) as images, atomic_folder(masks) as masks:
+    with atomic_folder(images, durable=False) as images, atomic_folder(masks, durable=False) as masks:
         folders = {"images": images, "masks": masks}
         pairs = list(zip(records, ids, strict=True))
         results = _each(prepare_one, pairs, options | folders, f"preparing {name}", threads)
@@ -319,7 +322,8 @@ def prepare(
             {
                 "image_id": image_id,
                 "file": f"images/{image_id}.png",
-                "mask_file": f"masks/{image_id}.png" if result.has_mask else "",
+                "mask_file": f"masks/{image_id}.png" if result.mask_sha256 else "",
+                "mask_sha256": result.mask_sha256,
                 "label": record.label,
                 "patient_id": record.patient_id,
                 "source": record.source,

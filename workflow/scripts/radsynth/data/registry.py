@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -82,9 +83,12 @@ def looked_for(dataset: Mapping[str, Any], record: str | Path, prepared: bool) -
     and there is a login now. Once the images are ``prepared`` nobody looks for raw files of which none is left.
     """
     now, last = fingerprint(dataset["path"], dataset.get("masks")), {}
-    if Path(record).is_file():
+    with suppress(UserError):  # not there, or cut: it is made anew
         last = read_json(record)
-    gone = prepared and not now
-    if last and (gone or now == last["raw"]) and not (last["missing"] and has_login() and not last["login"]):
+    gone, known = (
+        prepared and not now,
+        isinstance(last, dict) and {"raw", "missing", "login", "looked_for"} <= last.keys(),
+    )
+    if known and (gone or now == last["raw"]) and not (last["missing"] and has_login() and not last["login"]):
         return last["looked_for"]
     return f"{now} with login" if has_login() else now

@@ -14,13 +14,15 @@ import numpy as np
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
-from radsynth.common.images import read_gray, read_gray_stack
+from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
 from radsynth.generators.team import ALONE
 
 # Columns of a data manifest that say where an image is, not what it shows.
-_BOOKKEEPING = ["image_id", "file", "mask_file", "patient_id", "source", "sha256", "near_duplicate_group", "rank"]
+_BOOKKEEPING = [
+    *("image_id", "file", "mask_file", "mask_sha256", "patient_id", "source", "sha256", "near_duplicate_group", "rank"),
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class TrainingSet:
         images = read_gray_stack(root, rows)
         masks = None
         if (rows["mask_file"] != "").all():
-            masks = np.stack([read_gray(Path(root) / file) for file in rows["mask_file"]])
+            masks = read_gray_stack(root, rows.assign(file=rows["mask_file"], sha256=rows["mask_sha256"]))
         attributes = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
         return cls(images, attributes, masks)
 
