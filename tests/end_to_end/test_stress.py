@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 SEED = 1
 KILLS, FULL = 40, 5
 # Every stage, with as few jobs as possible. Both trainings save a state after every step, so that long ones, in which
-# many of the moments lie, cost little: they go on where they were killed.
-OPTIONS = {"steps": 100, "previews": 1, "checkpoint_minutes": 0}
+# many of the moments lie, cost little: they go on where they were killed. (Those that outlive Snakemake begin anew.)
+OPTIONS = {"steps": 60, "previews": 1, "checkpoint_minutes": 0}
 STUDY = TINY | {
     "study": "stress",
     "datasets": {"phantom": {"source": "phantom", "images": {"NORMAL": 64, "PNEUMONIA": 64}}},
@@ -208,7 +208,7 @@ class Running:
                 if written >= moment.written:
                     time.sleep(moment.seconds)
                     return come
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
