@@ -101,7 +101,8 @@ def _claim(partial: Path, fingerprint: str) -> None:
     if owner.is_file() and read_json(owner) == fingerprint:
         return
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "masks").mkdir(parents=True)
+    with writing(partial):
+        (partial / "masks").mkdir(parents=True)
     write_json(owner, fingerprint)
 
 
