@@ -66,6 +66,16 @@ def test_another_rule_and_no_record_are_differences():
     made.check_inputs(OUTPUTS)  # nothing is known of them
 
 
+def test_records_of_jobs_that_begin_and_end_meanwhile_are_passed_over():
+    folder = Path("results/s/.made")
+    (folder / "a.csv.json").symlink_to("vanished.json")
+    (folder / ".u.csv.partial.json").write_text((folder / "t.csv.json").read_text())
+    made.remove_record(["results/s/u.csv"])
+    made.check_inputs(OUTPUTS)
+    assert made.differences("draw", PARAMS, [], OUTPUTS) == []
+    assert {path.name for path in folder.iterdir()} == {"a.csv.json", ".u.csv.partial.json", "t.csv.json"}
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rule": "draw"}', "\0"])
 def test_a_record_that_is_none_tells_nothing(content):
     Path("results/s/.made/t.csv.json").write_text(content)

@@ -96,8 +96,11 @@ def _read(record: Path, _state: tuple[int, ...]) -> dict[str, Any] | None:
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted((folder / FOLDER).glob("*.json")):
-        facts = path.stat()
+    for path in sorted((folder / FOLDER).glob("[!.]*.json")):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:  # another job of this folder has just begun
+            continue
         if record := _read(path, (facts.st_mtime_ns, facts.st_size, facts.st_ino)):
             yield path, record
 

@@ -85,10 +85,8 @@ def looked_for(dataset: Mapping[str, Any], record: str | Path, prepared: bool) -
     now, last = fingerprint(dataset["path"], dataset.get("masks")), {}
     with suppress(UserError):  # not there, or cut: it is made anew
         last = read_json(record)
-    gone, known = (
-        prepared and not now,
-        isinstance(last, dict) and {"raw", "missing", "login", "looked_for"} <= last.keys(),
-    )
+    gone = prepared and not now
+    known = isinstance(last, dict) and {"raw", "missing", "login", "looked_for"} <= last.keys()
     if known and (gone or now == last["raw"]) and not (last["missing"] and has_login() and not last["login"]):
         return last["looked_for"]
     return f"{now} with login" if has_login() else now
