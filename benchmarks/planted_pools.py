@@ -25,8 +25,9 @@ from radsynth.analysis.tidy import BASELINE
 from radsynth.analysis.verdicts import verdict_rows
 from radsynth.classifiers.backend import prepare as prepare_backend
 from radsynth.classifiers.evaluation import evaluate, predictions_table
-from radsynth.classifiers.mixes import assemble, read_pools
+from radsynth.classifiers.mixes import assemble, read_pixels, read_pools
 from radsynth.common.files import write_text
+from radsynth.common.hashing import sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
@@ -71,9 +72,11 @@ def plant(folder: Path, kind: str, label: str, images: np.ndarray, count: int, s
         made = made[:, :, ::-1]
     target = folder / kind / label
     target.mkdir(parents=True)
+    rows = []
     for index, pixels in enumerate(made):
-        Image.fromarray(pixels).save(target / f"{index:06d}.png")
-    rows = [{"index": index, "file": f"{index:06d}.png", "label": label} for index in range(count)]
+        file = f"{index:06d}.png"
+        Image.fromarray(pixels).save(target / file)
+        rows.append({"index": index, "file": file, "sha256": sha256_pixels(pixels), "label": label})
     write_text(target / "manifest.csv", pd.DataFrame(rows).to_csv(index=False))
     return target / "manifest.csv"
 
@@ -103,11 +106,11 @@ def study(
     for kind in kinds:
         table = images["new" if kind == "new" else "train"]
         for label in LABELS:
-            pixels = read_gray_stack(folder, table.loc[table["label"] == label, "file"])
+            pixels = read_gray_stack(folder, table[table["label"] == label])
             manifests.append(plant(folder / "pools", kind, label, pixels, copies, seed))
     pools = read_pools(manifests, [kind for kind in kinds for _ in LABELS])
     cohort, test = images["train"], images["test"].reset_index(drop=True)
-    test_pixels = read_gray_stack(folder, test["file"])
+    test_pixels = read_gray_stack(folder, test)
     mixes = {BASELINE: {"real": True, "pools": {}}} | {kind: {"real": True, "pools": {kind: copies}} for kind in kinds}
     arms = Arms(mixes, {COHORT["scenario"]: dict.fromkeys(kinds, CONTROL)})
     classifier = {"architecture": "custom_cnn", "weights": "none", "input_size": size, "epochs": epochs}
@@ -118,7 +121,7 @@ def study(
         arm["known"] = dict.fromkeys(LABELS, "small") if name == CONTROL else None
         given = (cohort, cohort[:0], {"small": cohort}, pools, folder, LABELS)
         lesson = assemble(name, arm, *given, fraction=None, batch_size=classifier["batch_size"], seed=seed)
-        pixels = read_gray_stack(".", lesson.images["root"] + "/" + lesson.images["file"])
+        pixels = read_pixels(lesson.images)
         targets = lesson.images["label"].map(LABELS.index).to_numpy()
         for run in range(1, runs + 1):
             model, _ = train(

@@ -43,7 +43,7 @@ def test_pools_come_from_the_selected_model(checkout, snakemake):
         f"step_{step:09d}" for step in (3, 6, 12)
     ]
     assert {path.name for path in unit.iterdir()} == {
-        *("model", "selected", "progress", "training.png", "preview.png", "selection.png"),
+        *("model", "selected", "progress", "training.png", "preview.png", "selection.png", ".made"),
     }
     chosen = json.loads((unit / "selected/selection.json").read_text())
     assert [row["step"] for row in chosen["candidates"]] == [3, 6, 12] and chosen["step"] in (3, 6, 12)

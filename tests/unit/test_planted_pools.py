@@ -64,6 +64,7 @@ class World:
         rows = [(label, index) for label, count in zip(LABELS, counts, strict=True) for index in range(count)]
         table = pd.DataFrame({"label": [label for label, _ in rows]})
         table["image_id"] = table["file"] = [f"{name}/{label}/{index:04d}" for label, index in rows]
+        table["sha256"] = ""
         table["patient_id"] = [f"{name} {label} {index // IMAGES_PER_PATIENT}" for label, index in rows]
         patient, patients = pd.factorize(table["patient_id"])
         features = self.rng.normal(0, 0.6, (len(patients), FEATURES))[patient]
