@@ -49,7 +49,7 @@ format: .venv/installed
 	$(BIN)/snakefmt Snakefile workflow
 
 docs: .venv/installed
-	PYTHONPATH=workflow/scripts $(BIN)/python -m radsynth.config.document > config/README.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m radsynth.study.document > config/README.md
 
 # Files in the order of their names: studies first, so that no worker is left with a long one at the end.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -30,11 +30,11 @@ from accelerate import Accelerator
 from alternating import in_turn, seconds_each
 from diffusers.optimization import get_scheduler
 from radsynth.data.phantom import render
-from radsynth.generators.backend import choose_plan
 from radsynth.generators.ddpm import build_scheduler, build_unet
 from radsynth.generators.denoising import DenoisingTask
-from radsynth.generators.loop import batch_indices
 from radsynth.generators.options import resolve_options
+from radsynth.learning.devices import choose_plan
+from radsynth.learning.loop import batch_indices
 from torchvision import transforms
 
 PRECISIONS = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
-from radsynth.classifiers.backend import prepare
+from radsynth.tasks.keras_backend import prepare
 
 
 def main() -> None:
@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     backend = prepare(args.threads)
-    from radsynth.classifiers.augmentation import AUGMENTATIONS
-    from radsynth.classifiers.training import train
+    from radsynth.tasks.keras_augmentation import AUGMENTATIONS
+    from radsynth.tasks.keras_training import train
 
     # Images that an augmentation leaves as they are have to pass the base in every epoch.
     AUGMENTATIONS["nothing"] = lambda images, rng: images

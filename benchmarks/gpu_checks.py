@@ -16,14 +16,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
-from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.growth import Growth
-from radsynth.generators.loop import batch_indices
 from radsynth.generators.progressive import build_critic, build_generator
-from radsynth.generators.team import Accelerated
+from radsynth.learning.devices import choose_plan
+from radsynth.learning.loop import batch_indices
+from radsynth.learning.team import Accelerated
 
 # Largest difference of two sets of trained weights, as a share of what training has changed (norms). Rounding turns
 # some of Adam's first updates around, those of gradients near 0; other data or noise change about everything (1).

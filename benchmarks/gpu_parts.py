@@ -286,7 +286,7 @@ def ratios(report: Report, sizes: Sizes) -> None:
 
     def pggan_step(level: int) -> dict[str, Any]:
         import pggan_step
-        from radsynth.generators.backend import choose_plan
+        from radsynth.learning.devices import choose_plan
 
         counts = {"steps": sizes.steps, "repeats": sizes.repeats}
         return pggan_step.measure(options["pggan"], choose_plan("fp32"), sizes.size, level, **counts, deadline=deadline)
@@ -325,7 +325,7 @@ def ratios(report: Report, sizes: Sizes) -> None:
 @contextmanager
 def stopped_at(deadline: float) -> Iterator[None]:
     """Send this process SIGTERM again and again from ``deadline`` (of time.monotonic) on; only training minds it."""
-    from radsynth.generators.loop import stop_signals
+    from radsynth.learning.loop import stop_signals
 
     over = threading.Event()
 
@@ -351,8 +351,8 @@ def train(report: Report, sizes: Sizes, images: Images, run_dir: Path) -> None:
     steps = ddpm_steps(options, sizes.size, len(images.train))[1]
 
     def training() -> dict[str, Any]:
-        from radsynth.generators.metrics import read_metrics
         from radsynth.generators.training import train_generator
+        from radsynth.learning.measured import read_metrics
 
         before = steps_done(run_dir)
         if not is_trained(run_dir):

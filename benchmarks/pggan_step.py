@@ -15,11 +15,11 @@ from alternating import in_turn, seconds_each
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
-from radsynth.generators.backend import Plan, choose_plan
 from radsynth.generators.growth import Growth, size_of
-from radsynth.generators.metrics import Window
 from radsynth.generators.options import resolve_options
 from radsynth.generators.progressive import build_critic, build_generator
+from radsynth.learning.devices import Plan, choose_plan
+from radsynth.learning.measured import Window
 
 
 class PlainLoop:

@@ -17,21 +17,21 @@ import pandas as pd
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
-from radsynth.analysis.arms import Arms
-from radsynth.analysis.correction import corrected_evaluations
-from radsynth.analysis.evaluations import Evaluation
-from radsynth.analysis.statistics import compare
-from radsynth.analysis.tidy import BASELINE
-from radsynth.analysis.verdicts import verdict_rows
-from radsynth.classifiers.backend import prepare as prepare_backend
-from radsynth.classifiers.evaluation import evaluate, predictions_table
-from radsynth.classifiers.mixes import assemble, read_pixels, read_pools
 from radsynth.common.files import write_text
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
 from radsynth.data.prepare import prepare
+from radsynth.report.arms import Arms
+from radsynth.report.correction import corrected_evaluations
+from radsynth.report.evaluations import Evaluation
+from radsynth.report.statistics import compare
+from radsynth.report.tidy import BASELINE
+from radsynth.report.verdicts import verdict_rows
+from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.keras_backend import prepare as prepare_backend
+from radsynth.tasks.mixes import assemble, read_pixels, read_pools
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 COHORT = {"dataset": "planted", "sampling": "random", "scenario": "small"}
@@ -98,7 +98,7 @@ def study(
 
     ``real``, ``copies`` and ``tested`` images of each label. A pool of ``new`` images shows that help is found.
     """
-    from radsynth.classifiers.training import predict, train
+    from radsynth.tasks.keras_training import predict, train
 
     counts = {"train": real, "test": tested} | ({"new": copies} if "new" in kinds else {})
     images = draw(folder, source, size, counts, seed)

@@ -187,7 +187,7 @@ def pool_writing(n: int) -> Callable[[], object]:
 
 def frozen_features(n: int) -> Callable[[], object]:
     """Keep what a frozen ResNet50 makes of images at 224 px (the network itself left out)."""
-    from radsynth.classifiers.frozen import compute_features
+    from radsynth.tasks.frozen import compute_features
 
     class Base:
         output_shape = (None, 7 * 7 * 2048)
@@ -208,7 +208,7 @@ def frozen_features(n: int) -> Callable[[], object]:
 
 def classifier_statistics(n: int) -> Callable[[], object]:
     """All metrics of one arm's predictions of n test images of each of five labels, left out patient by patient."""
-    from radsynth.analysis.resampling import resampled_metrics
+    from radsynth.report.resampling import resampled_metrics
 
     rng = np.random.default_rng(0)
     total = LABELS * n

@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.common.tables import read_table
-from radsynth.config.study import Study
 from radsynth.data.listing import fingerprint
 from radsynth.data.prepare import prepare
+from radsynth.study.config import Study
 
 TWO = ["healthy", "ill"]
 #: Folder below the case, labels and options of each.

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import yaml
-from radsynth.config.study import Study
+from radsynth.study.config import Study
 
 
 def plan(root, snakemake, file, *settings):

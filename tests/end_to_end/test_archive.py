@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
-from radsynth.analysis import archive
-from radsynth.analysis.tidy import COLUMNS
 from radsynth.common import made
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
+from radsynth.report import archive
+from radsynth.report.tidy import COLUMNS
 
 SHIPPED = "kaggle_imbalanced_2026-11-28"
 PLACE = f"results/kaggle_imbalanced/archive/{SHIPPED}"

@@ -5,7 +5,7 @@ import os
 import pytest
 import yaml
 from radsynth.common.errors import UserError
-from radsynth.config.study import Study
+from radsynth.study.config import Study
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 

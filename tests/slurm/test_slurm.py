@@ -81,7 +81,7 @@ def write_config(folder: Path, config: dict) -> list[str]:
 
 def hold_first_attempts(checkout: Path) -> None:
     """Let every training that begins anew wait in the middle until it is told to stop."""
-    loop = checkout / "workflow/scripts/radsynth/generators/loop.py"
+    loop = checkout / "workflow/scripts/radsynth/learning/loop.py"
     line = "            measured, finite = task.step("
     code = loop.read_text()
     assert code.count(line) == 1

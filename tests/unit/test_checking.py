@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from radsynth.checking.counts import expected_left
 from radsynth.checking.datasets import data_part, missing_credentials
 from radsynth.checking.folders import suggest_pattern
 from radsynth.checking.machine import Machine, machine_part
@@ -15,12 +16,11 @@ from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part
 from radsynth.checking.plan import plan_part
 from radsynth.checking.report import render, start_command
-from radsynth.checking.scenarios import expected_left
 from radsynth.checking.times import borrowed, times_part
-from radsynth.config.study import Study
 from radsynth.data.registry import load_source
 from radsynth.generators.ddpm import build_unet
 from radsynth.generators.options import resolve_options
+from radsynth.study.config import Study
 
 LABELS = ("healthy", "ill")
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.classifiers import mixes
 from radsynth.cohorts.groups import image_groups
 from radsynth.cohorts.held_back import held_back_by_image, held_back_by_patients
 from radsynth.cohorts.orders import farthest_first, random_order
@@ -11,6 +10,7 @@ from radsynth.cohorts.scenarios import build_cohort
 from radsynth.cohorts.validation import validation_images
 from radsynth.common.errors import UserError
 from radsynth.common.tables import read_table
+from radsynth.tasks import mixes
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}
 # Patients with 1, 3, 8 and 30 images.

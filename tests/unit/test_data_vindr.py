@@ -14,7 +14,6 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.common.images import read_gray
 from radsynth.common.tables import read_table
-from radsynth.config.study import Study
 from radsynth.data.convert import Geometry
 from radsynth.data.describe import FRAME, counts_markdown, write_samples
 from radsynth.data.prepare import prepare
@@ -22,6 +21,7 @@ from radsynth.data.registry import download, load_source
 from radsynth.data.source import Box
 from radsynth.data.vindr_standin import MARKER, TABLES, write_standin
 from radsynth.data.vindr_tables import file_of, read_tables
+from radsynth.study.config import Study
 
 LABELS = ["BENIGN", "SUSPICIOUS"]
 BIRADS = {"by": "birads", "groups": {"BENIGN": [1, 2], "SUSPICIOUS": [3, 4, 5]}, "several": "refuse"}

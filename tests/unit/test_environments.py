@@ -13,11 +13,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from radsynth.classifiers.registry import ARCHITECTURES
 from radsynth.common.code import reached_files
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators.registry import FAMILIES, family_module
+from radsynth.tasks.registry import ARCHITECTURES
 
 # What the lock file is for.
 PYTHONS = ["3.11", "3.12", "3.13"]

@@ -10,10 +10,10 @@ import torch
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features
 from radsynth.features import cache as cache_module
-from radsynth.features import files
+from radsynth.features import stored
 from radsynth.features.cache import extract_cached
-from radsynth.features.files import features_of_manifest
 from radsynth.features.network import BATCH_SIZES, NetworkExtractor
+from radsynth.features.stored import features_of_manifest
 from test_features_files import write_set
 
 
@@ -202,9 +202,9 @@ def test_jobs_write_at_the_same_time(tmp_path, images, plain):
 
 @pytest.fixture
 def tiny_for_resnet(monkeypatch):
-    """Put the tiny extractor where files.py creates a network."""
+    """Put the tiny extractor where stored.py creates a network."""
     made = []
-    monkeypatch.setattr(files, "create_extractor", lambda *_, **__: made.append(TinyExtractor()) or made[-1])
+    monkeypatch.setattr(stored, "create_extractor", lambda *_, **__: made.append(TinyExtractor()) or made[-1])
     return made
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features, write_features
 from radsynth.common.hashing import sha256_pixels
-from radsynth.features.files import features_of_manifest
 from radsynth.features.registry import EXTRACTORS, extractor_entry
+from radsynth.features.stored import features_of_manifest
 
 
 def write_set(folder, images, **columns):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
-from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet, image_rng
 from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet, count_gflop
 from radsynth.generators.denoising import DenoisingTask, learning_rate
@@ -19,6 +18,7 @@ from radsynth.generators.diffusion import (
     target,
 )
 from radsynth.generators.options import resolve_options
+from radsynth.learning.devices import choose_plan
 
 TINY = {
     "block_out_channels": [8, 16],
@@ -236,7 +236,7 @@ def test_training_depends_on_the_seed_only(data, tmp_path):
 
 
 def test_metrics_of_a_run_hold_what_is_promised(fitted):
-    from radsynth.generators.metrics import read_metrics
+    from radsynth.learning.measured import read_metrics
 
     rows = read_metrics(fitted[1] / "progress" / "metrics.jsonl")
     assert [row["step"] for row in rows] == [2, 4, 6]

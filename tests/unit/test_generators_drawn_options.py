@@ -7,10 +7,10 @@ from radsynth.common.errors import UserError
 from radsynth.common.schema import read_schema
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.limits import check_generator
-from radsynth.generators.metrics import read_metrics
 from radsynth.generators.options import resolve_options, resolve_sampler
 from radsynth.generators.registry import load_family
 from radsynth.generators.training import train_generator
+from radsynth.learning.measured import read_metrics
 
 SIZE = 16
 # What would only take longer, or needs other keys to agree, is drawn from these.

@@ -18,8 +18,8 @@ from radsynth.generators.ddpm import DDPM
 from radsynth.generators.limits import check_generator
 from radsynth.generators.options import resolve_options
 from radsynth.generators.parallel import fit_together
-from radsynth.generators.team import Accelerated
 from radsynth.generators.training import train_generator
+from radsynth.learning.team import Accelerated
 
 OPTIONS = {
     "block_out_channels": [8, 16],

@@ -13,14 +13,14 @@ from radsynth.common.errors import UserError
 from radsynth.generators import options as options_module
 from radsynth.generators.adversarial import MEASURES, AdversarialTask
 from radsynth.generators.augmentation import augment, draw_changes
-from radsynth.generators.backend import choose_plan
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.curves import growth_marks, plot_training
 from radsynth.generators.growth import Growth
-from radsynth.generators.metrics import read_metrics
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN
 from radsynth.generators.progressive import build_critic, build_generator, enlarge, halve
+from radsynth.learning.curves import growth_marks, plot_training
+from radsynth.learning.devices import choose_plan
+from radsynth.learning.measured import read_metrics
 from safetensors.torch import load_file
 
 # 4 px in steps 0 and 1; then 8 and 16 px, each faded in over 4 steps and kept for 2: 14 steps.

@@ -14,13 +14,13 @@ from radsynth.common.tables import read_table
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators import selection
 from radsynth.generators.base import Generator, TrainingSet
-from radsynth.generators.candidates import Candidates, candidate_steps
 from radsynth.generators.limits import check_selection
 from radsynth.generators.options import resolve_selection
 from radsynth.generators.registry import FAMILIES
 from radsynth.generators.selection_figure import plot_selection
 from radsynth.generators.training import train_generator
 from radsynth.generators.withholding import withhold
+from radsynth.learning.candidates import Candidates, candidate_steps
 from radsynth.pools.writing import model_hash
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}

@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.analysis.arms import (
+from radsynth.report.arms import (
     ABOVE,
     AGAINST_BASELINE,
     AGAINST_CONTROL,
@@ -21,13 +21,13 @@ from radsynth.analysis.arms import (
     UNDECIDED,
     Arms,
 )
-from radsynth.analysis.correction import corrected_evaluations
-from radsynth.analysis.evaluations import Evaluation
-from radsynth.analysis.statistics import compare
-from radsynth.analysis.tidy import BASELINE
-from radsynth.analysis.verdicts import verdict_rows
-from radsynth.classifiers.evaluation import evaluate, predictions_table
-from radsynth.classifiers.mixes import assemble
+from radsynth.report.correction import corrected_evaluations
+from radsynth.report.evaluations import Evaluation
+from radsynth.report.statistics import compare
+from radsynth.report.tidy import BASELINE
+from radsynth.report.verdicts import verdict_rows
+from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.mixes import assemble
 from scipy import special
 
 # 100 studies each: run by CI.
@@ -43,7 +43,7 @@ HIDDEN, BATCH, RATE = 16, 16, 0.3
 
 @pytest.fixture(scope="module", autouse=True)
 def backend():
-    from radsynth.classifiers.backend import prepare
+    from radsynth.tasks.keras_backend import prepare
 
     return prepare(threads=1)
 
@@ -85,7 +85,7 @@ class World:
 
 def learn(images, targets, steps, seed, epoch_counts=None):
     """Return networks of one hidden layer, one for every run, after so many steps of plain gradient descent."""
-    from radsynth.classifiers.training import batches
+    from radsynth.tasks.keras_training import batches
 
     rng = np.random.default_rng(seed)
     hidden = rng.normal(0, 0.3, (RUNS, FEATURES + 1, HIDDEN))

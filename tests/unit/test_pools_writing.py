@@ -17,8 +17,8 @@ from radsynth.common.sheets import choose
 from radsynth.common.tables import read_table
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools import writing
-from radsynth.pools.figures import write_comparison
 from radsynth.pools.grid import write_grid
+from radsynth.pools.pictures import write_comparison
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, write_pool
 
 SAMPLER = {"name": "ddim", "steps": 5}

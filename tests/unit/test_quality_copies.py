@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from altered_images import encoded
-from radsynth.analysis import summary_copying
-from radsynth.analysis.image_metrics import judged
-from radsynth.analysis.tidy import COLUMNS, as_table
 from radsynth.common.tails import LowerTail
 from radsynth.data.phantom import render
 from radsynth.quality import measure, planted
 from radsynth.quality.neighbours import Points, encounter
 from radsynth.quality.rows import row
 from radsynth.quality.views import relative_view_distances
+from radsynth.report import summary_copying
+from radsynth.report.image_metrics import judged
+from radsynth.report.tidy import COLUMNS, as_table
 from scipy.ndimage import gaussian_filter
 
 N_TRAIN, N_HELD_OUT, N_POOL, POOLS = 200, 800, 2000, 8

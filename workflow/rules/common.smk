@@ -13,15 +13,15 @@ from snakemake.settings.types import DeploymentMethod, RerunTrigger
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from radsynth.classifiers.registry import weights_file
+from radsynth.tasks.registry import weights_file
 from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.common.weights import read_registry
-from radsynth.config.files import check_file
-from radsynth.config.portable import local_hash, portable
-from radsynth.config.study import Study
+from radsynth.study.configfiles import check_file
+from radsynth.study.portable import local_hash, portable
+from radsynth.study.config import Study
 from radsynth.data.listing import fingerprint
 from radsynth.data.registry import SOURCES, looked_for
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS

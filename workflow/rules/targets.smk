@@ -17,7 +17,7 @@ COHORT_SUMMARIES = [
 ]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 if FROM_ARCHIVE:
-    from radsynth.analysis.archive import verify_archive
+    from radsynth.report.archive import verify_archive
 
     # Before anything is planned: Snakemake says less clearly what is missing, and not at all what has changed since.
     try:

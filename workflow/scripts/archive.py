@@ -5,7 +5,7 @@ from radsynth.common.job import job
 with job(snakemake):
     from datetime import date
 
-    from radsynth.analysis.archive import write_archive
+    from radsynth.report.archive import write_archive
 
     files = [*snakemake.input.metrics, snakemake.input.config]
     write_archive(snakemake.params.folder, files, date.today().isoformat())

@@ -5,9 +5,9 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake):
-    from radsynth.analysis.archive import read_source
-    from radsynth.analysis.drawing import save
-    from radsynth.analysis.figures import FIGURES
+    from radsynth.report.archive import read_source
+    from radsynth.report.charts import FIGURES
+    from radsynth.report.drawing import save
 
     metrics = read_source(snakemake.input, snakemake.params.source)
     for name, draw in FIGURES.items():

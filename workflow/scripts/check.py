@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.checking.report import check
-    from radsynth.config.study import Study
+    from radsynth.study.config import Study
 
     params = snakemake.params
     print(

@@ -5,9 +5,9 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.analysis.archive import write_config
-    from radsynth.analysis.metrics import metric_tables
-    from radsynth.analysis.tidy import COLUMNS, write_csv
+    from radsynth.report.archive import write_config
+    from radsynth.report.gathering import metric_tables
+    from radsynth.report.tidy import COLUMNS, write_csv
 
     folder = Path(snakemake.output.tables)
     for name, rows in metric_tables(snakemake.input, snakemake.params.results, snakemake.params.study).items():

@@ -5,11 +5,11 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake):
-    from radsynth.analysis.archive import CONFIG, MANIFEST, read_config, read_source
-    from radsynth.analysis.comparing import compare
-    from radsynth.analysis.render import for_spreadsheet, markdown
-    from radsynth.analysis.tidy import COLUMNS, write_csv
     from radsynth.common.files import write_text
+    from radsynth.report.archive import CONFIG, MANIFEST, read_config, read_source
+    from radsynth.report.comparing import compare
+    from radsynth.report.render import for_spreadsheet, markdown
+    from radsynth.report.tidy import COLUMNS, write_csv
 
     sides = []
     for files in (snakemake.input.metrics_a, snakemake.input.metrics_b):

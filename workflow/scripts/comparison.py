@@ -6,7 +6,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.common.tables import read_table
-    from radsynth.pools.figures import write_comparison
+    from radsynth.pools.pictures import write_comparison
 
     params = snakemake.params
     train = read_table(snakemake.input.train)

@@ -3,17 +3,17 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.classifiers.backend import prepare
+    from radsynth.tasks.keras_backend import prepare
 
     backend = prepare(snakemake.threads, snakemake.params.backend)
 
     import keras
     import numpy as np
-    from radsynth.classifiers.evaluation import evaluate, predictions_table
-    from radsynth.classifiers.mixes import read_pixels, read_pools
-    from radsynth.classifiers.training import predict
     from radsynth.common.files import read_json, write_json, write_text
     from radsynth.common.tables import read_table
+    from radsynth.tasks.evaluation import evaluate, predictions_table
+    from radsynth.tasks.keras_training import predict
+    from radsynth.tasks.mixes import read_pixels, read_pools
 
     params, output = snakemake.params, snakemake.output
     if params.generator:

@@ -3,8 +3,8 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.features.files import features_of_manifest
     from radsynth.features.registry import extractor_entry
+    from radsynth.features.stored import features_of_manifest
 
     device = "cpu"
     if extractor_entry(snakemake.params.extractor).needs_weights:

@@ -3,15 +3,15 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.classifiers.backend import prepare
+    from radsynth.tasks.keras_backend import prepare
 
     prepare(snakemake.threads, snakemake.params.backend)
 
     import keras
-    from radsynth.classifiers.domain import describe, last_hidden_layer
-    from radsynth.classifiers.training import predict
     from radsynth.common.features import read_image_set, write_features
     from radsynth.common.files import read_json
+    from radsynth.tasks.domain import describe, last_hidden_layer
+    from radsynth.tasks.keras_training import predict
 
     model = last_hidden_layer(keras.saving.load_model(snakemake.input.model))
     extractor = describe(model, snakemake.input.model, read_json(snakemake.input.training))

@@ -5,7 +5,7 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.common.files import write_json
     from radsynth.common.tables import write_table
-    from radsynth.generators.candidates import WITHHELD
+    from radsynth.learning.candidates import WITHHELD
     from radsynth.quality.evaluate import evaluate_pool
 
     model = snakemake.input.get("model")

@@ -5,7 +5,7 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     import numpy as np
     from radsynth.common.files import atomic_path, write_json
-    from radsynth.generators.candidates import WITHHELD
+    from radsynth.learning.candidates import WITHHELD
     from radsynth.quality.controls import quality_controls
 
     model = snakemake.input.get("model")

@@ -3,20 +3,20 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.classifiers.backend import prepare
+    from radsynth.tasks.keras_backend import prepare
 
     backend = prepare(snakemake.threads, snakemake.params.backend)
 
     import time
     from pathlib import Path
 
-    from radsynth.classifiers.architectures import count_parameters
-    from radsynth.classifiers.mixes import assemble, count_images, read_pixels, read_pools
-    from radsynth.classifiers.thresholds import threshold_of
-    from radsynth.classifiers.training import predict, train
     from radsynth.common.files import atomic_path, write_json, write_text
     from radsynth.common.tables import read_table
     from radsynth.common.weights import verify_weights, weights_entry
+    from radsynth.tasks.keras_networks import count_parameters
+    from radsynth.tasks.keras_training import predict, train
+    from radsynth.tasks.mixes import assemble, count_images, read_pixels, read_pools
+    from radsynth.tasks.thresholds import threshold_of
 
     given, params = snakemake.input, snakemake.params
     lesson = assemble(

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from radsynth.checking.counts import Known, compare_scenarios
 from radsynth.checking.folders import folder_mistakes, missing_classes
 from radsynth.checking.part import Part, counted
-from radsynth.checking.scenarios import Known, compare_scenarios
 from radsynth.common.errors import UserError
-from radsynth.config.study import Study
 from radsynth.data.folder import Folder
 from radsynth.data.registry import SOURCES, load_source
 from radsynth.data.source import Source
+from radsynth.study.config import Study
 
 #: What lets a source fetch its images: names of the environment, and a file in the home folder.
 CREDENTIALS = {

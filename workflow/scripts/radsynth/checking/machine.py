@@ -8,8 +8,8 @@ from pathlib import Path
 
 from radsynth.checking.part import Part, counted
 from radsynth.common.gpu import visible_gpus
-from radsynth.config.study import Study
 from radsynth.generators.options import read_presets
+from radsynth.study.config import Study
 
 GB = 10**9
 

@@ -7,10 +7,10 @@ from radsynth.checking.machine import GB, Machine
 from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part, counted
 from radsynth.checking.plan import count_models, count_pools, draws
-from radsynth.classifiers.registry import weights_file
 from radsynth.common.weights import weights_entry
-from radsynth.config.study import Study
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
+from radsynth.study.config import Study
+from radsynth.tasks.registry import weights_file
 
 #: Bytes of a custom CNN of 128 px; most of it is one dense layer, which grows with the pixels.
 KEPT_CLASSIFIER = 65e6

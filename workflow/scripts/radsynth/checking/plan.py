@@ -1,7 +1,7 @@
 """What a study consists of."""
 
 from radsynth.checking.part import Part, counted
-from radsynth.config.study import Study
+from radsynth.study.config import Study
 
 
 def draws(study: Study) -> int:

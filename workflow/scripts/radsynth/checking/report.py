@@ -9,7 +9,7 @@ from radsynth.checking.needs import needs_part
 from radsynth.checking.part import Part, counted
 from radsynth.checking.plan import plan_part
 from radsynth.checking.times import times_part
-from radsynth.config.study import Study
+from radsynth.study.config import Study
 
 
 def start_command(configfiles: Sequence[str], settings: Sequence[str], machine: Machine) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 from radsynth.checking.part import Part, counted
 from radsynth.common.errors import UserError
-from radsynth.config.study import Study
+from radsynth.study.config import Study
 
 #: Rule and what runs in it: a generator, a classifier, a network, or '' where that makes no difference.
 Kind = tuple[str, str]
@@ -26,7 +26,7 @@ class Measured:
 
 def kinds_of(study: Study, files: Sequence[str]) -> dict[str, Kind]:
     """Return the kind of each benchmark file, named ``.../RULE/JOB.tsv``."""
-    from radsynth.analysis.gpu_hours import gpu_jobs
+    from radsynth.report.gpu_hours import gpu_jobs
 
     known = gpu_jobs(study)
     kinds = {}

@@ -15,7 +15,7 @@ class ExtractorEntry:
     ``module`` and ``attribute`` name its class; ``needs_weights`` is a file of resources/weights.yaml or None;
     a ``fitted`` extractor learns its basis from the real images, and pools are seen through that same basis.
     An extractor ``per_cohort`` has no class here: it is a classifier trained on a cohort, whose own room writes the
-    features (radsynth/classifiers/domain.py), once per cohort.
+    features (radsynth/tasks/domain.py), once per cohort.
     """
 
     module: str | None = None

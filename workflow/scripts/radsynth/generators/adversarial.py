@@ -11,10 +11,10 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from radsynth.generators.augmentation import augment, draw_changes
-from radsynth.generators.backend import Plan
 from radsynth.generators.growth import Growth, size_of
-from radsynth.generators.metrics import Measured
 from radsynth.generators.progressive import ProgressiveCritic, ProgressiveGenerator, fade_reals
+from radsynth.learning.devices import Plan
+from radsynth.learning.measured import Measured
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
-from radsynth.generators.team import ALONE
+from radsynth.learning.team import ALONE
 
 # Columns of a data manifest that say where an image is, not what it shows.
 _BOOKKEEPING = [

@@ -11,15 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from radsynth.common.code import code_hash
 from radsynth.common.hashing import sha256_json
 from radsynth.common.seeds import derive_seed
-from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
-from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.diffusion import denoise
 from radsynth.generators.limits import check_unet, ddpm_steps
-from radsynth.generators.loop import train
 from radsynth.generators.noise import check_noise
 from radsynth.generators.previews import write_preview
+from radsynth.learning.candidates import candidate_steps
+from radsynth.learning.devices import choose_plan, gray_bytes
+from radsynth.learning.loop import train
 
 # Good enough to look at; pools use the sampler of the configuration.
 QUICK_SAMPLER = {"name": "dpm_solver++", "steps": 20, "batch_size": 64}

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from radsynth.generators.augmentation import augment, draw_changes
-from radsynth.generators.backend import Plan
 from radsynth.generators.diffusion import loss_weights, snr, target
-from radsynth.generators.metrics import SNR_EDGES, Measured
+from radsynth.learning.devices import Plan
+from radsynth.learning.measured import SNR_EDGES, Measured
 
 
 class DenoisingTask:

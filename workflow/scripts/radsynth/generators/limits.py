@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from radsynth.common.errors import UserError
-from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.growth import Growth
 from radsynth.generators.noise import check_noise
+from radsynth.learning.candidates import candidate_steps
 
 Options = Mapping[str, Any]
 

@@ -26,9 +26,9 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.gpu import confirm_device
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.loop import stop_signals
 from radsynth.generators.registry import load_family
-from radsynth.generators.team import Accelerated
+from radsynth.learning.loop import stop_signals
+from radsynth.learning.team import Accelerated
 
 log = logging.getLogger(__name__)
 

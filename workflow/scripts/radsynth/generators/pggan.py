@@ -13,14 +13,14 @@ from radsynth.common.code import code_hash
 from radsynth.common.hashing import sha256_json
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.adversarial import AdversarialTask
-from radsynth.generators.backend import choose_plan, gray_bytes
 from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
-from radsynth.generators.candidates import candidate_steps
 from radsynth.generators.growth import Growth, level_of
 from radsynth.generators.limits import pggan_steps
-from radsynth.generators.loop import train
 from radsynth.generators.previews import write_preview
 from radsynth.generators.progressive import build_critic, build_generator
+from radsynth.learning.candidates import candidate_steps
+from radsynth.learning.devices import choose_plan, gray_bytes
+from radsynth.learning.loop import train
 
 NAME = "model.safetensors"
 

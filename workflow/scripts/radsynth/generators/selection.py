@@ -19,12 +19,12 @@ from radsynth.common.files import atomic_folder, read_json, write_json
 from radsynth.common.images import read_gray_stack
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
-from radsynth.features.files import create_extractor
 from radsynth.features.interface import describe
 from radsynth.features.registry import extractor_entry
+from radsynth.features.stored import create_extractor
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.generators.registry import load_family
+from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
 from radsynth.quality.feature_sets import groups_of, halves
 from radsynth.quality.memorisation import copy_rate, copy_threshold

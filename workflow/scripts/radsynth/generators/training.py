@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from radsynth.common.files import atomic_folder, sole_writer, write_json
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.candidates import CHECKPOINTS, WITHHELD
-from radsynth.generators.curves import plot_training
-from radsynth.generators.metrics import read_metrics
 from radsynth.generators.previews import write_preview
 from radsynth.generators.registry import load_family
+from radsynth.learning.candidates import CHECKPOINTS, WITHHELD
+from radsynth.learning.curves import plot_training
+from radsynth.learning.measured import read_metrics
 
 if TYPE_CHECKING:
     import pandas as pd

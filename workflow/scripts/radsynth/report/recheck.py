@@ -1,0 +1,52 @@
+"""Decide again from the predictions that an archive keeps: ``python -m radsynth.report.recheck FOLDER``."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radsynth.report.archive import read_source
+from radsynth.report.gathering import decided_again
+from radsynth.report.tidy import COLUMNS, TESTED, Metrics, as_table
+
+KEYS = [*TESTED, "classifier", "mix", "metric"]
+# Kept numbers have ten digits, kept probabilities those of 32 bits.
+TOLERANCE = 1e-3
+
+
+def disagreements(metrics: Metrics) -> tuple[int, list[str]]:
+    """Return how many comparisons and verdicts of an archive were made again, and a line for each that differs.
+
+    Words must be equal, differences and p-values up to a thousandth of themselves.
+    """
+    count, lines = 0, []
+    for name, rows, keys, numbers in zip(
+        ("comparisons", "verdicts"),
+        decided_again(metrics),
+        ([*KEYS, "question", "reference"], KEYS),
+        (["difference", "p_value", "p_holm"], ["p_value", "p_holm"]),
+        strict=True,
+    ):
+        both = metrics[name].merge(as_table(name, rows), "outer", keys, suffixes=("", "_again"), indicator=True)
+        wrong = (both["_merge"] != "both") | (both["verdict"] != both["verdict_again"])
+        for number in numbers:
+            kept, again = both[number], both[f"{number}_again"]
+            wrong |= ~np.isclose(kept, again, rtol=TOLERANCE, atol=1e-6, equal_nan=True)
+        count += len(both)
+        lines += [f"{name}: {', '.join(map(str, row[keys]))}" for _, row in both[pd.Series(wrong)].iterrows()]
+    return count, lines
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    metrics = read_source({name: folder / f"{name}.csv" for name in COLUMNS}, "archive")
+    if metrics["predictions"].empty:
+        sys.exit(f"{folder}: keeps no predictions (it was made before they were kept)")
+    count, lines = disagreements(metrics)
+    print(*lines, f"{count - len(lines)} of {count} comparisons and verdicts come out again as they are kept", sep="\n")
+    sys.exit(bool(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Does a mix of real and synthetic images help? The word on it, from all that it was compared with."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from radsynth.report.arms import (
+    ABOVE,
+    AGAINST_BASELINE,
+    AGAINST_CONTROL,
+    AGAINST_CORRECTED,
+    BELOW,
+    HELPS,
+    HURTS,
+    NO_CONTROL,
+    NO_MORE_THAN_THRESHOLD,
+    NO_MORE_THAN_TRAINING,
+    NO_WORSE_THAN_TRAINING,
+    REFERENCES,
+    UNDECIDED,
+    Arms,
+)
+from radsynth.report.inference import ALPHA
+from radsynth.report.statistics import correct
+from radsynth.report.tidy import TESTED, headline_metrics
+
+Row = dict[str, Any]
+
+
+def verdict_rows(comparisons: Iterable[Row], arms: Arms, cohorts: Iterable[Row]) -> list[Row]:
+    """Return the rows of verdicts.csv: does a mix of real and synthetic images help, by the word?
+
+    It helps where it beats all its references: the baseline, its matched control and, in metrics that a threshold
+    changes, the baseline with corrected outputs. The p-value is the largest of theirs (intersection-union test), 1 if
+    the differences disagree in sign, and Holm's correction is over the classifiers and mixes of one cohort, test and
+    metric. It hurts where it is below baseline and control in the same way. Otherwise the word says what explains a
+    difference to the baseline, or that nothing is decided. ``cohorts`` are the rows of cohorts.csv.
+    """
+    headline = headline_metrics(pd.DataFrame(cohorts))
+    asked: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    for row in comparisons:
+        if row["question"] in REFERENCES:
+            asked[tuple(row[key] for key in (*TESTED, "classifier", "mix", "metric"))][row["question"]] = row
+    rows = []
+    for key, against in asked.items():
+        row = dict(zip((*TESTED, "classifier", "mix", "metric"), key, strict=True))
+        row |= {"headline": row["metric"] == headline.get(key[:3]), "reason": ""}
+        row["control"] = arms.controls.get(row["scenario"], {}).get(row["mix"], "")
+        up = all(reference.get("difference", 0) > 0 for reference in against.values())
+        below = [reference for question, reference in against.items() if question != AGAINST_CORRECTED]
+        down = all(reference.get("difference", 0) < 0 for reference in below)
+        needed = list(against.values()) if up else below
+        if all("p_value" in reference for reference in needed):
+            row["p_value"] = max(reference["p_value"] for reference in needed) if up or down else 1.0
+        else:
+            row["reason"] = next(reference["reason"] for reference in needed if "p_value" not in reference)
+        rows.append(row | {"up": up, "against": against})
+    correct(rows, [*TESTED, "metric"])
+    for row in rows:
+        row["verdict"] = _word(row.pop("against"), row.pop("up"), row.get("p_holm", 1.0) < ALPHA, bool(row["control"]))
+    return rows
+
+
+def _word(against: Mapping[str, Row], up: bool, decided: bool, has_control: bool) -> str:
+    """Return the verdict on one mix from what it was compared with."""
+    said = {question: row["verdict"] for question, row in against.items()}
+    baseline, control = said[AGAINST_BASELINE], said.get(AGAINST_CONTROL)
+    if not has_control:
+        return {ABOVE: NO_CONTROL, BELOW: HURTS}.get(baseline, UNDECIDED)
+    if decided:
+        return HELPS if up else HURTS
+    if baseline == ABOVE and control != ABOVE:
+        return NO_MORE_THAN_TRAINING
+    if baseline == ABOVE and said.get(AGAINST_CORRECTED, ABOVE) != ABOVE:
+        return NO_MORE_THAN_THRESHOLD
+    return NO_WORSE_THAN_TRAINING if baseline == BELOW and control != BELOW else UNDECIDED
