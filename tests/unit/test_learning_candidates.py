@@ -19,7 +19,7 @@ from radsynth.learning.candidates import candidate_steps
 from radsynth.learning.checkpoints import Checkpoints
 from radsynth.learning.devices import choose_plan
 from radsynth.learning.loop import train
-from test_generators_loop import OPTIONS, Chain
+from test_learning_loop import OPTIONS, Chain
 
 KID = {"method": "kid", "checkpoints": 4, "first": None}
 
