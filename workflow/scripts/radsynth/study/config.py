@@ -101,9 +101,8 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.cohorts.held_back import check_train
-        from radsynth.data.patients import check_patient_pattern
-        from radsynth.data.vindr_tables import check_classes
-        from radsynth.generators.limits import check_generator, check_selection
+        from radsynth.common.registry import find
+        from radsynth.generators.options import check_generator, check_selection
 
         config = self.config
         for key in ("labels", "datasets", "samplings", "scenarios", "generators", "mixes", "classifiers"):
@@ -123,10 +122,8 @@ class Study:
                     f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                     "give it as the source's documentation says, in the environment"
                 )
-            if "patient_pattern" in dataset:
-                check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
-            if dataset["source"] == "vindr_mammo":
-                check_classes(dataset["classes"], self.labels, f"datasets.{name}.classes")
+            where = f"datasets.{name}"
+            find("sources", dataset["source"], f"{where}.source").load().check(dataset, self.labels, where)
         for name, scenario in config["scenarios"].items():
             where = f"scenarios.{name}"
             self._expect_all_labels(scenario["train"], f"{where}.train")
@@ -212,7 +209,10 @@ class Study:
 
     def _check_image_counts(self, name: str, dataset: dict[str, Any]) -> None:
         """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
-        images = dataset.get("images") if dataset["source"] == "phantom" else None
+        from radsynth.common.registry import find
+
+        source = find("sources", dataset["source"], f"datasets.{name}.source").load()
+        images = source.configured_counts(dataset)
         if images is None:
             return
         self._expect_all_labels(images, f"datasets.{name}.images")
