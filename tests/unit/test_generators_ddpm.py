@@ -180,7 +180,7 @@ def test_shards_and_batch_sizes_give_the_same_pool(fitted, name):
     batches = list(generator.sample(range(10), 21, sampler=sampler))
     assert [len(batch.images) for batch in batches] == [7, 3]
     whole = np.concatenate([batch.images for batch in batches])
-    assert whole.shape == (10, 16, 16)
+    assert whole.shape == (10, 16, 16, 1)
     assert whole.dtype == np.uint8
     shards = [generator.sample(part, 21, sampler={**sampler, "batch_size": 2}) for part in ([8, 9, 3], range(3))]
     parts = {index: image for shard in shards for b in shard for index, image in zip(b.indices, b.images, strict=True)}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from radsynth.common import sets
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
@@ -279,10 +280,10 @@ def test_a_given_step_is_taken_as_it_is(trained, tmp_path):
 def test_only_training_images_are_read(trained, monkeypatch):
     """The cohort's own images are all that lies in the folder, and each is read from there."""
     read = []
-    for module in (selection, __import__("radsynth.generators.base", fromlist=["base"])):
-        original = module.read_gray_stack
+    for module, name in ((selection, "read_gray_stack"), (sets, "read_image_stack")):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
+            module, name, lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
         )
     select(trained)
     assert sorted(read) == sorted(read_table(trained[1] / "train.csv")["file"])
@@ -399,6 +400,7 @@ def test_keys_of_another_method_are_refused(settings, message):
         ),
     ],
 )
-def test_choices_that_are_impossible_name_the_key(entry, images, message):
+def test_choices_that_are_impossible_name_the_key(entry, images, message, monkeypatch):
+    monkeypatch.setitem(KINDS["families"], "joint", Entry("radsynth.generators.base:Generator"))
     with pytest.raises(UserError, match=rf"^generators\.x\.{message}"):
         check_selection(entry, 32, images, "generators.x")
