@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from radsynth.common.errors import UserError
+from radsynth.common.registry import find
+from radsynth.common.schema import read_schema
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,18 @@ class Source:
             raise UserError(f"datasets: source {self.options['source']} needs the key path, where its raw files are")
         return Path(self.options["path"]).expanduser()
 
+    @classmethod
+    def check(cls, dataset: Mapping[str, Any], labels: Sequence[str], where: str) -> None:
+        """Raise UserError, beginning with the key ``where``, for options of a dataset that do not go together.
+
+        Called when a study is planned, with the entry of the configuration; reads no image.
+        """
+
+    @classmethod
+    def configured_counts(cls, dataset: Mapping[str, Any]) -> dict[str, int] | None:
+        """Return how many images of each label the entry of the configuration itself asks for; None if it does not."""
+        return None
+
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
         """Return all raw images in a stable order; UserError if something that was asked for is not there.
 
@@ -102,3 +116,12 @@ class Source:
         source with ``skip_missing`` lets pass. UserError if the files are not there and cannot be fetched.
         """
         return None, 0
+
+
+def load_source(dataset: Mapping[str, Any], labels: Sequence[str]) -> Source:
+    """Return the source that ``dataset`` (its entry of the configuration) names; missing options get their defaults."""
+    name = dataset["source"]
+    source = find("sources", name, "datasets").load()
+    properties = read_schema("sources")[name]["properties"]
+    defaults = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
+    return source({**defaults, **dataset}, labels)

@@ -101,9 +101,8 @@ class Study:
 
     def _check(self) -> None:
         from radsynth.cohorts.held_back import check_train
-        from radsynth.data.patients import check_patient_pattern
-        from radsynth.data.vindr_tables import check_classes
-        from radsynth.generators.limits import check_generator, check_selection
+        from radsynth.common.registry import find
+        from radsynth.generators.options import check_generator, check_selection
 
         config = self.config
         for key in ("labels", "datasets", "samplings", "scenarios", "generators", "mixes", "classifiers"):
@@ -123,10 +122,8 @@ class Study:
                     f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                     "give it as the source's documentation says, in the environment"
                 )
-            if "patient_pattern" in dataset:
-                check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
-            if dataset["source"] == "vindr_mammo":
-                check_classes(dataset["classes"], self.labels, f"datasets.{name}.classes")
+            where = f"datasets.{name}"
+            find("sources", dataset["source"], f"{where}.source").load().check(dataset, self.labels, where)
         for name, scenario in config["scenarios"].items():
             where = f"scenarios.{name}"
             self._expect_all_labels(scenario["train"], f"{where}.train")
@@ -179,20 +176,20 @@ class Study:
         return {label: train[label] - held_back_by_patients(train[label], fraction) for label in self.labels}
 
     def _check_extractors(self) -> None:
-        from radsynth.features.registry import EXTRACTORS
+        from radsynth.common.registry import KINDS
 
         config = self.config
-        early = [name for name, entry in EXTRACTORS.items() if not entry.per_cohort]
+        early = [name for name, entry in KINDS["extractors"].items() if not entry.per_cohort]
 
         def expect_early(extractor: str, where: str) -> None:
-            if extractor in EXTRACTORS and extractor not in early:
+            if extractor in KINDS["extractors"] and extractor not in early:
                 raise UserError(f"{where}: {extractor} exists only after the cohort, expected {' or '.join(early)}")
             self._expect(extractor, early, where)
 
         expect_early(config["diversity_extractor"], "diversity_extractor")
         self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
-            self._expect(extractor, EXTRACTORS, "quality.extractors")
+            self._expect(extractor, KINDS["extractors"], "quality.extractors")
         if config["quality"]["inception_score"] and not any(
             name.startswith("inception") for name in config["quality"]["extractors"]
         ):
@@ -212,7 +209,10 @@ class Study:
 
     def _check_image_counts(self, name: str, dataset: dict[str, Any]) -> None:
         """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
-        images = dataset.get("images") if dataset["source"] == "phantom" else None
+        from radsynth.common.registry import find
+
+        source = find("sources", dataset["source"], f"datasets.{name}.source").load()
+        images = source.configured_counts(dataset)
         if images is None:
             return
         self._expect_all_labels(images, f"datasets.{name}.images")
