@@ -17,6 +17,7 @@ from radsynth.common.code import reached_files
 from radsynth.data.registry import SOURCES
 from radsynth.features.registry import EXTRACTORS
 from radsynth.generators.registry import FAMILIES, family_module
+from radsynth.pools.kinds import KINDS, kind_module
 from radsynth.tasks.registry import ARCHITECTURES
 
 # What the lock file is for.
@@ -48,7 +49,7 @@ LOADED = {
     "features": EXTRACTOR_MODULES,
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
-    "write_pool": FAMILY_MODULES,
+    "write_pool": [*FAMILY_MODULES, *map(kind_module, KINDS)],
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }
 # The environments of rules that choose theirs by a configuration key.

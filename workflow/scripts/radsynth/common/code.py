@@ -14,7 +14,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 # Where a table of this name only says which module a rule loads, and each rule hashes the module that it loads.
-TABLES = {LIBRARY / "generators/registry.py": "FAMILIES"}
+TABLES = {LIBRARY / "generators/registry.py": "FAMILIES", LIBRARY / "pools/kinds.py": "KINDS"}
 # What only draws pictures beside the results of long jobs: nobody trains again for another colour.
 BESIDE = {
     LIBRARY / file
