@@ -14,10 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from radsynth.common.code import reached_files
-from radsynth.data.registry import SOURCES
-from radsynth.features.registry import EXTRACTORS
-from radsynth.generators.registry import FAMILIES, family_module
-from radsynth.pools.kinds import KINDS, kind_module
+from radsynth.common.registry import KINDS
 from radsynth.tasks.registry import ARCHITECTURES
 
 # What the lock file is for.
@@ -39,9 +36,9 @@ CONDA_NAMES = {
     "yaml": "pyyaml",
 }
 # What scripts load by name.
-EXTRACTOR_MODULES = [entry.module for entry in EXTRACTORS.values() if entry.module]
-FAMILY_MODULES = [family_module(family) for family in FAMILIES]
-SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
+EXTRACTOR_MODULES = [entry.module for entry in KINDS["extractors"].values() if not entry.per_cohort]
+FAMILY_MODULES = [entry.module for entry in KINDS["families"].values()]
+SOURCE_MODULES = [entry.module for entry in KINDS["sources"].values()]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,
@@ -49,7 +46,7 @@ LOADED = {
     "features": EXTRACTOR_MODULES,
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
-    "write_pool": [*FAMILY_MODULES, *map(kind_module, KINDS)],
+    "write_pool": [*FAMILY_MODULES, *(entry.module for entry in KINDS["pools"].values())],
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }
 # The environments of rules that choose theirs by a configuration key.

@@ -5,20 +5,16 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake) as log:
+    from radsynth.common.registry import find
     from radsynth.pools.grid import write_grid
-    from radsynth.pools.kinds import load_kind
     from radsynth.pools.material import read_given
     from radsynth.pools.writing import count_duplicates, write_pool
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    named = [
-        dict(zip(names, files, strict=True))
-        for names, files in zip(
-            params.needs, [given.models, given.pools, given.classifiers, given.datasets], strict=True
-        )
-    ]
+    files = [given.models, given.pools, given.classifiers, given.datasets]
+    named = [dict(zip(*pair, strict=True)) for pair in zip(params.needs, files, strict=True)]
     manifest = write_pool(
-        load_kind(params.entry["kind"])(),
+        find("pools", params.entry["kind"], "kind").load()(),
         read_given(params.entry, params.labels, params.generators, *named),
         output.images,
         output.manifest,

@@ -2,7 +2,9 @@
 
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
-from radsynth.features.registry import EXTRACTORS
+from radsynth.common.registry import KINDS
+
+EXTRACTORS = KINDS["extractors"]
 
 
 def early_extractors() -> list[str]:

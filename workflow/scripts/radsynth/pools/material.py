@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from radsynth.common.hashing import sha256_file, sha256_json
-from radsynth.generators.registry import load_family
+from radsynth.common.registry import find
 from radsynth.pools.kind import Given
 from radsynth.pools.writing import model_hash
 
@@ -24,12 +24,13 @@ def read_given(
     ``generators``: ``family`` and ``sampler`` of each that it needs; ``models``: their folders; ``pools`` and
     ``datasets``: manifests; ``classifiers``: files of trained models.
     """
+    families = {name: find("families", generator["family"], name).load() for name, generator in generators.items()}
     hashes = [model_hash(folder) for folder in models.values()]
     hashes += [sha256_file(file) for files in (pools, classifiers, datasets) for file in files.values()]
     return Given(
         entry,
         labels,
-        {name: load_family(generators[name]["family"]).load(folder) for name, folder in models.items()},
+        {name: families[name].load(folder) for name, folder in models.items()},
         {name: dict(generator["sampler"]) for name, generator in generators.items()},
         *({name: Path(file) for name, file in files.items()} for files in (pools, classifiers, datasets)),
         hashes[0] if len(hashes) == 1 else sha256_json(hashes),

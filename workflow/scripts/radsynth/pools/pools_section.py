@@ -3,9 +3,9 @@
 from typing import Any
 
 from radsynth.common.expecting import expect
+from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
-from radsynth.pools.kind import Needs
-from radsynth.pools.kinds import load_kind
+from radsynth.pools.kind import Needs, PoolKind
 
 # The sections of the configuration that the names of ``Needs`` stand in.
 SECTIONS = {"models": "generators", "pools": "pools", "classifiers": "classifiers", "datasets": "datasets"}
@@ -17,7 +17,7 @@ def fill_pools(config: dict[str, Any]) -> None:
     common = read_schema("config")["properties"]["pools"]["additionalProperties"]
     for name, pool in config["pools"].items():
         where = f"pools.{name}"
-        load_kind(pool["kind"], f"{where}.kind")
+        find("pools", pool["kind"], f"{where}.kind")
         own = read_schema(f"pools/{pool['kind']}")
         config["pools"][name] = {"size": config["pool_size"], **validated(pool, with_own(common, own), where)}
 
@@ -26,7 +26,7 @@ def read_needs(config: dict[str, Any]) -> dict[str, Needs]:
     """Return what every pool is made with, by its name; UserError for options or names that do not do."""
     needs = {}
     for name, pool in config["pools"].items():
-        where, kind = f"pools.{name}", load_kind(pool["kind"])
+        where, kind = f"pools.{name}", _kind(pool)
         kind.check(pool, where)
         needs[name] = kind.needs(pool)
         for part, section in SECTIONS.items():
@@ -39,9 +39,13 @@ def most_images(config: dict[str, Any], needs: dict[str, Needs]) -> dict[str, in
     """Return how many images of a label each pool's parents can give; None if there is no limit."""
     pools = config["pools"]
     return {
-        name: load_kind(pool["kind"]).most(pool, {parent: pools[parent]["size"] for parent in needs[name].pools})
+        name: _kind(pool).most(pool, {parent: pools[parent]["size"] for parent in needs[name].pools})
         for name, pool in pools.items()
     }
+
+
+def _kind(pool: dict[str, Any]) -> type[PoolKind]:
+    return find("pools", pool["kind"], "pools").load()
 
 
 def _key(pool: dict[str, Any], needed: str) -> str:
