@@ -1,12 +1,12 @@
-"""What all kinds of pools share: what one needs, what it is given, and the interface. Importable without torch."""
+"""What all kinds of pools share: what one needs, what it is given, and the interface.
+
+Whatever plans a study imports it: nothing here may lead to torch, not even for types.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from radsynth.generators.base import Batch, Generator
+from typing import Any, NamedTuple
 
 
 class Needs(NamedTuple):
@@ -33,7 +33,7 @@ class Given:
 
     entry: Mapping[str, Any]
     labels: Sequence[str] = ()
-    models: Mapping[str, "Generator"] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
     samplers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pools: Mapping[str, Path] = field(default_factory=dict)
     classifiers: Mapping[str, Path] = field(default_factory=dict)
@@ -67,8 +67,8 @@ class PoolKind:
 
     def draw(
         self, given: Given, indices: Sequence[int], conditions: Sequence[Mapping[str, str]], seed: int
-    ) -> Iterator["Batch"]:
-        """Yield the images ``indices`` of the pool that belongs to ``seed``, in any order, each once.
+    ) -> Iterator[Any]:
+        """Yield the images ``indices`` of the pool that belongs to ``seed``, as ``Batch``, in any order, each once.
 
         There is one condition per index, such as ``{"label": "NORMAL"}``. An interrupted job asks for what is missing
         alone: an image must not depend on which others are asked for.
