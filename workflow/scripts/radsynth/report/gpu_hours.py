@@ -39,6 +39,9 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
                     jobs[f"{stage}/{dataset}_{sampling}_{scenario}_{mix}_{name}_{run}"] = (stage, name)
             for pool in study["pools"] if name in study["experts"] else ():
                 jobs[f"judge/{dataset}_{sampling}_{scenario}_baseline_{name}_{run}_{pool}"] = ("judge", name)
+        for name, scenario in study.steering():
+            job = f"train_classifier/{dataset}_{sampling}_{scenario}_baseline_{name}_1"
+            jobs[job] = ("train_classifier", name)
     return jobs | dict(_measuring_jobs(study))
 
 
