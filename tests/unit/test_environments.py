@@ -46,7 +46,7 @@ LOADED = {
     "features": EXTRACTOR_MODULES,
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
-    "write_pool": FAMILY_MODULES,
+    "write_pool": [*FAMILY_MODULES, *(entry.module for entry in KINDS["pools"].values())],
     "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
 }
 # The environments of rules that choose theirs by a configuration key.

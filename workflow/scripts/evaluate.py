@@ -1,4 +1,4 @@
-"""Evaluate one trained classifier on test sets of real images, or on a generator's pools."""
+"""Evaluate one trained classifier on test sets of real images, or on a pool's images."""
 
 from radsynth.common.job import job
 
@@ -16,9 +16,9 @@ with job(snakemake) as log:
     from radsynth.tasks.mixes import read_pixels, read_pools
 
     params, output = snakemake.params, snakemake.output
-    if params.generator:
+    if params.pool:
         pools = snakemake.input.tests
-        tests = [read_pools(pools, [params.generator] * len(pools)).assign(patient_id="")]
+        tests = [read_pools(pools, [params.pool] * len(pools)).assign(patient_id="")]
     else:
         tests = [
             read_table(path).assign(root=root) for path, root in zip(snakemake.input.tests, params.roots, strict=True)

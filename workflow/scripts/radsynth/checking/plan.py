@@ -14,9 +14,37 @@ def count_models(study: Study, generator: str) -> int:
     return draws(study) * len(study.units(generator))
 
 
-def count_pools(study: Study, generator: str) -> int:
-    """Return how many pools a generator makes."""
-    return draws(study) * len(study.pool_labels(generator))
+def count_pools(study: Study, name: str) -> int:
+    """Return how many pools of a name are made."""
+    return draws(study) * len(study.pool_labels(name))
+
+
+def _pools(study: Study, name: str) -> str:
+    return f"{counted(count_pools(study, name), 'pool')} of {study['pools'][name]['size']:,} images"
+
+
+def _is_usual(study: Study, pool: str) -> bool:
+    """Return whether a pool is what its generator draws, which the line of the generator says."""
+    return study["pools"][pool]["kind"] == "sampled" and study.needs[pool].models == (pool,)
+
+
+def _generators(study: Study) -> list[str]:
+    return [
+        f"generator {name} ({generator['family']}, preset {generator['preset']}): "
+        f"{counted(count_models(study, name), 'training')} on {generator['train_on']} "
+        f"({', '.join(study.units(name))})"
+        + (f", {_pools(study, name)}" if name in study.needs and _is_usual(study, name) else "")
+        for name, generator in study["generators"].items()
+    ]
+
+
+def _other_pools(study: Study) -> list[str]:
+    return [
+        f"pool {name} ({study['pools'][name]['kind']}): {_pools(study, name)}, made with "
+        + ", ".join(needed for names in needs for needed in names)
+        for name, needs in study.needs.items()
+        if not _is_usual(study, name)
+    ]
 
 
 def plan_part(study: Study) -> Part:
@@ -40,20 +68,19 @@ def plan_part(study: Study) -> Part:
         f"{counted(len(samplings), 'sampling')} ({', '.join(samplings)}) x "
         f"{counted(len(scenarios), 'scenario')} ({', '.join(scenarios)})"
     )
-    for name, generator in study["generators"].items():
-        units = ", ".join(study.units(name))
-        part.lines.append(
-            f"generator {name} ({generator['family']}, preset {generator['preset']}): "
-            f"{counted(count_models(study, name), 'training')} on {generator['train_on']} ({units}), "
-            f"{counted(count_pools(study, name), 'pool')} of {study['pool_size']:,} images"
-        )
+    part.lines += [*_generators(study), *_other_pools(study)]
     arms = {scenario: study.arms(scenario) for scenario in scenarios}
     n_arms = sum(map(len, arms.values()))
     part.lines.append(
-        f"{counted(draws(study) * n_arms * len(study['classifiers']) * runs, 'classifier training')}: "
-        f"{', '.join(study['classifiers'])} x {counted(runs, 'run')}, on "
+        f"{counted(draws(study) * n_arms * len(study.judges()) * runs, 'classifier training')}: "
+        f"{', '.join(study.judges())} x {counted(runs, 'run')}, on "
         f"{', '.join(dict.fromkeys(arm for names in arms.values() for arm in names))}"
     )
+    if steering := study.steering():
+        part.lines.append(
+            f"{counted(draws(study) * len(steering), 'classifier training')} only to steer pools: "
+            f"{', '.join(dict.fromkeys(name for name, _ in steering))}"
+        )
     tests = {scenario: study.real_test_sets(scenario) for scenario in scenarios}
     part.lines.append(
         "evaluation: each on "

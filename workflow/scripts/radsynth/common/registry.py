@@ -76,10 +76,13 @@ KINDS: dict[str, dict[str, Entry]] = {
         "ddpm": Entry("radsynth.generators.ddpm:DDPM"),
         "pggan": Entry("radsynth.generators.pggan:PGGAN"),
     },
+    "pools": {
+        "sampled": Entry("radsynth.pools.sampled:Sampled"),
+    },
 }
 
 # What error messages call an entry; ``name`` where it is not said here.
-NOUNS: Mapping[str, str] = {"sources": "source", "extractors": "extractor", "families": "family"}
+NOUNS: Mapping[str, str] = {"sources": "source", "extractors": "extractor", "families": "family", "pools": "kind"}
 
 
 def find(kind: str, name: str, where: str) -> Entry:

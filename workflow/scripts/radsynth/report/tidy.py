@@ -36,6 +36,7 @@ COLUMNS = {
     ],
     "quality": [
         *COHORT,
+        # Here and in the tables below ``generator`` names the pool, as in archives of before there were pools.
         *("generator", "label", "family", "metric", "extractor", "preprocessing", "weights_sha256", "reference"),
         *("value", "low", "high", "sd", "n_reference", "n_synthetic"),
         *("control", "control_sd", "control_is", "n_control_a", "n_control_b", "threshold", "reason", "note"),
