@@ -11,7 +11,7 @@ from radsynth.generators.base import TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
 from radsynth.generators.registry import load_family
 from radsynth.quality import kernel
-from radsynth.quality.memorisation import copy_rate, copy_threshold
+from radsynth.quality.copying import copy_rate, copy_threshold
 from scipy.ndimage import gaussian_filter
 
 N = 200

@@ -26,8 +26,8 @@ from radsynth.generators.base import TrainingSet
 from radsynth.generators.registry import load_family
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
+from radsynth.quality.copying import copy_rate, copy_threshold
 from radsynth.quality.feature_sets import groups_of, halves
-from radsynth.quality.memorisation import copy_rate, copy_threshold
 
 log = logging.getLogger(__name__)
 
