@@ -39,6 +39,12 @@ def identity(path: str | Path, results: str | Path, pattern: str) -> dict[str, s
     raise UserError(f"{path}: not a path of the form {results}/{pattern}")
 
 
+def model_names(path: str, results: str) -> Row:
+    """Return dataset, sampling, scenario, generator and unit of a model's folder."""
+    names = identity(path, results, "generators/{dataset}/{sampling}/{scenario}/{generator}/{unit}/{model}")
+    return {key: value for key, value in names.items() if key != "model"}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One classifier on one test set: its metrics and its predictions (image_id, label, patient_id, predicted, p_*)."""

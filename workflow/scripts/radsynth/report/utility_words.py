@@ -38,6 +38,11 @@ def headline(metrics: Metrics) -> str:
     return "no mix besides the baseline was compared"
 
 
+def opening(metrics: Metrics) -> list[str]:
+    """Return the answer, which stands before all sections."""
+    return [overall(metrics)]
+
+
 def overall(metrics: Metrics) -> str:
     """Return the answer to the question whether the synthetic images help, and what it rests on."""
     rows, names = headline_outcomes(metrics), metric_names(metrics)
@@ -71,9 +76,9 @@ def overall(metrics: Metrics) -> str:
     return " ".join(parts)
 
 
-def utility_lines(metrics: Metrics) -> list[str]:
-    """Return what stands in the summary: by cohort every outcome and comparison, then other tests and replicates."""
-    lines = []
+def sentences(metrics: Metrics) -> list[str]:
+    """Return the section of the summary: by cohort every outcome and comparison, then other tests and replicates."""
+    lines: list[str] = []
     table = metrics["comparisons"]
     for cohort, rows in table[table["tested_on"] == OWN].groupby(COHORT, sort=False):
         rows = rows[rows["metric"] == "accuracy"]
@@ -83,7 +88,8 @@ def utility_lines(metrics: Metrics) -> list[str]:
         lines.append(f"**{place(cohort)}** ({counts})\n")
         lines += [*_outcomes(metrics, cohort), *_longer_training(metrics, cohort), *_threshold(metrics, cohort)]
         lines += [*_generators(metrics, cohort), *_other_arms(metrics, cohort)]
-    return [*lines, *_samplings(metrics), *_other_tests(metrics), *_replicates(metrics)] or ["Nothing was compared."]
+    lines += [*_samplings(metrics), *_other_tests(metrics), *_replicates(metrics)]
+    return ["\n## Does it help?\n", *(lines or ["Nothing was compared."])]
 
 
 def _about(row: pd.Series, names: dict[str, str]) -> str:

@@ -1,8 +1,7 @@
-"""Tables of what the classifiers achieve: those of the paper, all mixes, all metrics, tests, and single models."""
+"""Tables of what the classifiers achieve: that of the paper, all mixes, all metrics, and single models."""
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from radsynth.report.arms import (
@@ -70,13 +69,15 @@ def against_baseline(table: pd.DataFrame, metrics: Metrics, metric: str) -> pd.D
     return table.assign(verdict=table["verdict"].fillna(""))
 
 
-def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
+def accuracy(metrics: Metrics) -> Table:
     """Accuracy in the layout of tables 4 to 7 of the paper, with the published values below ours in italics.
 
     It is the paper's own comparison: equal epochs, against the baseline alone. One section per data set, sampling and
     scenario; rows are classifiers, columns the baseline and those of the paper's two mixes that the study has, or that
-    the paper prints for its cohorts. What was not run, or not printed, is empty.
+    the paper prints for its cohorts. What was not run, or not printed, is empty. What it prints stands beside the tidy
+    tables as ``published`` (``published.read_published``).
     """
+    published = metrics["published"]
     ours = arms(metrics, "accuracy")
     ours = against_baseline(ours[ours["tested_on"] == OWN], metrics, "accuracy").drop(columns="tested_on")
     printed = published[published["metric"] == "accuracy"].rename(
@@ -227,40 +228,3 @@ def roc_auc(metrics: Metrics) -> Table:
         )
         sections.append(section(f"ROC-AUC of single models: {place(tested)}", rows, SINGLE, note, 4))
     return "ROC-AUC of single models", table, sections
-
-
-def experts(metrics: Metrics) -> Table:
-    """How classifiers trained on real images alone recognise the pools (the paper's VGG Expert), beside real images."""
-    keys = [*COHORT, "classifier", "generator", "label"]
-    values = ["recognised", "mean_confidence", "recognised_real", "mean_confidence_real"]
-    groups = metrics["recognition"].groupby(keys, sort=False)
-    table = groups.agg(
-        n_runs=("recognised", "count"),
-        n=("n", "max"),
-        n_real=("n_real", "max"),
-        **{f"{name}_{how}": (name, how) for name in values for how in ("mean", "std")},
-    ).reset_index()
-
-    def shown(name: str):
-        return lambda row: "" if np.isnan(row[f"{name}_mean"]) else mean_sd(row[f"{name}_mean"], row[f"{name}_std"])
-
-    columns: Columns = {name: (lambda row, name=name: row[name]) for name in ("classifier", "generator", "label")}
-    columns |= {
-        "synthetic recognised": shown("recognised"),
-        "mean confidence": shown("mean_confidence"),
-        "real recognised": shown("recognised_real"),
-        "mean confidence (real)": shown("mean_confidence_real"),
-        "n synthetic / real": lambda row: " / ".join(number(row[name]) for name in ("n", "n_real")),
-    }
-    sections = [
-        section(
-            f"Recognition of synthetic images: {place(cohort)}",
-            rows,
-            columns,
-            "Classifiers trained on real images alone: share of the images of a class that they recognise as such, and "
-            "the mean probability they give to it; mean ± SD over runs. Real: test images that they have not seen.",
-            3,
-        )
-        for cohort, rows in table.groupby(COHORT, sort=False)
-    ]
-    return "Recognition of synthetic images", table, sections

@@ -1,6 +1,6 @@
-"""The figures of what the classifiers achieve, and the list of all figures."""
+"""The figures of what the classifiers achieve."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import numpy as np
@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radsynth.report import heat_map, image_figures, quality_figures
 from radsynth.report.arms import (
     CORRECTED,
     HELPS,
@@ -214,18 +213,3 @@ def _difference(axis, row: pd.Series, y: float, colour: str, symbol: str) -> Non
         axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.2, linestyle=LINES[row["kind"]])
     face = "#ffffff" if row["verdict"] == UNDECIDED else colour
     axis.plot(row["difference"], y, symbol, color=colour, markerfacecolor=face, markersize=4, zorder=3)
-
-
-FIGURES: dict[str, Callable[[Metrics], Figure]] = {
-    "training_loss": image_figures.training_loss,
-    "heat_map": heat_map.heat_map,
-    "distances": quality_figures.distances,
-    "manifold": quality_figures.manifold,
-    "diversity": quality_figures.diversity,
-    "similarity": quality_figures.similarity,
-    "memorisation": quality_figures.memorisation,
-    "recognition": image_figures.recognition,
-    "accuracy_f1": accuracy_f1,
-    "detection": detection,
-    "differences": differences,
-}
