@@ -431,7 +431,7 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     from radsynth.pools.sampled import Sampled
     from radsynth.pools.writing import write_pool
     from radsynth.quality import kernel
-    from radsynth.quality.copying import COPY_RATE, NEAREST_COPY, Among
+    from radsynth.quality.copies import COPY_RATE, NEAREST_COPY, Among
     from radsynth.quality.feature_sets import groups_of, halves
     from radsynth.quality.image_copies import (
         EXACT_COPY_RATE,

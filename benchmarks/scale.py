@@ -116,7 +116,7 @@ def quality_of_features(n: int) -> Callable[[], object]:
     """One pool by one extractor, against all originals, the training images and those held out."""
     from radsynth.quality import catalogue
     from radsynth.quality.controls import keep, kept_of, sample_of
-    from radsynth.quality.copying import Among
+    from radsynth.quality.copies import Among
     from radsynth.quality.feature_sets import halves
     from radsynth.quality.metric import OfCopies, OfSets, measured
     from radsynth.quality.neighbourhoods import Points

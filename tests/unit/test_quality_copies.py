@@ -8,7 +8,7 @@ from radsynth.common.tails import LowerTail
 from radsynth.data.phantom import render
 from radsynth.quality import catalogue, image_copies
 from radsynth.quality.controls import tail_of
-from radsynth.quality.copying import Among
+from radsynth.quality.copies import Among
 from radsynth.quality.metric import OfCopies, measured, row, thresholds_of
 from radsynth.quality.neighbourhoods import Points, encounter
 from radsynth.quality.views import relative_view_distances

@@ -12,7 +12,7 @@ from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.quality import kernel
 from radsynth.quality.controls import quality_controls
-from radsynth.quality.copying import c_t
+from radsynth.quality.copies import c_t
 from radsynth.quality.evaluate import evaluate_pool
 from radsynth.quality.feature_sets import check_comparable, halves, reference_sets
 from radsynth.quality.metric import EMPTY

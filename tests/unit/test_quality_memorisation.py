@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from radsynth.quality import copying, image_copies, neighbourhoods
-from radsynth.quality.copying import authpct, c_t, dcr_median, dcr_share
+from radsynth.quality import copies, image_copies, neighbourhoods
+from radsynth.quality.copies import authpct, c_t, dcr_median, dcr_share
 from radsynth.quality.metric import UndefinedError
 from radsynth.quality.neighbourhoods import Points, encounter
 from scipy.stats import mannwhitneyu
@@ -15,7 +15,7 @@ def points(seed, n, d=8):
 
 def test_relative_distances_by_hand():
     line = np.array([[0.0], [1.0], [4.0]])
-    np.testing.assert_allclose(copying.relative_distances(np.array([[3.0], [1.0]]), line), [1 / 2, 0])
+    np.testing.assert_allclose(copies.relative_distances(np.array([[3.0], [1.0]]), line), [1 / 2, 0])
 
 
 @pytest.mark.parametrize("count", [3, 50])
@@ -24,17 +24,17 @@ def test_relative_distances_agree_with_all_pairs_over_blocks(monkeypatch, count)
     monkeypatch.setattr(neighbourhoods, "NEIGHBOURS", count)
     x, y = points(0, 11), points(1, 9)
     pairs = np.sort(np.linalg.norm(x[:, None] - y[None], axis=2), axis=1)[:, :count]
-    np.testing.assert_allclose(copying.relative_distances(x, y), pairs[:, 0] / pairs.mean(axis=1))
+    np.testing.assert_allclose(copies.relative_distances(x, y), pairs[:, 0] / pairs.mean(axis=1))
 
 
 def test_a_copy_far_from_the_origin_has_distance_zero():
     far = points(2, 60) + 1e9
-    assert (copying.relative_distances(far[:5], far) == 0).all()
+    assert (copies.relative_distances(far[:5], far) == 0).all()
 
 
 def test_threshold_lets_one_held_out_image_in_a_hundred_pass_for_a_copy():
     train, held_out = points(3, 300), points(4, 400)
-    assert copying.copy_rate(held_out, train, copying.copy_threshold(held_out, train)) == pytest.approx(0.01)
+    assert copies.copy_rate(held_out, train, copies.copy_threshold(held_out, train)) == pytest.approx(0.01)
 
 
 def spread_out(candidates, count):
@@ -47,13 +47,13 @@ def spread_out(candidates, count):
 
 @pytest.mark.parametrize("train", [points(5, 200), spread_out(points(5, 1000), 200)], ids=["random", "diverse"])
 def test_planted_copies_are_found_and_held_out_images_are_not(train):
-    threshold = copying.copy_threshold(points(6, 2000), train)
-    control = copying.copy_rate(points(7, 2000), train, threshold)
+    threshold = copies.copy_threshold(points(6, 2000), train)
+    control = copies.copy_rate(points(7, 2000), train, threshold)
     assert control < 0.02
     noisy = train[:100] + 0.02 * points(8, 100)
-    assert copying.copy_rate(noisy, train, threshold) == 1
+    assert copies.copy_rate(noisy, train, threshold) == 1
     pool = np.concatenate([points(9, 1900), noisy])
-    assert copying.copy_rate(pool, train, threshold) == pytest.approx(0.05 + control, abs=0.015)
+    assert copies.copy_rate(pool, train, threshold) == pytest.approx(0.05 + control, abs=0.015)
 
 
 def test_averages_are_close_to_everything_but_few_pass_for_copies():
@@ -61,7 +61,7 @@ def test_averages_are_close_to_everything_but_few_pass_for_copies():
     blurred = train.mean(axis=0) + 0.1 * points(12, 50, d=30)
     nearest, usual = (np.linalg.norm(x[:, None] - train, axis=2).min(axis=1) for x in (blurred, held_out))
     assert np.mean(nearest < np.quantile(usual, 0.01)) > 0.9  # an absolute distance would flag them
-    assert copying.copy_rate(blurred, train, copying.copy_threshold(held_out, train)) < 0.1
+    assert copies.copy_rate(blurred, train, copies.copy_threshold(held_out, train)) < 0.1
 
 
 def test_equal_pixels_are_counted_by_hash():
@@ -75,9 +75,9 @@ def test_rates_of_nothing_are_undefined():
         with pytest.raises(UndefinedError, match="no images"):
             rate()
     with pytest.raises(UndefinedError, match="at least 2 images on either side, found 1"):
-        copying.copy_threshold(points(8, 5), points(8, 1))
+        copies.copy_threshold(points(8, 5), points(8, 1))
     with pytest.raises(UndefinedError, match="found 0"):
-        copying.copy_rate(points(8, 0), points(9, 4), 1.0)
+        copies.copy_rate(points(8, 0), points(9, 4), 1.0)
     with pytest.raises(UndefinedError, match="no images"):
         copying.share_below(np.empty(0), 1.0)
     with pytest.raises(UndefinedError, match="too few training or held-out images"):

@@ -8,7 +8,7 @@ import pytest
 from radsynth.common.errors import UserError
 from radsynth.common.schema import validated
 from radsynth.quality import catalogue
-from radsynth.quality.copying import share_below
+from radsynth.quality.copies import share_below
 from radsynth.quality.metric import FAMILIES, LOWER, Meaning, OfImages, OfSets
 from radsynth.report import image_metrics, image_tables
 from radsynth.report.tidy import as_table

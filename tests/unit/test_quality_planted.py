@@ -6,7 +6,7 @@ from PIL import Image
 from radsynth.common.images import downsample
 from radsynth.common.shares import excess_p_value
 from radsynth.quality import catalogue, image_copies, views
-from radsynth.quality.copying import Among
+from radsynth.quality.copies import Among
 from radsynth.quality.image_copies import Images
 from radsynth.quality.metric import OfCopies, OfImages, UndefinedError, measured, thresholds_of
 from radsynth.quality.neighbourhoods import Points, encounter

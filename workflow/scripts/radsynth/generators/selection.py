@@ -25,7 +25,7 @@ from radsynth.features.interface import describe
 from radsynth.features.stored import create_extractor
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
-from radsynth.quality.copying import copy_rate, copy_threshold
+from radsynth.quality.copies import copy_rate, copy_threshold
 from radsynth.quality.feature_sets import groups_of, halves
 
 log = logging.getLogger(__name__)

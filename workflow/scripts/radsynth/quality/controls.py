@@ -16,7 +16,7 @@ import pandas as pd
 from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.seeds import derive_seed
 from radsynth.quality import catalogue
-from radsynth.quality.copying import Among, near_tail
+from radsynth.quality.copies import Among, near_tail
 from radsynth.quality.feature_sets import groups_of, halves, read_images, read_references
 from radsynth.quality.image_copies import Images
 from radsynth.quality.likeness import pair_rows

@@ -19,7 +19,7 @@ from radsynth.common.tables import read_table
 from radsynth.common.tails import LowerTail
 from radsynth.quality import catalogue
 from radsynth.quality.controls import kept_of, sample_of
-from radsynth.quality.copying import Among
+from radsynth.quality.copies import Among
 from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
 from radsynth.quality.image_copies import Images
 from radsynth.quality.likeness import pair_rows

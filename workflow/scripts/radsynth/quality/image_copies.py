@@ -17,7 +17,7 @@ from PIL import Image
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.images import downsample
 from radsynth.common.perceptual import perceptual_hash
-from radsynth.quality.copying import THRESHOLD_QUANTILE, nearest_copy, quantile_threshold, share_below
+from radsynth.quality.copies import THRESHOLD_QUANTILE, nearest_copy, quantile_threshold, share_below
 from radsynth.quality.likeness import nearest_by_mse
 from radsynth.quality.metric import CONTROL, LOWER, NONE, Meaning, OfImages, UndefinedError, any_image
 from radsynth.quality.views import relative_view_distances

@@ -156,7 +156,7 @@ class OfSets(Metric):
 
 @dataclass(frozen=True)
 class OfCopies(Metric):
-    """Of a pool among the training images in one feature space, given as radsynth.quality.copying.Among."""
+    """Of a pool among the training images in one feature space, given as radsynth.quality.copies.Among."""
 
 
 @dataclass(frozen=True)
