@@ -8,12 +8,12 @@ with job(snakemake):
     from radsynth.common.files import write_text
     from radsynth.report import classifier_tables, plain_tables
     from radsynth.report.archive import read_source
-    from radsynth.report.published import read_published
+    from radsynth.report.published import published_files, read_published
     from radsynth.report.render import for_spreadsheet, latex, markdown
     from radsynth.report.tidy import write_csv
 
     metrics = read_source(snakemake.input, snakemake.params.source)
-    published = read_published(snakemake.input.published, plain_tables.sources(metrics))
+    published = read_published(published_files(), plain_tables.sources(metrics))
     drawn = {"accuracy": classifier_tables.accuracy(metrics, published)}
     drawn |= {name: draw(metrics) for name, draw in plain_tables.PLAIN.items()}
     for path in snakemake.output:

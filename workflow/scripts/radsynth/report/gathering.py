@@ -6,7 +6,7 @@ from typing import Any
 from radsynth.report import collect
 from radsynth.report.arms import Arms
 from radsynth.report.correction import corrected_evaluations
-from radsynth.report.evaluations import read_evaluation
+from radsynth.report.evaluations import read_evaluations
 from radsynth.report.predictions import image_rows, prediction_rows, read_predictions, renumbered
 from radsynth.report.single_models import mcnemar_rows, roc_auc_rows
 from radsynth.report.statistics import compare, replicate_rows
@@ -22,13 +22,14 @@ def metric_tables(given: Mapping[str, Iterable[str]], results: str, study: Mappi
     ``given`` names the files below the folder ``results`` by kind: integrity, summaries, quality, evaluations, models,
     pools, trainings, benchmarks. ``study`` are the facts of the study (``Study.facts``).
     """
-    measured = renumbered([read_evaluation(path, results) for path in given["evaluations"]], study["seed"])
+    read = [found for path in given["evaluations"] for found in read_evaluations(path, results)]
+    measured = renumbered(read, study["seed"])
     evaluations = measured + corrected_evaluations(measured)
     arms = Arms.of(study)
     cohorts = collect.cohort_rows(given["summaries"], results)
     comparisons = compare(evaluations, arms, study["seed"])
     quality, suspects = collect.quality_rows(given["quality"], results)
-    jobs = collect.job_names(given["models"], given["pools"], given["trainings"], measured, results)
+    devices = collect.job_devices(given, results)
     return {
         "study": collect.study_rows(study) + collect.warning_rows(given["models"], results),
         "integrity": collect.integrity_rows(given["integrity"], results),
@@ -46,7 +47,7 @@ def metric_tables(given: Mapping[str, Iterable[str]], results: str, study: Mappi
         "replicates": replicate_rows(comparisons, arms),
         "recognition": collect.recognition_rows(evaluations),
         "training": collect.training_rows(given["models"], results),
-        "costs": collect.cost_rows(given["benchmarks"], results, jobs),
+        "costs": collect.cost_rows(given["benchmarks"], results, devices),
     }
 
 
