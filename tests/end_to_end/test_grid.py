@@ -159,13 +159,13 @@ def test_two_generators_and_four_classifiers(finished):
     assert set(quality["generator"]) == set(GRID["generators"])
     assert set(quality["label"]) == {"PNEUMONIA"}, "no mix adds NORMAL images"
     cohort = results / "classifiers/phantom/random/imbalanced/baseline/vgg16_pretrained/run_1"
-    judged = json.loads((cohort / "synthetic_pggan.json").read_text())
+    judged = json.loads((cohort / "synthetic/pggan/evaluation.json").read_text())["synthetic_pggan"]
     assert judged["n"] == {"NORMAL": 0, "PNEUMONIA": 16}
-    assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic_*.json")), "only experts judge"
+    assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic")), "only experts judge"
     assert "random" in (results / "summary.md").read_text(), "random weights are named in the answer"
-    for name in ("training", "test_1"):
-        files = list(results.glob(f"classifiers/**/{name}.json"))
-        assert len(files) == 8 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
+    made = [json.loads(file.read_text()) for file in results.glob("classifiers/**/training.json")]
+    examined = [json.loads(file.read_text())["test_1"] for file in results.glob("classifiers/**/run_*/evaluation.json")]
+    assert len(made) == len(examined) == 8 and {report["backend"] for report in made + examined} == {"torch"}
 
 
 def test_new_families_are_a_file_a_line_and_a_schema(finished):
@@ -198,7 +198,7 @@ def test_the_other_arms_and_an_external_dataset(finished, snakemake):
     config["datasets"] = {"phantom": PHANTOM, "elsewhere": external}
     wanted = "results/grid/classifiers/phantom/random/imbalanced"
     targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in (*mixes, "matched_ddpm")]
-    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
+    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/evaluation.json")
 
     cohort = finished / wanted
     trained = {mix: json.loads((cohort / mix / "custom_cnn/run_1/training.json").read_text()) for mix in mixes}
@@ -220,7 +220,8 @@ def test_the_other_arms_and_an_external_dataset(finished, snakemake):
         for mix in ("baseline", "classical", "baseline_long")
     }
     assert len(set(map(tuple, loss.values()))) == 3, "other pixels or other steps give another training"
-    elsewhere = json.loads((cohort / "baseline/custom_cnn/run_1/external_elsewhere.json").read_text())
+    evaluation = json.loads((cohort / "baseline/custom_cnn/run_1/evaluation.json").read_text())
+    elsewhere = evaluation["external_elsewhere"]
     assert elsewhere["n"] == {"NORMAL": 10, "PNEUMONIA": 14}
     gates = json.loads((results / "cohorts/phantom/random/imbalanced/gates.json").read_text())
     assert gates["checked"]["test_images"] == 36

@@ -9,31 +9,27 @@ with job(snakemake) as log:
 
     import keras
     import numpy as np
+    from radsynth.cohorts.testsets import stacked
     from radsynth.common.files import read_json, write_json, write_text
-    from radsynth.common.tables import read_table
-    from radsynth.tasks.evaluation import evaluate, predictions_table
+    from radsynth.tasks.evaluation import evaluate, made_by, predictions_table
     from radsynth.tasks.keras_training import predict
-    from radsynth.tasks.mixes import read_pixels, read_pools
+    from radsynth.tasks.mixes import read_pixels, read_pools, read_tests
 
-    params, output = snakemake.params, snakemake.output
+    given, params = snakemake.input, snakemake.params
     if params.pool:
-        pools = snakemake.input.tests
-        tests = [read_pools(pools, [params.pool] * len(pools)).assign(patient_id="")]
+        made = read_pools(given.tests, [params.pool] * len(given.tests)).assign(patient_id="")
+        tests = dict.fromkeys(params.testsets, made)
     else:
-        tests = [
-            read_table(path).assign(root=root) for path, root in zip(snakemake.input.tests, params.roots, strict=True)
-        ]
-    model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
-    made = {key: training[key] for key in ("architecture", "weights")}
-    made |= {key: backend[key] for key in ("backend", "device")}
-    made["trained_on"] = training["images_per_epoch"]
-    threshold = training["threshold"]
-    for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
+        tests = read_tests(given.tests, given.images, params.testsets)
+    model, training = keras.saving.load_model(given.model), read_json(given.training)
+    threshold, tables, reports = training["threshold"], {}, {}
+    for name, test in tests.items():
         probabilities = np.empty((0, len(params.labels)), np.float32)
         if len(test):
             probabilities = predict(model, read_pixels(test))
-        table = predictions_table(test, probabilities, params.labels)
-        result = evaluate(table, params.labels, params.positive_label, threshold["value"], threshold["reason"])
-        log.info("%s: %s", metrics, result["metrics"])
-        write_text(predictions, table.to_csv(index=False))
-        write_json(metrics, result | made)
+        tables[name] = predictions_table(test, probabilities, params.labels)
+        found = evaluate(tables[name], params.labels, params.positive_label, threshold["value"], threshold["reason"])
+        log.info("%s: %s", name, found["metrics"])
+        reports[name] = found | made_by(training, backend)
+    write_text(snakemake.output.predictions, stacked(tables).to_csv(index=False))
+    write_json(snakemake.output.metrics, reports)

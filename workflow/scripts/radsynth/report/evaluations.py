@@ -79,20 +79,25 @@ class Evaluation:
         return names | {"mix": self.mix, "classifier": self.classifier, "run": self.run, "testset": self.testset}
 
 
-def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
-    """Read ``{testset}.json`` and the predictions of the same name beside it."""
-    names = identity(path, results, "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/{testset}")
-    text = dict.fromkeys(("image_id", "label", "patient_id", "predicted"), str)
-    predictions = read_table(Path(path).with_suffix(".csv"), text, dtype=text)
-    return Evaluation(
-        cohort=(names["dataset"], names["sampling"], names["scenario"]),
-        mix=names["mix"],
-        classifier=names["classifier"],
-        run=int(names["run"].removeprefix("run_")),
-        testset=names["testset"].removesuffix(".json"),
-        report=read_json(path),
-        predictions=predictions,
-    )
+def read_evaluations(path: str | Path, results: str | Path) -> list[Evaluation]:
+    """Read an ``evaluation.json``, by test set, and ``predictions.csv`` beside it, with a column ``testset``."""
+    pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}"
+    of_pool = Path(path).parts[-3] == "synthetic"
+    names = identity(path, results, f"{pattern}/{'synthetic/{generator}/' if of_pool else ''}evaluation.json")
+    text = dict.fromkeys(("testset", "image_id", "label", "patient_id", "predicted"), str)
+    predictions = read_table(Path(path).with_name("predictions.csv"), text, dtype=text)
+    return [
+        Evaluation(
+            cohort=(names["dataset"], names["sampling"], names["scenario"]),
+            mix=names["mix"],
+            classifier=names["classifier"],
+            run=int(names["run"].removeprefix("run_")),
+            testset=testset,
+            report=report,
+            predictions=predictions[predictions["testset"] == testset].drop(columns="testset").reset_index(drop=True),
+        )
+        for testset, report in read_json(path).items()
+    ]
 
 
 def by_test(evaluations: Iterable[Evaluation]) -> dict[tuple[str, ...], list[Evaluation]]:

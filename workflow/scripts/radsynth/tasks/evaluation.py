@@ -1,5 +1,6 @@
 """What a classifier's probabilities are worth on a test set."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: lis
     for index, label in enumerate(labels):
         table[f"p_{label}"] = probabilities[:, index]
     return table
+
+
+def made_by(training: Mapping[str, Any], backend: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an evaluation says of the classifier: its kind, what it has learnt from, and where it ran."""
+    return {
+        **{key: training[key] for key in ("architecture", "weights")},
+        **{key: backend[key] for key in ("backend", "device")},
+        "trained_on": training["images_per_epoch"],
+    }
 
 
 def evaluate(
