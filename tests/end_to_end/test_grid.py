@@ -13,22 +13,29 @@ from PIL import Image
 pytestmark = pytest.mark.slow
 
 JOINT = '''
-"""One conditional model for all labels: class mean and noise."""
+"""One model of all labels: class mean and noise in two channels, and the mask, with what was boxed as a lesion."""
 
 import numpy as np
 from radsynth.generators.base import Generator
 
 
 class Joint(Generator):
-    conditional = True
+    accepts = frozenset({"label", "boxes"})
+    emits = frozenset({"image", "mask"})
+    channels = ("soft", "bone")
 
     def learn(self, data, run_dir, seed):
         for label in data.label_counts:
-            self.arrays[label] = data.images[data.labels == label].mean(axis=0)
+            own = data.labels == label
+            self.arrays |= {label: data.images[own].mean(axis=0), f"mask of {label}": data.masks[own][0]}
 
     def draw(self, rng, condition):
-        mean = self.arrays[condition["label"]]
-        return np.clip(mean + rng.normal(0, self.options["noise"], mean.shape), 0, 255).astype(np.uint8)
+        mask = self.arrays[f"mask of {condition['label']}"].copy()
+        for box in condition.get("boxes", ()):
+            x0, y0, x1, y1 = (round(edge * len(mask)) for edge in box)
+            mask[y0:y1, x0:x1] = 2
+        image = self.arrays[condition["label"]] + rng.normal(0, self.options["noise"], (*mask.shape, 2))
+        return np.clip(image, 0, 255).astype(np.uint8), mask
 '''
 MASKED = '''
 """A training image with noise, and its mask."""
@@ -38,12 +45,14 @@ from radsynth.generators.base import Generator
 
 
 class Masked(Generator):
+    emits = frozenset({"image", "mask"})
+
     def learn(self, data, run_dir, seed):
         self.arrays = {"images": data.images, "masks": data.masks}
 
     def draw(self, rng, condition):
         index = rng.integers(len(self.arrays["images"]))
-        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32))
+        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32, 1))
         return np.clip(image, 0, 255).astype(np.uint8), self.arrays["masks"][index]
 '''
 SCHEMA = """
@@ -169,8 +178,13 @@ def test_two_generators_and_four_classifiers(finished):
 
 
 def test_new_families_are_a_file_a_line_and_a_schema(finished):
-    """A joint conditional family and one that also writes masks have passed through the whole study."""
+    """A joint family with masks and two channels, and one with masks alone, have passed through the whole study."""
     results = finished / "results/grid"
+    joint = results / "pools/phantom/random/imbalanced/joint/PNEUMONIA"
+    table = pd.read_csv(joint / "manifest.csv")
+    assert set(table["channels"]) == {"soft bone"} and table["mask_sha256"].str.fullmatch("[0-9a-f]{64}").all()
+    with Image.open(joint / table["file"][0]) as image, Image.open(joint / table["mask_file"][0]) as mask:
+        assert (image.mode, image.size, mask.mode, mask.size) == ("LA", (32, 32), "L", (32, 32))
     assert list((results / "generators/phantom/random/imbalanced/joint/joint/model").iterdir())
     pool = results / "pools/phantom/random/imbalanced/masked/PNEUMONIA"
     masked = pd.read_csv(pool / "manifest.csv")

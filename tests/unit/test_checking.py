@@ -12,12 +12,12 @@ from radsynth.checking.datasets import data_part, missing_credentials
 from radsynth.checking.folders import suggest_pattern
 from radsynth.checking.machine import Machine, machine_part
 from radsynth.checking.needs import disk_needed, needs_part, weights_needed
-from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part
 from radsynth.checking.plan import plan_part
 from radsynth.checking.report import render, start_command
 from radsynth.checking.times import borrowed, times_part
 from radsynth.data.source import load_source
+from radsynth.generators.ddpm import DDPM
 from radsynth.generators.options import resolve_options
 from radsynth.generators.unet import build_unet
 from radsynth.study.config import Study
@@ -250,7 +250,7 @@ def test_the_plan_of_the_core_study():
 def test_parameters_of_the_unet_are_counted_exactly(preset):
     options = resolve_options("ddpm", preset, {})
     built = sum(parameter.numel() for parameter in build_unet(options, 64, 64).parameters())
-    assert count_parameters("ddpm", options, 64) == built
+    assert DDPM.count_parameters(options, 64) == built
 
 
 def test_disk_memory_and_weights(tmp_path):
