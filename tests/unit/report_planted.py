@@ -9,7 +9,7 @@ from radsynth.common.files import write_json, write_text
 from radsynth.report.arms import CONTROL
 from radsynth.report.gathering import metric_tables
 from radsynth.report.tidy import COLUMNS, Metrics, read_metrics, write_csv
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 SMALL = {

@@ -26,7 +26,7 @@ from radsynth.report.evaluations import Evaluation
 from radsynth.report.statistics import compare
 from radsynth.report.tidy import BASELINE
 from radsynth.report.verdicts import verdict_rows
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
 from radsynth.tasks.mixes import assemble
 from scipy import special
 

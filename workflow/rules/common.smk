@@ -13,11 +13,11 @@ from snakemake.settings.types import DeploymentMethod, RerunTrigger
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from radsynth.tasks.registry import weights_file
 from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
+from radsynth.common.registry import find
 from radsynth.common.weights import read_registry
 from radsynth.study.configfiles import check_file
 from radsynth.study.portable import local_hash, portable
@@ -26,6 +26,7 @@ from radsynth.data.listing import fingerprint
 from radsynth.data.registry import SOURCES, looked_for
 from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.generators.registry import family_module
+from radsynth.tasks.learner import learner_class, weights_file
 
 try:
     for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
@@ -54,9 +55,6 @@ DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
-KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
-    STUDY["keras_backend"]
-]
 PUBLISHED = sorted(str(path) for path in Path("resources/published").glob("*.csv"))
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 

@@ -125,7 +125,7 @@ def evaluation_targets():
 
 def kept_classifier_targets():
     """Return the trained classifiers, if they are kept."""
-    return per_classifier(f"{CLASSIFIER}/model.keras") if STUDY["keep_classifiers"] else []
+    return per_classifier(f"{CLASSIFIER}/model") if STUDY["keep_classifiers"] else []
 
 
 def cost_targets():

@@ -9,7 +9,7 @@ from radsynth.common.errors import UserError
 from radsynth.report.arms import CORRECTED
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.tidy import BASELINE
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
 
 
 def prior_corrected(probabilities: np.ndarray, train_prior: np.ndarray, target_prior: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from radsynth.common.seeds import derive_seed
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.tidy import COHORT, EXTERNAL, Metrics
-from radsynth.tasks.evaluation import evaluate
+from radsynth.tasks.classification import evaluate
 
 Row = dict[str, Any]
 # What is kept of a report: the rest follows from the predictions.

@@ -31,7 +31,7 @@ from radsynth.report.inference import (
     holm,
     student,
 )
-from radsynth.report.resampling import METRICS, THRESHOLDED, resampled_metrics
+from radsynth.tasks.resampling import METRICS, THRESHOLDED, resampled_metrics
 from radsynth.report.tidy import COMMON, TESTED
 
 # Patients that are left out one by one; of more, as many random groups of this number.

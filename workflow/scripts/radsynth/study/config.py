@@ -49,7 +49,8 @@ class Study:
 
     def _fill_defaults(self) -> None:
         from radsynth.generators.options import resolve_options, resolve_sampler, resolve_selection
-        from radsynth.tasks.registry import resolve_classifier
+        from radsynth.tasks.learner import check_task, resolve_classifier
+        from radsynth.tasks.task import make_task
 
         config = self.config
         config.setdefault("positive_label", self.labels[-1])
@@ -77,8 +78,11 @@ class Study:
             config["mixes"] = {"baseline": {"real": True, "pools": {}}} | {
                 name: {"real": True, "pools": {name: config["pool_size"]}} for name in config["generators"]
             }
+        task = make_task(config["task"], self.labels, config["positive_label"])
         for name, classifier in config["classifiers"].items():
-            config["classifiers"][name] = resolve_classifier(classifier, config["image_size"], f"classifiers.{name}")
+            resolved = resolve_classifier(classifier, config["image_size"], f"classifiers.{name}")
+            check_task(resolved, task, f"classifiers.{name}")
+            config["classifiers"][name] = resolved
 
     @staticmethod
     def _with_source_options(name: str, dataset: dict[str, Any]) -> dict[str, Any]:
@@ -398,6 +402,7 @@ class Study:
             "image_size": config["image_size"],
             "labels": ", ".join(self.labels),
             "positive_label": config["positive_label"],
+            "task": config["task"],
             "pool_size": config["pool_size"],
             "runs": config["runs"],
             "validation": config["validation"],
