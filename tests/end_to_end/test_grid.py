@@ -130,9 +130,9 @@ def finished(module_checkout, snakemake):
     for name, code in {"joint": JOINT, "masked": MASKED}.items():
         (generators / f"{name}.py").write_text(code)
         (module_checkout / f"workflow/schemas/generators/{name}.schema.yaml").write_text(SCHEMA)
-        registry = generators / "registry.py"
-        line = f'    "{name}": "radsynth.generators.{name}:{name.title()}",\n'
-        registry.write_text(registry.read_text().replace("FAMILIES = {\n", "FAMILIES = {\n" + line))
+        registry = module_checkout / "workflow/scripts/radsynth/common/registry.py"
+        line = f'        "{name}": Entry("radsynth.generators.{name}:{name.title()}"),\n'
+        registry.write_text(registry.read_text().replace('"families": {\n', '"families": {\n' + line))
     run(module_checkout, snakemake, GRID | {"classifiers": CLASSIFIERS, "experts": ["vgg16_pretrained"]}, "all")
     return module_checkout
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 from radsynth.common.files import write_json
-from radsynth.data.registry import download, looked_for
+from radsynth.data.downloads import download, looked_for
 from radsynth.data.vindr_standin import MARKER, write_standin
 from radsynth.study.config import Study
 

@@ -148,8 +148,8 @@ def test_an_edited_generator_trains_again_with_what_follows_and_nothing_else(fin
 
 
 def test_a_new_family_trains_none_of_the_others_again(finished, planned):
-    registry = finished / LIBRARY / "generators/registry.py"
-    with edited(registry, "FAMILIES = {", 'FAMILIES = {\n    "third": "radsynth.generators.third:Third",'):
+    registry = finished / LIBRARY / "common/registry.py"
+    with edited(registry, '"families": {', '"families": {\n        "third": Entry("radsynth.generators.third:Third"),'):
         assert planned(finished) == set()
     with edited(registry, "module = ", "module = None or "):
         assert trainings("ddpm") | trainings("pggan") <= planned(finished)

@@ -316,8 +316,8 @@ def test_progress_reports_the_end(caplog):
 def test_rooms_keep_the_frameworks_apart(root: Path):
     """Planning and analysis load neither framework."""
     program = (
-        "import sys; import radsynth.study.config, radsynth.data.registry, radsynth.features.registry, "
-        "radsynth.generators.registry, radsynth.tasks.registry, radsynth.report.plain_tables; "
+        "import sys; import radsynth.study.config, radsynth.common.registry, radsynth.data.downloads, "
+        "radsynth.tasks.registry, radsynth.report.plain_tables; "
         "sys.exit(int('torch' in sys.modules or 'tensorflow' in sys.modules or 'keras' in sys.modules))"
     )
     scripts = str(root / "workflow" / "scripts")

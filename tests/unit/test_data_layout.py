@@ -11,7 +11,7 @@ from radsynth.data import layout
 from radsynth.data.layout import read_layout
 from radsynth.data.listing import fingerprint, printable, walk
 from radsynth.data.patients import match_patients
-from radsynth.data.registry import load_source
+from radsynth.data.source import load_source
 
 CLASSES = {"A": "A", "B": "B"}
 

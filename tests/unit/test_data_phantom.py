@@ -6,7 +6,7 @@ from radsynth.common.errors import UserError
 from radsynth.data import phantom as phantom_source
 from radsynth.data.duplicates import near_duplicate_pairs, thumbnail
 from radsynth.data.phantom import LESION, LUNG, lesions, render
-from radsynth.data.registry import load_source
+from radsynth.data.source import load_source
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score

@@ -8,8 +8,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from radsynth.common.errors import UserError
+from radsynth.data.downloads import download
 from radsynth.data.physionet import Site
-from radsynth.data.registry import download, load_source
+from radsynth.data.source import load_source
 from radsynth.data.vindr_standin import write_standin
 
 LOGIN, PASSWORD = "reader", "s3cret-pass"

@@ -16,10 +16,12 @@ from kagglehub import http_resolver
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
+from radsynth.common.registry import KINDS
 from radsynth.common.schema import read_schema
 from radsynth.data import medmnist
+from radsynth.data.downloads import download
 from radsynth.data.prepare import prepare
-from radsynth.data.registry import SOURCES, download, load_source
+from radsynth.data.source import load_source
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 
@@ -48,8 +50,8 @@ def save(path, seed):
 
 
 def test_every_source_has_a_schema_and_loads():
-    assert set(read_schema("sources")) == set(SOURCES)
-    for source in SOURCES:
+    assert set(read_schema("sources")) == set(KINDS["sources"])
+    for source in KINDS["sources"]:
         assert load_source({"source": source, "path": "x", "name": "breastmnist", "images": {}}, []).records
     with pytest.raises(UserError, match="unknown source 'nowhere'"):
         load_source({"source": "nowhere"}, LABELS)

@@ -16,9 +16,9 @@ from radsynth.common.images import read_gray
 from radsynth.common.tables import read_table
 from radsynth.data.convert import Geometry
 from radsynth.data.describe import FRAME, counts_markdown, write_samples
+from radsynth.data.downloads import download
 from radsynth.data.prepare import prepare
-from radsynth.data.registry import download, load_source
-from radsynth.data.source import Box
+from radsynth.data.source import Box, load_source
 from radsynth.data.vindr_standin import MARKER, TABLES, write_standin
 from radsynth.data.vindr_tables import file_of, read_tables
 from radsynth.study.config import Study

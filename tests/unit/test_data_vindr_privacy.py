@@ -9,7 +9,7 @@ from radsynth.common.files import write_text
 from radsynth.common.tables import read_table
 from radsynth.data.describe import counts_markdown, write_samples
 from radsynth.data.prepare import prepare
-from radsynth.data.registry import load_source
+from radsynth.data.source import load_source
 from radsynth.data.vindr_standin import write_standin
 
 SECRETS = {

@@ -15,9 +15,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from radsynth.common.code import reached_files
 from radsynth.common.registry import KINDS
-from radsynth.data.registry import SOURCES
-from radsynth.features.registry import EXTRACTORS
-from radsynth.generators.registry import FAMILIES, family_module
 
 # What the lock file is for.
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -38,9 +35,9 @@ CONDA_NAMES = {
     "yaml": "pyyaml",
 }
 # What scripts load by name.
-EXTRACTOR_MODULES = [entry.module for entry in EXTRACTORS.values() if entry.module]
-FAMILY_MODULES = [family_module(family) for family in FAMILIES]
-SOURCE_MODULES = [entry.module for entry in SOURCES.values()]
+EXTRACTOR_MODULES = [entry.module for entry in KINDS["extractors"].values() if not entry.per_cohort]
+FAMILY_MODULES = [entry.module for entry in KINDS["families"].values()]
+SOURCE_MODULES = [entry.module for entry in KINDS["sources"].values()]
 # A learner in torch has the environment of the generators.
 KERAS_MODULES = ["radsynth.tasks.keras_learner", "radsynth.tasks.classification"]
 LOADED = {

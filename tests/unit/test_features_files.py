@@ -11,7 +11,7 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features, write_features
 from radsynth.common.hashing import sha256_pixels
-from radsynth.features.registry import EXTRACTORS, extractor_entry
+from radsynth.common.registry import KINDS, find
 from radsynth.features.stored import features_of_manifest
 
 
@@ -110,17 +110,17 @@ def test_logits_are_optional(tmp_path, images):
 
 
 def test_unknown_extractor_and_missing_weights_are_named(tmp_path, images):
-    with pytest.raises(UserError, match="extractor swav: unknown, expected one of pixels"):
-        extractor_entry("swav")
+    with pytest.raises(UserError, match="extractor: unknown extractor 'swav', expected one of pixels"):
+        find("extractors", "swav", "extractor")
     dataset = write_set(tmp_path / "data", images)
     with pytest.raises(UserError, match=r"needs the weights resnet18-f37072fd\.pth"):
         features_of_manifest(dataset, tmp_path / "out.npz", "resnet18_imagenet")
 
 
 def test_registry_names_what_exists_and_imports_no_framework(root, tmp_path):
-    for name, entry in EXTRACTORS.items():
+    for name, entry in KINDS["extractors"].items():
         assert entry.per_cohort or entry.load().name == name
-    code = "import sys, radsynth.features.registry; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
+    code = "import sys, radsynth.common.registry; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
     environment = {"PYTHONPATH": str(root / "workflow/scripts")}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.stdout == "[]\n", result.stderr

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file, sha256_pixels
+from radsynth.common.registry import LPIPS_WEIGHTS
 from radsynth.common.torchvision import import_torchvision
 from radsynth.features import similarities
 from radsynth.features.pairs import compare_pairs, draw_pairs
-from radsynth.features.registry import LPIPS_WEIGHTS
 from radsynth.features.similarities import BETAS, Lpips, MsSsim, create_similarity, scale_weights
 
 import_torchvision()

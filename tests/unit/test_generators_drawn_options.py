@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
+from radsynth.common.registry import find
 from radsynth.common.schema import read_schema
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.limits import check_generator
 from radsynth.generators.options import resolve_options, resolve_sampler
-from radsynth.generators.registry import load_family
 from radsynth.generators.training import train_generator
 from radsynth.learning.measured import read_metrics
 
@@ -105,7 +105,7 @@ def test_any_valid_options_train_preview_and_sample(family, seed, tmp_path, monk
     steps = read_metrics(tmp_path / "model" / "metrics.jsonl")[-1]["step"]
     assert len(list((tmp_path / "progress").glob("preview_*.png"))) == min(steps - 1, 1)
     assert (tmp_path / "preview.png").is_file()
-    model = load_family(family).load(tmp_path / "model")
+    model = find("families", family, "family").load().load(tmp_path / "model")
     batches = list(model.sample([0, 1, 7], 1, sampler=generator["sampler"]))
     drawn = np.concatenate([batch.images for batch in batches])
     assert drawn.shape == (3, SIZE, SIZE) and drawn.dtype == np.uint8

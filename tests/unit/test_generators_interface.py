@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_pixels
+from radsynth.common.registry import KINDS, Entry, find
 from radsynth.generators import options as options_module
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
-from radsynth.generators.registry import FAMILIES, load_family
 from radsynth.generators.training import train_generator
 
 
@@ -95,7 +95,7 @@ def train(monkeypatch):
     """Train one of the families of this file as the rule does."""
 
     def run(family, folder):
-        monkeypatch.setitem(FAMILIES, "here", f"{__name__}:{family}")
+        monkeypatch.setitem(KINDS["families"], "here", Entry(f"{__name__}:{family}"))
         outputs = {"model_dir": folder / "model", "training_png": folder / "t.png", "preview_png": folder / "p.png"}
         train_generator("here", {}, training_set({"NORMAL": 5}), **outputs, seed=1)
 
@@ -145,7 +145,7 @@ def test_unconditional_family_refuses_several_labels(tmp_path):
 
 
 def test_train_generator_writes_all_files_for_a_family_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "class_mean", f"{__name__}:ClassMean")
+    monkeypatch.setitem(KINDS["families"], "class_mean", Entry(f"{__name__}:ClassMean"))
     outputs = {"model_dir": tmp_path / "model", "training_png": tmp_path / "t.png", "preview_png": tmp_path / "p.png"}
     data = training_set({"NORMAL": 12, "PNEUMONIA": 12})
     train_generator("class_mean", {}, data, **outputs, seed=1)
@@ -270,4 +270,4 @@ def test_configuration_side_imports_no_torch():
 
 def test_unknown_family_is_refused():
     with pytest.raises(UserError, match="unknown family 'gan', expected one of ddpm"):
-        load_family("gan")
+        find("families", "gan", "family").load()

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from radsynth.common.hashing import sha256_pixels
+from radsynth.common.registry import find
 from radsynth.common.seeds import derive_seed
 from radsynth.common.shares import excess_p_value
 from radsynth.data.phantom import render
 from radsynth.features.pixels import Pixels
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
-from radsynth.generators.registry import load_family
 from radsynth.quality import kernel
 from radsynth.quality.memorisation import copy_rate, copy_threshold
 from scipy.ndimage import gaussian_filter
@@ -45,7 +45,9 @@ class Experiment:
         return kernel.value(kernel.statistics(self.features(images[:N])), self.reference)
 
     def pool(self, family, folder, **overrides):
-        generator = load_family(family)(resolve_options(family, "cpu", {"previews": 0, **overrides}))
+        generator = find("families", family, "family").load()(
+            resolve_options(family, "cpu", {"previews": 0, **overrides})
+        )
         generator.fit(TrainingSet(self.training, [{"label": "NORMAL"}] * N), folder, seed=3)
         batches = generator.sample(range(self.n), 5, sampler=resolve_sampler(family, "cpu", {}))
         return np.concatenate([batch.images for batch in batches])

@@ -10,13 +10,12 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
+from radsynth.common.registry import KINDS, Entry
 from radsynth.common.tables import read_table
-from radsynth.features.registry import EXTRACTORS
 from radsynth.generators import selection
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.generators.limits import check_selection
 from radsynth.generators.options import resolve_selection
-from radsynth.generators.registry import FAMILIES
 from radsynth.generators.selection_figure import plot_selection
 from radsynth.generators.training import train_generator
 from radsynth.generators.withholding import withhold
@@ -191,7 +190,7 @@ SETTINGS = {"method": "kid", "checkpoints": 4, "first": 1, "images": 100, "extra
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """A cohort of 100 images, of which 40 are withheld, and a model directory."""
-    monkeypatch.setitem(FAMILIES, "stepwise", f"{__name__}:Stepwise")
+    monkeypatch.setitem(KINDS["families"], "stepwise", Entry(f"{__name__}:Stepwise"))
     rng, data = np.random.default_rng(5), tmp_path / "data"
     (data / "images").mkdir(parents=True)
     rows = cohort([""] * 100).assign(mask_file="", file=[f"images/{k}.png" for k in range(100)])
@@ -320,7 +319,8 @@ def test_without_selection_nothing_more_is_written(tmp_path, monkeypatch):
         def draw(self, rng, condition):
             return self.arrays["images"][0]
 
-    monkeypatch.setattr("radsynth.generators.training.load_family", lambda family: Plain)
+    monkeypatch.setattr(Entry, "load", lambda self: Plain)
+    monkeypatch.setitem(KINDS["families"], "plain", Entry(""))
     images = TrainingSet(np.random.default_rng(0).integers(0, 255, (4, 16, 16), dtype=np.uint8), [{"label": "A"}] * 4)
     outputs = {"training_png": tmp_path / "t.png", "preview_png": tmp_path / "p.png"}
     train_generator("plain", {}, images, model_dir=tmp_path / "model", **outputs, seed=1)
@@ -360,7 +360,7 @@ def test_defaults_are_those_of_the_method():
     assert resolve_selection({"method": "last"}) == {"method": "last"}
     check_selection(generator(), 32, [100, 60], "generators.x")
     check_selection(generator(method="iteration", step=500), 32, [5], "generators.x")
-    assert chosen["extractor"] in EXTRACTORS
+    assert chosen["extractor"] in KINDS["extractors"]
 
 
 @pytest.mark.parametrize(

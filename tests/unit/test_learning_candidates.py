@@ -9,12 +9,12 @@ import pytest
 import torch
 from radsynth.common.code import BESIDE, reached_files
 from radsynth.common.errors import UserError
+from radsynth.common.registry import KINDS
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.ddpm import DDPM
 from radsynth.generators.limits import pggan_steps
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN
-from radsynth.generators.registry import FAMILIES, family_module
 from radsynth.learning.candidates import candidate_steps
 from radsynth.learning.checkpoints import Checkpoints
 from radsynth.learning.devices import choose_plan
@@ -259,8 +259,8 @@ def test_a_kept_model_holds_averaged_weights(tmp_path):
 
 
 def test_how_a_model_is_chosen_is_no_part_of_its_training(root):
-    for family in FAMILIES:
-        files = reached_files(root / "workflow/scripts/train_generator.py", family_module(family))
+    for entry in KINDS["families"].values():
+        files = reached_files(root / "workflow/scripts/train_generator.py", entry.module)
         names = {file.relative_to(root / "workflow/scripts").as_posix() for file in files}
         assert "radsynth/learning/candidates.py" in names
         assert "radsynth/generators/selection.py" not in names
@@ -269,9 +269,9 @@ def test_how_a_model_is_chosen_is_no_part_of_its_training(root):
 
 @pytest.mark.parametrize("script", ["train_generator", "select_model", "write_pool"])
 def test_no_drawing_is_in_the_code_hash_of_long_jobs(root, script):
-    for family in FAMILIES:
+    for entry in KINDS["families"].values():
         path = root / f"workflow/scripts/{script}.py"
-        files = reached_files(path, family_module(family), without=BESIDE)
+        files = reached_files(path, entry.module, without=BESIDE)
         drawing = [file.name for file in files if re.search(r"matplotlib|write_sheets|ImageDraw", file.read_text())]
         assert drawing == []
         assert BESIDE & set(reached_files(path)), "it does draw"

@@ -17,15 +17,13 @@ from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
-from radsynth.common.registry import find
+from radsynth.common.registry import KINDS, LPIPS_WEIGHTS, find
 from radsynth.common.weights import read_registry
 from radsynth.study.configfiles import check_file
 from radsynth.study.portable import local_hash, portable
 from radsynth.study.config import Study
 from radsynth.data.listing import fingerprint
-from radsynth.data.registry import SOURCES, looked_for
-from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
-from radsynth.generators.registry import family_module
+from radsynth.data.downloads import looked_for
 from radsynth.tasks.learner import learner_class, weights_file
 
 try:
@@ -160,7 +158,7 @@ wildcard_constraints:
     unit=one_of([*LABELS, "joint"]),
     mix=one_of([mix for scenario in SCENARIOS for mix in STUDY.arms(scenario)]),
     classifier=one_of(CLASSIFIERS),
-    extractor=one_of([name for name, entry in EXTRACTORS.items() if not entry.per_cohort]),
+    extractor=one_of([name for name, entry in KINDS["extractors"].items() if not entry.per_cohort]),
     run=r"\d+",
 
 
@@ -176,7 +174,7 @@ def code(script, *modules):
 
 def generator_code(script, generator):
     """Return the code hash of a rule that runs one generator's family."""
-    return code(script, family_module(GENERATORS[generator]["family"]))
+    return code(script, find("families", GENERATORS[generator]["family"], "family").module)
 
 
 def run_seed(purpose, wildcards):
@@ -291,7 +289,7 @@ def test_split(wildcards):
 
 def download_record(wildcards):
     """Return the record of a dataset's download, if its source can fetch it."""
-    downloadable = SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].downloadable
+    downloadable = KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].downloadable
     return f"{DATA}/download.json".format(dataset=wildcards.dataset) if downloadable else []
 
 
@@ -319,7 +317,7 @@ def raw_looked_for(wildcards):
 
 def weights_of(wildcards):
     """Return the weights file that an extractor needs, if any."""
-    file = EXTRACTORS[wildcards.extractor].needs_weights
+    file = KINDS["extractors"][wildcards.extractor].needs_weights
     return f"resources/weights/{file}" if file else []
 
 
@@ -336,19 +334,19 @@ def classifier_weights(wildcards):
 
 def reference_of(wildcards):
     """Return the features of the real images for an extractor that is fitted to them."""
-    if not EXTRACTORS[wildcards.extractor].fitted:
+    if not KINDS["extractors"][wildcards.extractor].fitted:
         return []
     return REAL_FEATURES.format(**wildcards)
 
 
 def extractor_code(wildcards):
-    return code("features", EXTRACTORS[wildcards.extractor].module)
+    return code("features", KINDS["extractors"][wildcards.extractor].module)
 
 
 def quality_features_real(wildcards):
     """Return the features of the real images, a file per extractor of the quality in their order."""
     return [
-        (COHORT_FEATURES if EXTRACTORS[extractor].per_cohort else REAL_FEATURES).format(
+        (COHORT_FEATURES if KINDS["extractors"][extractor].per_cohort else REAL_FEATURES).format(
             extractor=extractor, **wildcards
         )
         for extractor in STUDY["quality"]["extractors"]
@@ -400,15 +398,15 @@ def model_of(wildcards):
 def selection_weights(wildcards):
     """Return the weights file that the extractor of a generator's selection needs, if any."""
     extractor = GENERATORS[wildcards.generator]["selection"].get("extractor")
-    file = EXTRACTORS[extractor].needs_weights if extractor else None
+    file = KINDS["extractors"][extractor].needs_weights if extractor else None
     return f"resources/weights/{file}" if file else []
 
 
 def selection_code(wildcards):
     generator = GENERATORS[wildcards.generator]
     extractor = generator["selection"].get("extractor")
-    modules = [EXTRACTORS[extractor].module] if extractor else []
-    return code("select_model", family_module(generator["family"]), *modules)
+    modules = [KINDS["extractors"][extractor].module] if extractor else []
+    return code("select_model", find("families", generator["family"], "family").module, *modules)
 
 
 def known_scenarios(wildcards):

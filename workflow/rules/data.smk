@@ -20,7 +20,7 @@ rule download:
     params:
         dataset=dataset_entry,
         looked_for=raw_looked_for,
-        code=lambda wildcards: code("download", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
+        code=lambda wildcards: code("download", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module),
     message:
         "Fetching the raw images of {wildcards.dataset}"
     script:
@@ -54,7 +54,9 @@ rule prepare_data:
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
         raw=raw_fingerprint,
-        code=lambda wildcards: code("prepare_data", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
+        code=lambda wildcards: code(
+            "prepare_data", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module
+        ),
     message:
         "Preparing the images of {wildcards.dataset}"
     script:
@@ -86,7 +88,9 @@ rule describe_data:
         labels=LABELS,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        code=lambda wildcards: code("describe_data", SOURCES[STUDY["datasets"][wildcards.dataset]["source"]].module),
+        code=lambda wildcards: code(
+            "describe_data", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module
+        ),
     message:
         "Describing the images of {wildcards.dataset}"
     script:

@@ -17,7 +17,7 @@ rule features_real:
         mem_mb=memory(8000, 0.1, "manifest"),
         # On two cores a network sees some 1,000 images a minute.
         runtime=minutes(60, "manifest", per_image=1 / 500),
-        gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
+        gpu=lambda wildcards: int(KINDS["extractors"][wildcards.extractor].needs_weights is not None),
     params:
         extractor="{extractor}",
         cache=FEATURE_CACHE,
@@ -48,7 +48,7 @@ rule features_pool:
         mem_mb=memory(8000, 0.1, "manifest"),
         # On two cores a network sees some 1,000 images a minute.
         runtime=minutes(60, "manifest", per_image=1 / 500),
-        gpu=lambda wildcards: int(EXTRACTORS[wildcards.extractor].needs_weights is not None),
+        gpu=lambda wildcards: int(KINDS["extractors"][wildcards.extractor].needs_weights is not None),
     params:
         extractor="{extractor}",
         cache=FEATURE_CACHE,

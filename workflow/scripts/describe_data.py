@@ -7,7 +7,7 @@ with job(snakemake):
     from radsynth.common.seeds import derive_seed
     from radsynth.common.tables import read_table
     from radsynth.data.describe import counts_markdown, write_samples
-    from radsynth.data.registry import load_source
+    from radsynth.data.source import load_source
 
     name, params = snakemake.wildcards.dataset, snakemake.params
     manifest = read_table(snakemake.input.manifest)

@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.common.files import write_json
-    from radsynth.data.registry import download
+    from radsynth.data.downloads import download
 
     dataset = snakemake.config["datasets"][snakemake.wildcards.dataset]
     write_json(snakemake.output.record, download(dataset, looked_for=snakemake.params.looked_for))

@@ -3,11 +3,11 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.features.registry import extractor_entry
+    from radsynth.common.registry import find
     from radsynth.features.stored import features_of_manifest
 
     device = "cpu"
-    if extractor_entry(snakemake.params.extractor).needs_weights:
+    if find("extractors", snakemake.params.extractor, "extractor").needs_weights:
         from radsynth.features.network import choose_device
 
         device = choose_device(wanted=bool(snakemake.resources.get("gpu", 0)), threads=snakemake.threads)

@@ -5,12 +5,12 @@ from pathlib import Path
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.generators.registry import load_family
+    from radsynth.common.registry import find
     from radsynth.pools.grid import write_grid
     from radsynth.pools.writing import count_duplicates, model_hash, write_pool
 
     model_dir, output, params = snakemake.input.model, snakemake.output, snakemake.params
-    generator = load_family(params.family).load(model_dir)
+    generator = find("families", params.family, "family").load().load(model_dir)
     manifest = write_pool(
         generator,
         model_hash(model_dir),

@@ -9,9 +9,9 @@ from radsynth.checking.counts import Known, compare_scenarios
 from radsynth.checking.folders import folder_mistakes, missing_classes
 from radsynth.checking.part import Part, counted
 from radsynth.common.errors import UserError
+from radsynth.common.registry import KINDS
 from radsynth.data.folder import Folder
-from radsynth.data.registry import SOURCES, load_source
-from radsynth.data.source import Source
+from radsynth.data.source import Source, load_source
 from radsynth.study.config import Study
 
 #: What lets a source fetch its images: names of the environment, and a file in the home folder.
@@ -85,7 +85,7 @@ def _absent(
 ) -> list[Known]:
     """Say how images that are not there can be had."""
     kind, where = dataset["source"], dataset["path"]
-    if not SOURCES[kind].downloadable:
+    if not KINDS["sources"][kind].downloadable:
         folders = ", ".join(map(source.class_folder, source.labels))
         what = "an empty folder" if source.path.is_dir() else "no such folder"
         part.mend.append(f"{where}: {what}; put the images there, one folder per class ({folders})")

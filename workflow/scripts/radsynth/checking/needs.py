@@ -7,8 +7,8 @@ from radsynth.checking.machine import GB, Machine
 from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part, counted
 from radsynth.checking.plan import count_models, count_pools, draws
+from radsynth.common.registry import KINDS, LPIPS_WEIGHTS
 from radsynth.common.weights import weights_entry
-from radsynth.features.registry import EXTRACTORS, LPIPS_WEIGHTS
 from radsynth.study.config import Study
 from radsynth.tasks.learner import weights_file
 
@@ -51,7 +51,7 @@ def weights_needed(study: Study) -> list[str]:
     extractors = [*study["quality"]["extractors"], study["diversity_extractor"]]
     extractors += [sampling.get("extractor") for sampling in study["samplings"].values()]
     extractors += [generator["selection"].get("extractor") for generator in study["generators"].values()]
-    files = [EXTRACTORS[name].needs_weights for name in extractors if name]
+    files = [KINDS["extractors"][name].needs_weights for name in extractors if name]
     files += [LPIPS_WEIGHTS] if "lpips" in study["quality"]["diversity"] else []
     files += [weights_file(classifier) for classifier in study["classifiers"].values()]
     return [file for file in dict.fromkeys(files) if file]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 # Where a table of this name only says which module a rule loads, and each rule hashes the module that it loads.
-TABLES = {LIBRARY / "generators/registry.py": "FAMILIES"}
+TABLES = {LIBRARY / "common/registry.py": "KINDS"}
 # What only draws pictures beside the results of long jobs: nobody trains again for another colour.
 BESIDE = {
     LIBRARY / file
     for file in (
-        "generators/curves.py",
+        "learning/curves.py",
         "generators/previews.py",
         "generators/selection_figure.py",
         "pools/grid.py",
@@ -43,9 +43,8 @@ def _module_files(module: str) -> list[Path]:
 
 
 def _assigns(node: ast.stmt, name: str) -> bool:
-    return isinstance(node, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == name for target in node.targets
-    )
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 @cache

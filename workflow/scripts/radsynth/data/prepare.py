@@ -23,8 +23,7 @@ from radsynth.data.facts import ALL, FACTS, UNSEEN, Facts, Told, border_facts, f
 from radsynth.data.integrity import LOOK, Integrity, to_markdown
 from radsynth.data.listing import printable
 from radsynth.data.manifest import image_ids, write_manifest
-from radsynth.data.registry import load_source
-from radsynth.data.source import RawRecord, Source
+from radsynth.data.source import RawRecord, Source, load_source
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from radsynth.common.errors import UserError
+from radsynth.common.registry import find
+from radsynth.common.schema import read_schema
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,12 @@ class Source:
         source with ``skip_missing`` lets pass. UserError if the files are not there and cannot be fetched.
         """
         return None, 0
+
+
+def load_source(dataset: Mapping[str, Any], labels: Sequence[str]) -> Source:
+    """Return the source that ``dataset`` (its entry of the configuration) names; missing options get their defaults."""
+    name = dataset["source"]
+    source = find("sources", name, "datasets").load()
+    properties = read_schema("sources")[name]["properties"]
+    defaults = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
+    return source({**defaults, **dataset}, labels)

@@ -8,9 +8,9 @@ import numpy as np
 from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set, write_features
+from radsynth.common.registry import find
 from radsynth.features.cache import extract_cached
 from radsynth.features.interface import Extractor, describe
-from radsynth.features.registry import extractor_entry
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def create_extractor(
     A fitted extractor takes its basis from the features file ``reference``, or, where there is none, from ``images``;
     a network reads its ``weights`` and runs on ``device`` ("cpu" or "cuda").
     """
-    entry = extractor_entry(name)
+    entry = find("extractors", name, "extractor")
     if entry.needs_weights:
         if weights is None:
             raise UserError(f"extractor {name}: needs the weights {entry.needs_weights}, none were given")
@@ -57,7 +57,7 @@ def features_of_manifest(
     """
     image_ids, images = read_image_set(manifest)
     extractor = create_extractor(name, images, weights=weights, reference=reference, device=device)
-    is_network = extractor_entry(name).needs_weights is not None
+    is_network = find("extractors", name, "extractor").needs_weights is not None
     features = extract_cached(extractor, images, cache) if is_network and cache else extractor.extract(images)
     logits = extractor.logits(features) if is_network else None
     arrays = extractor.state() | ({} if logits is None else {"logits": logits})

@@ -1,6 +1,6 @@
 """Generators: one file per family behind one interface, with a shared training loop and checkpoints.
 
-A new family is one module, one line in ``registry.FAMILIES`` and one schema:
+A new family is one module, one line in ``common/registry.py`` and one schema:
 
 - The module holds a subclass of ``base.Generator``. Its smallest form is ``learn`` (keep what was learnt in
   ``self.arrays``) and ``draw`` (one image from one random generator and one condition). Families that sample in

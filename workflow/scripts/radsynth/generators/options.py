@@ -6,15 +6,15 @@ from typing import Any
 import yaml
 
 from radsynth.common.errors import UserError
+from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated
-from radsynth.generators.registry import FAMILIES, family_module
 
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
 def read_presets(family: str) -> dict[str, dict[str, Any]]:
     """Return a family's presets: for each name ``options`` and ``sampler``; without a file there is ``default``."""
-    path = LIBRARY.parent.joinpath(*family_module(family).split(".")).with_suffix(".yaml")
+    path = LIBRARY.parent.joinpath(*find("families", family, "family").module.split(".")).with_suffix(".yaml")
     if not path.is_file():
         return {"default": {}}
     return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -47,8 +47,7 @@ def resolve_selection(selection: dict[str, Any], where: str = "generator") -> di
 
 
 def _resolve(part: str, family: str, preset: str, overrides: dict[str, Any], where: str) -> dict[str, Any]:
-    if family not in FAMILIES:
-        raise UserError(f"{where}.family: unknown family {family!r}, expected one of {', '.join(FAMILIES)}")
+    find("families", family, f"{where}.family")
     presets = read_presets(family)
     if preset not in presets:
         raise UserError(f"{where}.preset: unknown preset {preset!r}, expected one of {', '.join(presets)}")

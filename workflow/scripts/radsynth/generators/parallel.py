@@ -25,8 +25,8 @@ from torch.distributed import TCPStore
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.gpu import confirm_device
+from radsynth.common.registry import find
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.registry import load_family
 from radsynth.learning.loop import stop_signals
 from radsynth.learning.team import Accelerated
 
@@ -163,7 +163,7 @@ def main(folder: Path) -> None:
         np.load(path, allow_pickle=False) if path.is_file() else None
         for path in (folder / "images.npy", folder / "masks.npy")
     )
-    generator = load_family(call["family"])(call["options"])
+    generator = find("families", call["family"], "family").load()(call["options"])
     generator.team = team
     try:
         generator.fit(TrainingSet(images, call["attributes"], masks), call["run_dir"], call["seed"], call["selection"])

@@ -17,13 +17,12 @@ import pandas as pd
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_folder, read_json, write_json
 from radsynth.common.images import read_gray_stack
+from radsynth.common.registry import find
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
 from radsynth.features.interface import describe
-from radsynth.features.registry import extractor_entry
 from radsynth.features.stored import create_extractor
 from radsynth.generators.base import TrainingSet
-from radsynth.generators.registry import load_family
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
 from radsynth.quality.feature_sets import groups_of, halves
@@ -56,7 +55,7 @@ def select_by_kid(
     (learnt, calibration, control), groups = read_images(model_dir, train_csv, root, label)
     images, drawn_on = draw(family, model_dir, label, settings["images"], seed, sampler)
     device = "cpu"
-    if extractor_entry(settings["extractor"]).needs_weights:
+    if find("extractors", settings["extractor"], "extractor").needs_weights:
         from radsynth.features.network import choose_device
 
         # After drawing, since it takes TF32 away.
@@ -104,7 +103,7 @@ def draw(
     """
     images = {}
     for step, folder in read_candidates(model_dir).items():
-        generator = load_family(family).load(folder)
+        generator = find("families", family, "family").load().load(folder)
         batches = generator.sample(range(count), seed, [{"label": label}] * count, sampler)
         images[step] = np.concatenate([batch.images for batch in batches])
         log.info("%d images of the model after step %d", count, step)
@@ -171,7 +170,9 @@ def write_selected(family: str, model_dir: str | Path, selected_dir: str | Path,
     if step not in candidates:
         raise UserError(f"{model_dir / CHECKPOINTS}: no model of step {step}, expected one; train it again")
     # Where and how it was trained, and how far this model had come.
-    description = read_json(model_dir / "describe.json") | load_family(family).load(candidates[step]).facts
+    description = (
+        read_json(model_dir / "describe.json") | find("families", family, "family").load().load(candidates[step]).facts
+    )
     with atomic_folder(selected_dir) as partial:
         shutil.copytree(candidates[step], partial, dirs_exist_ok=True)
         for file in model_dir.iterdir():

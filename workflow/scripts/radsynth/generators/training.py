@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radsynth.common.files import atomic_folder, sole_writer, write_json
+from radsynth.common.registry import find
 from radsynth.common.tables import write_table
 from radsynth.generators.base import TrainingSet
 from radsynth.generators.previews import write_preview
-from radsynth.generators.registry import load_family
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD
 from radsynth.learning.curves import plot_training
 from radsynth.learning.measured import read_metrics
@@ -47,7 +47,7 @@ def train_generator(
     with sole_writer(run_dir / ".training.lock"):
         counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
         log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
-        generator = load_family(family)(options)
+        generator = find("families", family, "family").load()(options)
         if processes > 1:
             from radsynth.generators.parallel import fit_together
 

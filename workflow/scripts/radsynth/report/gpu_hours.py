@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from radsynth.common.errors import UserError
-from radsynth.features.registry import EXTRACTORS
+from radsynth.common.registry import KINDS
 from radsynth.study.config import Study
 
 
@@ -47,7 +47,7 @@ def _measuring_jobs(study: Study) -> Iterator[tuple[str, tuple[str, str]]]:
     networks = [
         name
         for name in dict.fromkeys([*quality, study["diversity_extractor"], *sampled])
-        if EXTRACTORS[name].needs_weights
+        if KINDS["extractors"][name].needs_weights
     ]
     for dataset, name in product(study.datasets("study"), networks):
         yield f"features_real/{name}_{dataset}", ("features_real", name)

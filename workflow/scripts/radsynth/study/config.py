@@ -183,20 +183,20 @@ class Study:
         return {label: train[label] - held_back_by_patients(train[label], fraction) for label in self.labels}
 
     def _check_extractors(self) -> None:
-        from radsynth.features.registry import EXTRACTORS
+        from radsynth.common.registry import KINDS
 
         config = self.config
-        early = [name for name, entry in EXTRACTORS.items() if not entry.per_cohort]
+        early = [name for name, entry in KINDS["extractors"].items() if not entry.per_cohort]
 
         def expect_early(extractor: str, where: str) -> None:
-            if extractor in EXTRACTORS and extractor not in early:
+            if extractor in KINDS["extractors"] and extractor not in early:
                 raise UserError(f"{where}: {extractor} exists only after the cohort, expected {' or '.join(early)}")
             self._expect(extractor, early, where)
 
         expect_early(config["diversity_extractor"], "diversity_extractor")
         self._expect(config["quality"]["domain_classifier"], config["classifiers"], "quality.domain_classifier")
         for extractor in config["quality"]["extractors"]:
-            self._expect(extractor, EXTRACTORS, "quality.extractors")
+            self._expect(extractor, KINDS["extractors"], "quality.extractors")
         if config["quality"]["inception_score"] and not any(
             name.startswith("inception") for name in config["quality"]["extractors"]
         ):
