@@ -9,9 +9,9 @@ from itertools import product
 import numpy as np
 import pytest
 from radsynth.report.inference import ALPHA, FEW_RUNS, crossed_model, detectable
+from radsynth.report.statistics import paired_figures
 from radsynth.tasks.classification import Classification
 from radsynth.tasks.resampling import resampled_metrics
-from radsynth.report.statistics import paired_figures
 from scipy import special
 
 RUNS, SHARED, PATIENTS, RUN_SDS = (2, 3, 5, 10), (0, 0.5, 0.9), (8, 50, 600), (0, 0.03, 0.06)

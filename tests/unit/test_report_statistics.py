@@ -33,12 +33,12 @@ from radsynth.report.arms import (
 from radsynth.report.correction import corrected_evaluations
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.inference import ALPHA, crossed_model, delong, effect_size, holm, mcnemar, student
-from radsynth.tasks.resampling import METRICS, THRESHOLDED
 from radsynth.report.single_models import mcnemar_rows, roc_auc_rows
 from radsynth.report.statistics import compare, replicate_rows
 from radsynth.report.tidy import headline_metrics
 from radsynth.report.verdicts import verdict_rows
 from radsynth.tasks.classification import predictions_table
+from radsynth.tasks.resampling import METRICS, THRESHOLDED
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 

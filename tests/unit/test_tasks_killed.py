@@ -70,7 +70,8 @@ def job(run, moment, number):
             classifier={"architecture": "custom_cnn", "weights": "none", "input_size": 32, "epochs": 3,
                         "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.5},
             arm={"mix": {"real": True, "pools": {}}, "augmented": [], "steps_of": None, "known": None},
-            name="baseline", task="classification", known_scenarios=[], mix_pools=[], labels=["NORMAL", "PNEUMONIA"], positive_label="NORMAL",
+            task="classification", name="baseline", known_scenarios=[], mix_pools=[],
+            labels=["NORMAL", "PNEUMONIA"], positive_label="NORMAL",
             backend="torch", validation="images", validation_fraction=0.2, seed_split=1, seed_train=2, root=str(folder),
         ),
     )

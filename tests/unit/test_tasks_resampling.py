@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from radsynth.tasks.resampling import resampled_metrics
 from radsynth.tasks.classification import Classification, evaluate, predictions_table
+from radsynth.tasks.resampling import resampled_metrics
 
 #: The same examples in every run.
 STABLE = settings(derandomize=True, database=None, deadline=None)

@@ -332,6 +332,22 @@ def classifier_weights(wildcards):
     return f"resources/weights/{file}" if file else []
 
 
+def environment_of(classifier):
+    """Return the environment of a classifier's framework."""
+    by_backend = learner_class(CLASSIFIERS[classifier]["architecture"]).environment
+    return f"../envs/{by_backend[STUDY['keras_backend']]}.yaml"
+
+
+def learner_environment(wildcards):
+    return environment_of(wildcards.classifier)
+
+
+def learner_code(script, classifier):
+    """Return the code behind a rule that loads a classifier and the task that it learns."""
+    learner = find("learners", CLASSIFIERS[classifier]["architecture"], "classifiers")
+    return code(script, learner.module, find("tasks", STUDY["task"], "task").module)
+
+
 def reference_of(wildcards):
     """Return the features of the real images for an extractor that is fitted to them."""
     if not KINDS["extractors"][wildcards.extractor].fitted:

@@ -21,8 +21,8 @@ from radsynth.report.arms import (
 )
 from radsynth.report.names import capitalised, metric_names
 from radsynth.report.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
-from radsynth.tasks.resampling import THRESHOLDED
 from radsynth.report.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
+from radsynth.tasks.resampling import THRESHOLDED
 
 # The columns of the paper's tables: mixes by name, and how they are called there.
 PAPER = {BASELINE: "baseline", "ddpm": "DDPM", "pggan": "PGGAN"}

@@ -31,8 +31,8 @@ from radsynth.report.inference import (
     holm,
     student,
 )
-from radsynth.tasks.resampling import METRICS, THRESHOLDED, resampled_metrics
 from radsynth.report.tidy import COMMON, TESTED
+from radsynth.tasks.resampling import METRICS, THRESHOLDED, resampled_metrics
 
 # Patients that are left out one by one; of more, as many random groups of this number.
 UNITS = 500

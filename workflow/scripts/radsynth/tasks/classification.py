@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsynth.tasks.calibration import brier, calibration_line, expected_calibration_error
 from radsynth.tasks.resampling import resampled_metrics
 from radsynth.tasks.task import IMAGE, Metric, Task, Values
 from radsynth.tasks.thresholds import ONE_IN, is_called, threshold_of
@@ -226,6 +225,8 @@ def _at_threshold(
 
 
 def _calibration(true: np.ndarray, probabilities: np.ndarray, labels: list[str], positive: int) -> Values:
+    from radsynth.tasks.calibration import brier, calibration_line, expected_calibration_error  # not while planning
+
     if not len(true):
         return dict.fromkeys(("brier", "ece", *CALIBRATION), _no_image(labels))
     found: Values = {"brier": brier(true, probabilities)}

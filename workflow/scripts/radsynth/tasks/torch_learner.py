@@ -18,7 +18,6 @@ from radsynth.common.files import sole_writer
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.seeds import derive_seed
 from radsynth.learning.measured import Measured, read_metrics
-from radsynth.tasks.jitter import AUGMENTATIONS
 from radsynth.tasks.learner import Course, Examples, Learner
 
 if TYPE_CHECKING:
@@ -265,6 +264,8 @@ class _Steps:
         images = self.train.images[rows]
         if not self.course.augment:
             return images
+        from radsynth.tasks.jitter import AUGMENTATIONS
+
         change, seed = AUGMENTATIONS[self.course.augment], derive_seed(self.course.seed, "augment", step)
         channels = range(images.shape[3])
         return np.stack([change(images[..., i], np.random.default_rng(seed)) for i in channels], axis=3)
