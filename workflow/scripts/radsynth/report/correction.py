@@ -40,6 +40,8 @@ def corrected_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]
     """
     found = []
     for evaluation in evaluations:
+        if not evaluation.task.of_labels:
+            continue
         report = evaluation.report
         labels, trained_on, tested_on = report["labels"], report["trained_on"], report["n"]
         if evaluation.mix != BASELINE or evaluation.is_synthetic or not all(tested_on[label] for label in labels):
