@@ -151,8 +151,9 @@ def paired_figures(values: np.ndarray, left_out: list[np.ndarray], span: float =
     """Return the numbers of one comparison from paired runs.
 
     ``values`` (runs, 2) are those of the mix and its reference, ``left_out`` their difference without each unit of
-    patients in turn, one array (units,) per run: its jackknife pseudo-values go into the crossed model; values of
-    the metric lie at most ``span`` apart. SDs have n - 1 degrees of freedom. Fewer than two runs or units give no interval.
+    patients in turn, one array (units,) per run: its jackknife pseudo-values go into the crossed model. Values of
+    the metric lie at most ``span`` apart. SDs have n - 1 degrees of freedom. Fewer than two runs or units give no
+    interval.
     """
     n_runs = len(values)
     figures: Row = {"n_runs": n_runs, "verdict": UNDECIDED, "reason": ""}
