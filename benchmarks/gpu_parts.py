@@ -427,6 +427,8 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     from radsynth.common.features import read_image_set
     from radsynth.features.pixels import Pixels
     from radsynth.generators.ddpm import DDPM
+    from radsynth.pools.kind import Given
+    from radsynth.pools.sampled import Sampled
     from radsynth.pools.writing import write_pool
     from radsynth.quality import kernel, measure
     from radsynth.quality.feature_sets import groups_of, halves
@@ -473,10 +475,11 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
         timed = Timed(model, report.deadline)
         folder = run_dir / "pools" / name
         sampler = {"name": name, "steps": steps, "batch_size": sizes.batch}
-        recipe = {"label": report.content["label"], "seed": SEED, "sampler": sampler, "threads": 4}
+        given = Given({"generator": "ddpm"}, models={"ddpm": timed}, samplers={"ddpm": sampler}, hash=model_hash)
+        recipe = {"label": report.content["label"], "seed": SEED, "threads": 4}
 
         def write(count: int) -> None:
-            write_pool(timed, model_hash, folder / "images", folder / "manifest.csv", size=count, **recipe)
+            write_pool(Sampled(), given, folder / "images", folder / "manifest.csv", size=count, **recipe)
 
         count = wanted
         try:

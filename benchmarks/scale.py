@@ -163,6 +163,8 @@ def pool_writing(n: int) -> Callable[[], object]:
     """Write a pool of images that cost nothing to make, its manifest, duplicates and grid."""
     from radsynth.generators.base import Batch, Generator
     from radsynth.pools.grid import write_grid
+    from radsynth.pools.kind import Given
+    from radsynth.pools.sampled import Sampled
     from radsynth.pools.writing import count_duplicates, write_pool
 
     class Ready(Generator):
@@ -177,7 +179,8 @@ def pool_writing(n: int) -> Callable[[], object]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             pool = folder / "images", folder / "m.csv"
-            write_pool(Ready({}), "x", *pool, label="A", size=n, seed=1, sampler={}, threads=2)
+            given = Given({"generator": "ready"}, models={"ready": Ready({})}, samplers={"ready": {}}, hash="x")
+            write_pool(Sampled(), given, *pool, label="A", size=n, seed=1, threads=2)
             files = list(pd.read_csv(folder / "m.csv")["file"])
             count_duplicates(folder, files)
             write_grid(folder / "grid.png", folder, files, "A", 1)

@@ -18,7 +18,9 @@ from radsynth.common.tables import read_table
 from radsynth.generators.base import Generator, TrainingSet
 from radsynth.pools import writing
 from radsynth.pools.grid import write_grid
+from radsynth.pools.kind import Given
 from radsynth.pools.pictures import write_comparison
+from radsynth.pools.sampled import Sampled
 from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, write_pool
 
 SAMPLER = {"name": "ddim", "steps": 5}
@@ -52,8 +54,14 @@ class Large(Noise):
 
 
 def pool(folder, generator=None, size=10, **changes):
-    arguments = {"label": "NORMAL", "size": size, "seed": 4, "sampler": SAMPLER, "threads": 3} | changes
-    return write_pool(generator or Noise({}), "abc", folder / "images", folder / "manifest.csv", **arguments)
+    arguments = {"label": "NORMAL", "size": size, "seed": 4, "threads": 3} | changes
+    given = Given(
+        {"kind": "sampled", "generator": "noise"},
+        models={"noise": generator or Noise({})},
+        samplers={"noise": arguments.pop("sampler", SAMPLER)},
+        hash="abc",
+    )
+    return write_pool(Sampled(), given, folder / "images", folder / "manifest.csv", **arguments)
 
 
 def test_manifest_and_files_hold_what_the_contract_says(tmp_path):

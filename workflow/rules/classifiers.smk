@@ -7,12 +7,12 @@ rule train_classifier:
         known=lambda wildcards: [f"{SAMPLING}/{scenario}/train.csv" for scenario in known_scenarios(wildcards)],
         images=f"{DATA}/images",
         pools=lambda wildcards: [
-            pool_path(wildcards, generator, label, "manifest.csv")
-            for generator, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
+            pool_path(wildcards, pool, label, "manifest.csv")
+            for pool, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
         ],
         pool_images=lambda wildcards: [
-            pool_path(wildcards, generator, label, "images")
-            for generator, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
+            pool_path(wildcards, pool, label, "images")
+            for pool, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
         ],
         weights=classifier_weights,
     output:
@@ -32,7 +32,7 @@ rule train_classifier:
         runtime=240,
         gpu=1,
     params:
-        classifier=lambda wildcards: CLASSIFIERS[wildcards.classifier],
+        classifier=lambda wildcards: STUDY.learner(wildcards.classifier),
         name="{mix}",
         arm=lambda wildcards: STUDY.arm(wildcards.scenario, wildcards.mix),
         known_scenarios=known_scenarios,
@@ -85,7 +85,7 @@ for scenario in SCENARIOS:
         params:
             backend=STUDY["keras_backend"],
             positive_label=STUDY["positive_label"],
-            generator=None,
+            pool=None,
             # The data folders of the test sets: the cohort's own first, then those of the external datasets.
             roots=lambda wildcards, input: [
                 DATA.format(dataset=name)
@@ -99,19 +99,19 @@ for scenario in SCENARIOS:
 
 
 rule judge:
-    """Let a classifier that has been trained on real images judge a generator's (train on real, test on synthetic)."""
+    """Let a classifier that has been trained on real images judge a pool's (train on real, test on synthetic)."""
     input:
         model=f"{CLASSIFIER}/model",
         training=f"{CLASSIFIER}/training.json",
         tests=lambda wildcards: pool_files(wildcards, "manifest.csv"),
         images=lambda wildcards: pool_files(wildcards, "images"),
     output:
-        predictions=[f"{CLASSIFIER}/synthetic_{{generator}}.csv"],
-        metrics=[f"{CLASSIFIER}/synthetic_{{generator}}.json"],
+        predictions=[f"{CLASSIFIER}/synthetic_{{pool}}.csv"],
+        metrics=[f"{CLASSIFIER}/synthetic_{{pool}}.json"],
     log:
-        f"{LOGS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{generator}}.log",
+        f"{LOGS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{pool}}.log",
     benchmark:
-        f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{generator}}.tsv"
+        f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{pool}}.tsv"
     conda:
         learner_environment
     threads: 4
@@ -122,10 +122,10 @@ rule judge:
     params:
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
-        generator="{generator}",
+        pool="{pool}",
         code=lambda wildcards: learner_code("evaluate", wildcards.classifier),
     message:
-        "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.generator}"
+        "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.pool}"
     script:
         "../scripts/evaluate.py"
 
@@ -176,9 +176,9 @@ rule features_domain_pool:
     output:
         features=POOL_FEATURES.replace("{extractor}", "domain"),
     log:
-        f"{LOGS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         DOMAIN_ENVIRONMENT
     threads: 4
@@ -190,6 +190,6 @@ rule features_domain_pool:
         backend=STUDY["keras_backend"],
         code=learner_code("features_domain", DOMAIN_LEARNER),
     message:
-        "Features of the {wildcards.label} pool of {wildcards.generator} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
+        "Features of the {wildcards.label} pool of {wildcards.pool} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:
         "../scripts/features_domain.py"

@@ -62,18 +62,18 @@ FEATURES = f"{R}/features/{{extractor}}"
 REAL_FEATURES = f"{FEATURES}/real/{{dataset}}.npz"
 DIVERSITY_FEATURES = REAL_FEATURES.replace("{extractor}", STUDY["diversity_extractor"])
 COHORT_FEATURES = f"{FEATURES}/cohorts/{{dataset}}/{{sampling}}/{{scenario}}/real.npz"  # extractors per cohort
-POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
+POOL_FEATURES = f"{FEATURES}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{pool}}/{{label}}.npz"
 # Shared by all studies; no rule's output, for its content depends on what has run before.
 FEATURE_CACHE = "results/.features"
 SAMPLING = f"{R}/cohorts/{{dataset}}/{{sampling}}"
 COHORT = f"{SAMPLING}/{{scenario}}"
 MODEL = f"{R}/generators/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{unit}}"
-POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}"
-QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.json"
-# {withholder} is empty, or /GENERATOR for one that withholds some of the cohort's images from its training.
-QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}{{withholder}}/controls_{{label}}.json"
+POOL = f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{pool}}/{{label}}"
+QUALITY = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}/{{pool}}/{{label}}.json"
+# {own} is empty, or /POOL for one of another size, or one whose makers do not know all images of the cohort.
+QUALITY_CONTROLS = f"{R}/quality/{{dataset}}/{{sampling}}/{{scenario}}{{own}}/controls_{{label}}.json"
 PAIRS_REAL = f"{R}/features/pairs/real/{{dataset}}/{{sampling}}/{{scenario}}/{{label}}.npz"
-PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{generator}}/{{label}}.npz"
+PAIRS_POOL = f"{R}/features/pairs/pools/{{dataset}}/{{sampling}}/{{scenario}}/{{pool}}/{{label}}.npz"
 CLASSIFIER = f"{R}/classifiers/{{dataset}}/{{sampling}}/{{scenario}}/{{mix}}/{{classifier}}/run_{{run}}"
 LOGS, COSTS = f"{R}/logs", f"{R}/benchmarks"
 
@@ -148,12 +148,13 @@ def withholds(generator):
 
 
 wildcard_constraints:
-    dataset=one_of([*DATASETS, *EXTERNAL]),
+    dataset=one_of(STUDY["datasets"]),
     external=one_of(EXTERNAL),
     sampling=one_of(SAMPLINGS),
     scenario=one_of(SCENARIOS),
     generator=one_of(GENERATORS),
-    withholder=f"(?:/(?:{one_of(filter(withholds, GENERATORS))}))?",
+    pool=one_of(STUDY["pools"]),
+    own=f"(?:/(?:{one_of(filter(STUDY.has_own_controls, STUDY['pools']))}))?",
     label=one_of(LABELS),
     unit=one_of([*LABELS, "joint"]),
     mix=one_of([mix for scenario in SCENARIOS for mix in STUDY.arms(scenario)]),
@@ -259,22 +260,22 @@ def trained_scenario(generator):
     return GENERATORS[generator]["train_on"]
 
 
-def compared_generators(wildcards):
-    """Return the generators that make images of the wildcards' label and learnt from the wildcards' scenario."""
+def compared_pools(wildcards):
+    """Return the pools of the wildcards' label whose makers learnt from the wildcards' scenario."""
     return [
-        generator
-        for generator in GENERATORS
-        if trained_scenario(generator) == wildcards.scenario and wildcards.label in STUDY.pool_labels(generator)
+        pool
+        for pool in STUDY["pools"]
+        if STUDY.pool_scenario(pool) == wildcards.scenario and wildcards.label in STUDY.pool_labels(pool)
     ]
 
 
-def pool_path(wildcards, generator, label, file):
-    """Return a file of the pool that a generator made for a label under the wildcards' dataset and sampling."""
+def pool_path(wildcards, pool, label, file):
+    """Return a file of a pool for a label under the wildcards' dataset and sampling."""
     return f"{POOL}/{file}".format(
         dataset=wildcards.dataset,
         sampling=wildcards.sampling,
-        scenario=trained_scenario(generator),
-        generator=generator,
+        scenario=STUDY.pool_scenario(pool),
+        pool=pool,
         label=label,
     )
 
@@ -375,21 +376,22 @@ def quality_features_pool(wildcards):
 
 
 def quality_controls_of(wildcards):
-    """Return the controls of a pool: those of all pools of its cohort, or its own if its generator saw less of it."""
-    withholder = os.sep + wildcards.generator if withholds(wildcards.generator) else ""
-    return QUALITY_CONTROLS.format(withholder=withholder, **wildcards)
+    """Return the controls of a pool: those of all pools of its cohort, or its own (see ``Study.has_own_controls``)."""
+    own = os.sep + wildcards.pool if STUDY.has_own_controls(wildcards.pool) else ""
+    return QUALITY_CONTROLS.format(own=own, **wildcards)
 
 
 def withholding_model(wildcards):
-    """Return the model, of a label, that tells which images were withheld from it, if any were."""
-    generator = wildcards.get("generator") or wildcards.withholder.removeprefix("/")
-    if not (generator and withholds(generator)):
+    """Return the model, of a label, that tells which images were withheld from all makers of a pool, if any were."""
+    pool = wildcards.get("pool") or wildcards.own.removeprefix("/")
+    generator = STUDY.withholder(pool) if pool else None
+    if generator is None:
         return []
     return model_folder(generator).format(**{**wildcards, "generator": generator, "unit": wildcards.label})
 
 
 def seen_images(wildcards):
-    """Return the tables of all images that classifiers or generators of the wildcards' scenario learn or validate on."""
+    """Return the tables of all images that classifiers or makers of pools learn or validate on, those of the wildcards' scenario first."""
     scenarios = dict.fromkeys([wildcards.scenario, *STUDY.generator_scenarios()])
     return [f"{SAMPLING}/{scenario}/{file}.csv" for scenario in scenarios for file in ("train", "validation")]
 
@@ -405,10 +407,48 @@ def model_folder(generator):
     return f"{MODEL}/{'selected' if is_selected(generator) else 'model'}"
 
 
-def model_of(wildcards):
-    """Return the model that makes the images of a label."""
-    unit = STUDY.unit(wildcards.generator, wildcards.label)
-    return model_folder(wildcards.generator).format(**{**wildcards, "unit": unit})
+# What a pool is made from follows from its needs alone.
+
+
+def models_of_pool(wildcards):
+    """Return the models, of a label, of the generators that a pool needs."""
+    return [
+        model_folder(generator).format(
+            **{**wildcards, "generator": generator, "unit": STUDY.unit(generator, wildcards.label)}
+        )
+        for generator in STUDY.needs[wildcards.pool].models
+    ]
+
+
+def parents_of_pool(wildcards, file):
+    """Return a file of every pool that a pool needs, of the same label."""
+    return [pool_path(wildcards, parent, wildcards.label, file) for parent in STUDY.needs[wildcards.pool].pools]
+
+
+def classifiers_of_pool(wildcards):
+    """Return the classifiers that a pool needs: run 1 on the real training images of its cohort."""
+    return [
+        f"{CLASSIFIER}/model.keras".format(**{**wildcards, "mix": "baseline", "classifier": classifier, "run": 1})
+        for classifier in STUDY.needs[wildcards.pool].classifiers
+    ]
+
+
+def datasets_of_pool(wildcards, file):
+    """Return a file of every dataset that a pool needs."""
+    return [f"{DATA}/{file}".format(dataset=dataset) for dataset in STUDY.needs[wildcards.pool].datasets]
+
+
+def generators_of_pool(wildcards):
+    """Return family and sampler of the generators that a pool needs."""
+    names = STUDY.needs[wildcards.pool].models
+    return {name: {key: GENERATORS[name][key] for key in ("family", "sampler")} for name in names}
+
+
+def pool_code(wildcards):
+    """Return the code hash of a pool's kind and of the generators that it needs."""
+    families = dict.fromkeys(GENERATORS[name]["family"] for name in STUDY.needs[wildcards.pool].models)
+    named = [("pools", STUDY["pools"][wildcards.pool]["kind"]), *(("families", family) for family in families)]
+    return code("write_pool", *(find(kind, name, kind).module for kind, name in named))
 
 
 def selection_weights(wildcards):
@@ -432,9 +472,8 @@ def known_scenarios(wildcards):
 
 
 def pool_files(wildcards, file):
-    """Return a file of every pool that the wildcards' generator makes."""
-    generator = wildcards.generator
-    return [pool_path(wildcards, generator, label, file) for label in STUDY.pool_labels(generator)]
+    """Return a file of the wildcards' pool for each of its labels."""
+    return [pool_path(wildcards, wildcards.pool, label, file) for label in STUDY.pool_labels(wildcards.pool)]
 
 
 def shows_patients(path, **place):

@@ -38,9 +38,9 @@ rule features_pool:
     output:
         features=POOL_FEATURES,
     log:
-        f"{LOGS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -54,7 +54,7 @@ rule features_pool:
         cache=FEATURE_CACHE,
         code=extractor_code,
     message:
-        "Features of the {wildcards.label} pool of {wildcards.generator} by {wildcards.extractor}"
+        "Features of the {wildcards.label} pool of {wildcards.pool} by {wildcards.extractor}"
     script:
         "../scripts/features.py"
 
@@ -99,9 +99,9 @@ rule pairs_pool:
     output:
         pairs=PAIRS_POOL,
     log:
-        f"{LOGS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 4
@@ -116,6 +116,6 @@ rule pairs_pool:
         seed=lambda wildcards: STUDY.seed("pairs", "pool", *wildcards),
         code=code("pairs"),
     message:
-        "Pairs of images in the {wildcards.label} pool of {wildcards.generator}"
+        "Pairs of images in the {wildcards.label} pool of {wildcards.pool}"
     script:
         "../scripts/pairs.py"

@@ -1,7 +1,12 @@
 rule write_pool:
-    """Draw a generator's images of one label."""
+    """Draw the images of one label as the pool's kind does, from what it needs."""
     input:
-        model=model_of,
+        models=models_of_pool,
+        pools=lambda wildcards: parents_of_pool(wildcards, "manifest.csv"),
+        pool_images=lambda wildcards: parents_of_pool(wildcards, "images"),
+        classifiers=classifiers_of_pool,
+        datasets=lambda wildcards: datasets_of_pool(wildcards, "manifest.csv"),
+        dataset_images=lambda wildcards: datasets_of_pool(wildcards, "images"),
     output:
         images=directory(f"{POOL}/images"),
         manifest=f"{POOL}/manifest.csv",
@@ -9,13 +14,13 @@ rule write_pool:
             f"{POOL}/grid.png",
             caption="../report/grid.rst",
             category="3 Synthetic images",
-            subcategory="{generator}",
+            subcategory="{pool}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
         ),
     log:
-        f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -24,26 +29,26 @@ rule write_pool:
         runtime=720,
         gpu=1,
     params:
-        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
-        sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
+        entry=lambda wildcards: STUDY["pools"][wildcards.pool],
+        needs=lambda wildcards: list(STUDY.needs[wildcards.pool]),
+        generators=generators_of_pool,
         label="{label}",
-        pool_size=STUDY["pool_size"],
+        labels=LABELS,
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),
-        code=lambda wildcards: generator_code("write_pool", wildcards.generator),
+        code=pool_code,
     message:
-        "Drawing {params.pool_size} {wildcards.label} images from {wildcards.generator}"
+        "Drawing {params.entry[size]} {wildcards.label} images of the pool {wildcards.pool}"
     script:
         "../scripts/write_pool.py"
 
 
 rule comparison:
-    """Show original images beside those of every generator that learned from them (figures 5 and 6 of the paper)."""
+    """Show original images beside those of every pool whose makers learned from them (figures 5 and 6 of the paper)."""
     input:
         train=f"{COHORT}/train.csv",
         images=f"{DATA}/images",
         pools=lambda wildcards: [
-            pool_path(wildcards, generator, wildcards.label, "manifest.csv")
-            for generator in compared_generators(wildcards)
+            pool_path(wildcards, pool, wildcards.label, "manifest.csv") for pool in compared_pools(wildcards)
         ],
     output:
         png=shows_patients(
@@ -65,7 +70,7 @@ rule comparison:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        generators=compared_generators,
+        names=compared_pools,
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         label="{label}",
         code=code("comparison"),
@@ -92,14 +97,14 @@ rule neighbours:
             labels={
                 "dataset": "{dataset}",
                 "sampling": "{sampling}",
-                "generator": "{generator}",
+                "pool": "{pool}",
                 "label": "{label}",
             },
         ),
     log:
-        f"{LOGS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -110,11 +115,11 @@ rule neighbours:
         pool=lambda wildcards: POOL.format(**wildcards),
         data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
         extractor=STUDY["quality"]["extractors"][0],
-        title=lambda wildcards: f"{wildcards.generator} {wildcards.label}",
+        title=lambda wildcards: f"{wildcards.pool} {wildcards.label}",
         shown=8,
         code=code("neighbours"),
     message:
-        "Nearest training images of the {wildcards.label} pool of {wildcards.generator}"
+        "Nearest training images of the {wildcards.label} pool of {wildcards.pool}"
     script:
         "../scripts/neighbours.py"
 

@@ -12,9 +12,9 @@ rule quality_controls:
         # What metrics of pools ask of the reals alone.
         reals=QUALITY_CONTROLS.replace(".json", ".npz"),
     log:
-        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{withholder}}_{{label}}.log",
+        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{own}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{withholder}}_{{label}}.tsv"
+        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{own}}_{{label}}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -23,7 +23,7 @@ rule quality_controls:
         runtime=minutes(60, "data_manifest", per_pair=5e-8 * len(STUDY["quality"]["extractors"])),
     params:
         label="{label}",
-        pool_size=STUDY["pool_size"],
+        pool_size=lambda wildcards: STUDY["pools"][wildcards.own[1:]]["size"] if wildcards.own else STUDY["pool_size"],
         baseline_draws=STUDY["quality"]["baseline_draws"],
         # Generators of one cohort share their random parts of the originals.
         seed=lambda wildcards: STUDY.seed(
@@ -54,9 +54,9 @@ rule pool_quality:
         json=QUALITY,
         nearest=QUALITY.replace(".json", "_nearest.csv"),
     log:
-        f"{LOGS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.log",
+        f"{LOGS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
     benchmark:
-        f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"
+        f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -69,6 +69,6 @@ rule pool_quality:
         seed=lambda wildcards: STUDY.seed("quality", *wildcards),
         code=code("pool_quality"),
     message:
-        "Quality of the {wildcards.label} pool of {wildcards.generator}"
+        "Quality of the {wildcards.label} pool of {wildcards.pool}"
     script:
         "../scripts/pool_quality.py"

@@ -41,12 +41,12 @@ def every(pattern, **names):
 
 
 def per_pool(pattern):
-    """Return the pattern for the scenario, generator and label of every pool."""
+    """Return the pattern for the scenario, name and label of every pool."""
     return [
         path
-        for generator in GENERATORS
-        for label in STUDY.pool_labels(generator)
-        for path in every(pattern, scenario=trained_scenario(generator), generator=generator, label=label)
+        for pool in STUDY["pools"]
+        for label in STUDY.pool_labels(pool)
+        for path in every(pattern, scenario=STUDY.pool_scenario(pool), pool=pool, label=label)
     ]
 
 
@@ -65,7 +65,7 @@ def per_classifier(pattern):
     """Return the pattern for every run of every classifier, with the test sets of its scenario if it has any."""
     return [
         path
-        for scenario, classifier in product(SCENARIOS, CLASSIFIERS)
+        for scenario, classifier in product(SCENARIOS, STUDY.judges())
         for mix in STUDY.arms(scenario)
         for path in every(
             pattern,
@@ -131,18 +131,18 @@ def cost_targets():
             f"{COSTS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv",
             [generator for generator in GENERATORS if is_selected(generator)],
         ),
-        *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
-        *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{label}}.tsv"),
+        *per_pool(f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"),
+        *per_pool(f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"),
         *per_classifier(
             f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
         ),
         *per_classifier(f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"),
         *every(
-            f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_baseline_{{classifier}}_{{run}}_{{generator}}.tsv",
+            f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_baseline_{{classifier}}_{{run}}_{{pool}}.tsv",
             scenario=SCENARIOS,
             classifier=STUDY["experts"],
             run=RUNS,
-            generator=GENERATORS,
+            pool=STUDY["pools"],
         ),
     ]
 

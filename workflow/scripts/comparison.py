@@ -11,6 +11,6 @@ with job(snakemake):
     params = snakemake.params
     train = read_table(snakemake.input.train)
     columns = [("original", params.root, train[train["label"] == params.label])]
-    for name, manifest in zip(params.generators, snakemake.input.pools, strict=True):
+    for name, manifest in zip(params.names, snakemake.input.pools, strict=True):
         columns.append((name, Path(manifest).parent, read_table(manifest)))
     write_comparison([snakemake.output.png, snakemake.output.pdf], columns, params.label, seed=0)

@@ -1,4 +1,4 @@
-"""Evaluate one trained classifier on test sets of real images, or on a generator's pools."""
+"""Evaluate one trained classifier on test sets of real images, or on a pool's images."""
 
 from radsynth.common.job import job
 
@@ -9,8 +9,8 @@ with job(snakemake) as log:
     from radsynth.tasks.runs import Examiner
 
     given, params, output = snakemake.input, snakemake.params, snakemake.output
-    if params.generator:
-        tests = [read_pools(given.tests, [params.generator] * len(given.tests))]
+    if params.pool:
+        tests = [read_pools(given.tests, [params.pool] * len(given.tests))]
     else:
         tests = [read_table(path).assign(root=root) for path, root in zip(given.tests, params.roots, strict=True)]
     examiner = Examiner(given.model, given.training, params.positive_label, snakemake.threads, params.backend)

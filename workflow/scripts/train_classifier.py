@@ -16,7 +16,7 @@ with job(snakemake):
         read_table(given.train),
         read_table(given.validation),
         dict(zip(params.known_scenarios, map(read_table, given.known), strict=True)),
-        read_pools(given.pools, [generator for generator, _ in params.mix_pools]),
+        read_pools(given.pools, [pool for pool, _ in params.mix_pools]),
         params.root,
         params.labels,
         fraction=params.validation_fraction if params.validation == "images" else None,

@@ -7,26 +7,22 @@ from radsynth.common.job import job
 with job(snakemake) as log:
     from radsynth.common.registry import find
     from radsynth.pools.grid import write_grid
-    from radsynth.pools.writing import count_duplicates, model_hash, write_pool
+    from radsynth.pools.material import read_given
+    from radsynth.pools.writing import count_duplicates, write_pool
 
-    model_dir, output, params = snakemake.input.model, snakemake.output, snakemake.params
-    generator = find("families", params.family, "family").load().load(model_dir)
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    files = [given.models, given.pools, given.classifiers, given.datasets]
+    named = [dict(zip(*pair, strict=True)) for pair in zip(params.needs, files, strict=True)]
     manifest = write_pool(
-        generator,
-        model_hash(model_dir),
+        find("pools", params.entry["kind"], "kind").load()(),
+        read_given(params.entry, params.labels, params.generators, *named),
         output.images,
         output.manifest,
         label=params.label,
-        size=params.pool_size,
+        size=params.entry["size"],
         seed=params.seed,
-        sampler=dict(params.sampler),
         threads=snakemake.threads,
     )
     count_duplicates(manifest)
-    write_grid(
-        output.grid,
-        Path(output.manifest).parent,
-        manifest,
-        f"{snakemake.wildcards.generator}: {params.label}",
-        params.seed,
-    )
+    title = f"{snakemake.wildcards.pool}: {params.label}"
+    write_grid(output.grid, Path(output.manifest).parent, manifest, title, params.seed)

@@ -26,7 +26,7 @@ def disk_needed(study: Study, n_images: int) -> dict[str, float]:
     65 MB x (size / 128)^2, as the custom CNN has; without keep_classifiers they are removed after use, not counted.
     """
     pixels, generators = study["image_size"] ** 2, study["generators"]
-    pooled = sum(count_pools(study, name) for name in generators) * study["pool_size"]
+    pooled = sum(count_pools(study, name) * pool["size"] for name, pool in study["pools"].items())
     models, checkpoints = 0, 0
     for name, generator in generators.items():
         parameters = count_parameters(generator["family"], generator["options"], study["image_size"])
@@ -41,7 +41,7 @@ def disk_needed(study: Study, n_images: int) -> dict[str, float]:
     }
     if study["keep_classifiers"]:
         arms = sum(len(study.arms(scenario)) for scenario in study["scenarios"])
-        trained = draws(study) * arms * len(study["classifiers"]) * study["runs"]
+        trained = draws(study) * arms * len(study.judges()) * study["runs"]
         need["classifiers"] = trained * KEPT_CLASSIFIER * pixels / 128**2
     return need
 

@@ -14,9 +14,13 @@ def count_models(study: Study, generator: str) -> int:
     return draws(study) * len(study.units(generator))
 
 
-def count_pools(study: Study, generator: str) -> int:
-    """Return how many pools a generator makes."""
-    return draws(study) * len(study.pool_labels(generator))
+def count_pools(study: Study, name: str) -> int:
+    """Return how many pools of a name are made."""
+    return draws(study) * len(study.pool_labels(name))
+
+
+def _made_with(study: Study, pool: str) -> str:
+    return ", ".join(name for names in study.needs[pool] for name in names)
 
 
 def plan_part(study: Study) -> Part:
@@ -44,14 +48,21 @@ def plan_part(study: Study) -> Part:
         units = ", ".join(study.units(name))
         part.lines.append(
             f"generator {name} ({generator['family']}, preset {generator['preset']}): "
-            f"{counted(count_models(study, name), 'training')} on {generator['train_on']} ({units}), "
-            f"{counted(count_pools(study, name), 'pool')} of {study['pool_size']:,} images"
+            f"{counted(count_models(study, name), 'training')} on {generator['train_on']} ({units})"
         )
+    for name, pool in study["pools"].items():
+        pools = f"{counted(count_pools(study, name), 'pool')} of {pool['size']:,} images"
+        # The usual pool of a generator stands in its line.
+        if pool["kind"] == "sampled" and pool["generator"] == name:
+            usual = next(index for index, line in enumerate(part.lines) if line.startswith(f"generator {name} ("))
+            part.lines[usual] += f", {pools}"
+        else:
+            part.lines.append(f"pool {name} ({pool['kind']}): {pools}, made with {_made_with(study, name)}")
     arms = {scenario: study.arms(scenario) for scenario in scenarios}
     n_arms = sum(map(len, arms.values()))
     part.lines.append(
-        f"{counted(draws(study) * n_arms * len(study['classifiers']) * runs, 'classifier training')}: "
-        f"{', '.join(study['classifiers'])} x {counted(runs, 'run')}, on "
+        f"{counted(draws(study) * n_arms * len(study.judges()) * runs, 'classifier training')}: "
+        f"{', '.join(study.judges())} x {counted(runs, 'run')}, on "
         f"{', '.join(dict.fromkeys(arm for names in arms.values() for arm in names))}"
     )
     tests = {scenario: study.real_test_sets(scenario) for scenario in scenarios}

@@ -76,6 +76,9 @@ KINDS: dict[str, dict[str, Entry]] = {
         "ddpm": Entry("radsynth.generators.ddpm:DDPM"),
         "pggan": Entry("radsynth.generators.pggan:PGGAN"),
     },
+    "pools": {
+        "sampled": Entry("radsynth.pools.sampled:Sampled"),
+    },
     "learners": {
         "custom_cnn": Entry("radsynth.tasks.keras_learner:CustomCNN"),
         "vgg16_untrained": Entry("radsynth.tasks.keras_learner:VGG16Untrained"),
@@ -88,7 +91,7 @@ KINDS: dict[str, dict[str, Entry]] = {
 }
 
 # What error messages call an entry; ``name`` where it is not said here.
-NOUNS: Mapping[str, str] = {"sources": "source", "extractors": "extractor", "families": "family"}
+NOUNS: Mapping[str, str] = {"sources": "source", "extractors": "extractor", "families": "family", "pools": "kind"}
 
 
 def find(kind: str, name: str, where: str) -> Entry:

@@ -5,6 +5,7 @@ import datetime
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,38 @@ from jsonschema.exceptions import ValidationError, best_match
 from radsynth.common.errors import UserError
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+# The sections of the configuration, in the order of its reference.
+SECTIONS = ("study", "data", "cohorts", "generators", "pools", "quality", "tasks", "report")
 
 
 @cache
 def read_schema(name: str) -> dict[str, Any]:
     """Return a schema of workflow/schemas by its path without ``.schema.yaml``, such as ``generators/ddpm``.
 
-    All callers share one copy, which they must not change.
+    ``config`` is put together of the sections in workflow/schemas/config, each that of a room. All callers share one
+    copy, which they must not change.
     """
+    if name == "config":
+        sections = [
+            yaml.safe_load((SCHEMAS / "config" / f"{section}.yaml").read_text(encoding="utf-8")) for section in SECTIONS
+        ]
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [key for section in sections for key in section.get("required", [])],
+            "properties": {key: part for section in sections for key, part in section["properties"].items()},
+        }
     return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def with_own(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an entry that has the keys of all its kind and those of its own."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [*common.get("required", []), *own.get("required", [])],
+        "properties": {**common.get("properties", {}), **own.get("properties", {})},
+    }
 
 
 def validated(value: dict[str, Any], schema: dict[str, Any], where: str = "") -> dict[str, Any]:

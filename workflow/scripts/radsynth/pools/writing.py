@@ -17,7 +17,7 @@ from radsynth.common.files import read_json, sole_writer, write_json, write_text
 from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
 from radsynth.common.images import read_gray
 from radsynth.common.progress import Progress
-from radsynth.generators.base import Generator
+from radsynth.pools.kind import Given, PoolKind
 
 log = logging.getLogger(__name__)
 
@@ -40,28 +40,28 @@ def model_hash(model_dir: str | Path) -> str:
 
 
 def write_pool(
-    generator: Generator,
-    model_hash: str,
+    kind: PoolKind,
+    given: Given,
     images_dir: str | Path,
     manifest_csv: str | Path,
     *,
     label: str,
     size: int,
     seed: int,
-    sampler: Mapping[str, Any],
     threads: int = 1,
 ) -> pd.DataFrame:
     """Write images 0 to ``size`` - 1 of a pool as ``{index:06d}.png`` and its manifest; return the manifest.
 
-    Masks, from families that make them, go to ``masks/`` below. Images are collected in an undeclared folder beside
-    ``images_dir`` and moved there when complete: a job that was killed finds those it had finished. ``threads``
-    workers encode PNGs while the model goes on. UserError if a file cannot be written, or another process writes there.
+    ``kind`` draws them from what it is ``given``. Masks, from kinds that make them, go to ``masks/`` below. Images are
+    collected in an undeclared folder beside ``images_dir`` and moved there when complete: a job that was killed finds
+    those it had finished. ``threads`` workers encode PNGs while the model goes on. UserError if a file cannot be
+    written, or another process writes there.
     """
     images_dir = Path(images_dir)
     condition = {"label": label}
     partial = images_dir.with_name(f".{images_dir.name}.partial")
     with sole_writer(images_dir.with_name(f".{images_dir.name}.lock")):
-        _claim(partial, sha256_json([model_hash, label, seed, dict(sampler)]))
+        _claim(partial, sha256_json([given.hash, label, seed, given.entry, given.samplers]))
         done = {int(file.stem) for file in partial.glob("*.png") if _is_whole(file)}
         todo = [index for index in range(size) if index not in done]
         if len(todo) < size:
@@ -70,7 +70,7 @@ def write_pool(
             progress = Progress(f"pool of {label}", size, start=size - len(todo), unit="image")
             with ThreadPoolExecutor(max(threads, 1)) as workers:
                 pending: set[Future[None]] = set()
-                for batch in generator.sample(todo, seed, [condition] * len(todo), sampler):
+                for batch in kind.draw(given, todo, [condition] * len(todo), seed):
                     masks = [None] * len(batch.images) if batch.masks is None else batch.masks
                     pending |= set(
                         map(lambda *one: workers.submit(_write_png, partial, *one), batch.indices, batch.images, masks)
@@ -78,7 +78,7 @@ def write_pool(
                     progress.update(len(batch.images))
                     pending = _settled(pending, MOST_WAITING)
                 _settled(pending, 0)
-        facts = _row_facts(label, seed, condition, model_hash, sampler) | {"device": generator.device}
+        facts = _row_facts(label, seed, condition, given) | {"device": kind.device}
         return _publish(partial, images_dir, manifest_csv, size, facts)
 
 
@@ -132,14 +132,14 @@ def _write_png(folder: Path, index: int, image: np.ndarray, mask: np.ndarray | N
             unfinished.replace(folder / name)
 
 
-def _row_facts(
-    label: str, seed: int, condition: Mapping[str, str], model_hash: str, sampler: Mapping[str, Any]
-) -> dict[str, Any]:
+def _row_facts(label: str, seed: int, condition: Mapping[str, str], given: Given) -> dict[str, Any]:
+    # That of the one generator; of several, each has its own.
+    sampler = next(iter(given.samplers.values())) if len(given.samplers) == 1 else {}
     return {
         "label": label,
         "seed": seed,
         "condition": json.dumps(condition),
-        "model_hash": model_hash,
+        "model_hash": given.hash,
         "sampler": sampler.get("name", ""),
         "steps": sampler.get("steps", ""),
     }

@@ -29,14 +29,16 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
             for unit in study.units(name):
                 for stage in ["train_generator", *["select_model"] * selected]:
                     jobs[f"{stage}/{cohort}_{unit}"] = (stage, name)
-            for label in study.pool_labels(name):
-                jobs[f"write_pool/{cohort}_{label}"] = ("write_pool", name)
-        for scenario, name, run in product(study["scenarios"], study["classifiers"], range(1, study["runs"] + 1)):
+        for pool in study["pools"]:
+            for label in study.pool_labels(pool):
+                job = f"write_pool/{dataset}_{sampling}_{study.pool_scenario(pool)}_{pool}_{label}"
+                jobs[job] = ("write_pool", pool)
+        for scenario, name, run in product(study["scenarios"], study.judges(), range(1, study["runs"] + 1)):
             for mix in study.arms(scenario):
                 for stage in ("train_classifier", "evaluate"):
                     jobs[f"{stage}/{dataset}_{sampling}_{scenario}_{mix}_{name}_{run}"] = (stage, name)
-            for generator in study["generators"] if name in study["experts"] else ():
-                jobs[f"judge/{dataset}_{sampling}_{scenario}_baseline_{name}_{run}_{generator}"] = ("judge", name)
+            for pool in study["pools"] if name in study["experts"] else ():
+                jobs[f"judge/{dataset}_{sampling}_{scenario}_baseline_{name}_{run}_{pool}"] = ("judge", name)
     return jobs | dict(_measuring_jobs(study))
 
 
@@ -51,12 +53,12 @@ def _measuring_jobs(study: Study) -> Iterator[tuple[str, tuple[str, str]]]:
     ]
     for dataset, name in product(study.datasets("study"), networks):
         yield f"features_real/{name}_{dataset}", ("features_real", name)
-    for dataset, sampling, generator in product(study.datasets("study"), study["samplings"], study["generators"]):
-        cohort = f"{dataset}_{sampling}_{study['generators'][generator]['train_on']}"
+    for dataset, sampling, made in product(study.datasets("study"), study["samplings"], study["pools"]):
+        cohort = f"{dataset}_{sampling}_{study.pool_scenario(made)}"
         if "domain" in quality:
             yield f"features_domain_real/{cohort}", ("features_domain_real", "domain")
-        for label in study.pool_labels(generator):
-            pool = f"{cohort}_{generator}_{label}"
+        for label in study.pool_labels(made):
+            pool = f"{cohort}_{made}_{label}"
             for name in networks:
                 if name in quality:
                     yield f"features_pool/{name}_{pool}", ("features_pool", name)

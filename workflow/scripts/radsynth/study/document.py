@@ -47,6 +47,9 @@ def document() -> str:
                 f"\n## Generators with `selection.method: {method}`\n",
                 _table(schema, "generators.NAME.selection."),
             ]
+    for path in sorted((SCHEMAS / "pools").glob("*.schema.yaml")):
+        kind = path.name.removesuffix(".schema.yaml")
+        parts += [f"\n## Pools with `kind: {kind}`\n", _table(read_schema(f"pools/{kind}"), "pools.NAME.")]
     for path in sorted((SCHEMAS / "generators").glob("*.schema.yaml")):
         family = path.name.removesuffix(".schema.yaml")
         parts += [

@@ -1,0 +1,36 @@
+"""The generators of the configuration: defaults and checks. Free of torch."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from radsynth.common.expecting import expect
+from radsynth.features.choosing import expect_early
+from radsynth.generators.limits import check_generator, check_selection
+from radsynth.generators.options import resolve_options, resolve_sampler, resolve_selection
+
+
+def fill_generators(config: dict[str, Any]) -> None:
+    """Give every generator its scenario and all options; UserError for a wrong one."""
+    first_scenario = next(iter(config["scenarios"]))
+    for name, generator in config["generators"].items():
+        where = f"generators.{name}"
+        generator.setdefault("train_on", first_scenario)
+        family, preset = generator["family"], generator["preset"]
+        generator["options"] = resolve_options(family, preset, generator["options"], where)
+        generator["sampler"] = resolve_sampler(family, preset, generator["sampler"], where)
+        generator["selection"] = resolve_selection(generator["selection"], where)
+
+
+def check_cohorts_of_generators(config: dict[str, Any]) -> None:
+    """Raise UserError for a generator of an unknown scenario, or one chosen by an extractor that comes too late."""
+    for name, generator in config["generators"].items():
+        expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
+        if generator["selection"]["method"] == "kid":
+            expect_early(generator["selection"]["extractor"], f"generators.{name}.selection.extractor")
+
+
+def check_generators(config: dict[str, Any], images: Mapping[str, Collection[int]]) -> None:
+    """Raise UserError for a generator that cannot be trained; ``images`` are the numbers of images of its units."""
+    for name, generator in config["generators"].items():
+        check_generator(generator, config["image_size"], f"generators.{name}")
+        check_selection(generator, config["image_size"], images[name], f"generators.{name}")
