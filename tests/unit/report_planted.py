@@ -12,7 +12,7 @@ from radsynth.report.chapter import read_metrics, tidy_tables
 from radsynth.report.given import metric_tables
 from radsynth.report.published import read_published
 from radsynth.report.tidy import Metrics, write_csv
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 COLUMNS = {name: tidy.columns for name, tidy in tidy_tables().items()}

@@ -10,7 +10,8 @@ from radsynth.cohorts.testsets import stacked
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_pixels
 from radsynth.data.phantom import render
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
+from radsynth.tasks.keras_learner import CustomCNN
 
 CLASSIFIER = {
     "architecture": "custom_cnn",
@@ -83,10 +84,10 @@ def test_the_model_reads_prepared_images_and_resizes_them_to_its_input(tmp_path)
 
 
 def test_an_unknown_architecture_is_refused():
-    from radsynth.tasks.registry import find_architecture
+    from radsynth.tasks.learner import learner_class
 
-    with pytest.raises(UserError, match="architecture lenet, expected one of custom_cnn"):
-        find_architecture("lenet")
+    with pytest.raises(UserError, match="classifiers.architecture: unknown name 'lenet', expected one of custom_cnn"):
+        learner_class("lenet")
 
 
 def test_each_epoch_visits_every_image_once_in_a_new_order():
@@ -204,18 +205,20 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
         stacked({name: test}).to_csv(tmp_path / f"{name}.csv", index=False)
     seen = keras.Input((8, 8, 1))
     mean = keras.layers.Rescaling(1 / 255)(keras.layers.GlobalAveragePooling2D()(seen))
-    keras.Model(seen, keras.layers.Concatenate()([keras.layers.Rescaling(-1, 1)(mean), mean])).save(
-        tmp_path / "model.keras"
-    )
+    learner = CustomCNN({"architecture": "custom_cnn"}, "cross_entropy", 2)
+    learner.model = keras.Model(seen, keras.layers.Concatenate()([keras.layers.Rescaling(-1, 1)(mean), mean]))
+    (tmp_path / "model").mkdir()
+    learner.save(tmp_path / "model")
 
     def evaluated(training):
         made = {"architecture": "custom_cnn", "weights": "none", "images_per_epoch": {"NORMAL": 3, "PNEUMONIA": 1}}
+        made |= {"task": "classification", "labels": ["NORMAL", "PNEUMONIA"]}
         (tmp_path / "training.json").write_text(json.dumps(made | training))
-        inputs = {"model": tmp_path / "model.keras", "training": tmp_path / "training.json"}
+        inputs = {"model": tmp_path / "model", "training": tmp_path / "training.json"}
         inputs |= {"tests": [tmp_path / f"{name}.csv" for name in names], "images": [tmp_path / "images"] * 3}
         outputs = {name: tmp_path / f"out/{name}" for name in ("predictions", "metrics")}
-        labels = {"labels": ["NORMAL", "PNEUMONIA"], "positive_label": "PNEUMONIA"}
-        run_script("evaluate", inputs, outputs, generator=None, backend="tensorflow", testsets=names, **labels)
+        about = {"pool": None, "backend": "tensorflow", "positive_label": "PNEUMONIA"}
+        run_script("evaluate", inputs, outputs, testsets=names, **about)
         assert pd.read_csv(outputs["predictions"])["testset"].tolist() == ["test_1", "test_1", "common"]
         reports = json.loads(outputs["metrics"].read_text())
         assert list(reports) == names
@@ -228,6 +231,20 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
     both, *_ = evaluated({"threshold": {"value": None, "reason": "validation: none"}})
     assert both["reasons"]["sensitivity_at_95_specificity"] == "validation: none"
     assert both["trained_on"] == {"NORMAL": 3, "PNEUMONIA": 1}
+
+
+def test_numbers_are_learned_as_well_as_labels():
+    """How bright an image is; the counts of a control go by label all the same."""
+    images, labels = easy()
+    means = images.mean(axis=(1, 2), dtype=np.float32)[:, None] / 64
+    from radsynth.tasks.keras_training import predict, train
+
+    more = {**CLASSIFIER, "epochs": 12, "dropout": 0.0}
+    model, history = train(
+        more, images, means, (images, means), 1, 1, loss="squared_error", strata=labels, epoch_counts=[12, 8]
+    )
+    assert list(history) == ["epoch", "loss", "val_loss", "seconds"] and model.output_shape == (None, 1)
+    assert np.abs(predict(model, images) - means).mean() < 0.5 * np.abs(means - means.mean()).mean()
 
 
 def test_a_mix_starts_from_the_weights_of_the_baseline():

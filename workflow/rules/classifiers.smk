@@ -10,7 +10,7 @@ rule train_classifier:
         pool_images=lambda wildcards: IN.mixed_files(wildcards, "images"),
         weights=IN.classifier_weights,
     output:
-        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(f"{P.classifier}/model.keras"),
+        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(directory(f"{P.classifier}/model")),
         history=f"{P.classifier}/history.csv",
         split=f"{P.classifier}/split.csv",
         training=f"{P.classifier}/training.json",
@@ -19,7 +19,7 @@ rule train_classifier:
     benchmark:
         P.cost("train_classifier", CLASSIFIER)
     conda:
-        KERAS_ENVIRONMENT
+        IN.learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000),
@@ -31,6 +31,7 @@ rule train_classifier:
         arm=lambda wildcards: STUDY.arm(wildcards.scenario, wildcards.mix),
         known_scenarios=IN.known_scenarios,
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
+        task=STUDY["task"],
         labels=STUDY.labels,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
@@ -40,7 +41,7 @@ rule train_classifier:
         seed_split=P.run_seed("validation"),
         seed_train=P.run_seed("training"),
         root=root_of_images,
-        code=code("train_classifier"),
+        code=lambda wildcards: IN.learner_code("train_classifier", wildcards.classifier),
     message:
         "Training {wildcards.classifier} on {wildcards.mix}, {wildcards.sampling}/{wildcards.scenario}, run {wildcards.run}"
     script:
@@ -52,7 +53,7 @@ rule train_classifier:
 rule evaluate:
     """Classify test sets of real images that neither classifier nor generator has seen."""
     input:
-        model=f"{P.classifier}/model.keras",
+        model=f"{P.classifier}/model",
         training=f"{P.classifier}/training.json",
         gates=f"{P.cohort}/gates.json",
         tests=[f"{P.cohort}/{table}.csv" for table in IN.test_tables()],
@@ -66,19 +67,18 @@ rule evaluate:
     benchmark:
         P.cost("evaluate", CLASSIFIER)
     conda:
-        KERAS_ENVIRONMENT
+        IN.learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "tests"),
         runtime=minutes(60, "tests", per_image=1 / 200),
         gpu=1,
     params:
-        labels=STUDY.labels,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         pool=None,
         testsets=lambda wildcards: STUDY.real_test_sets(wildcards.scenario),
-        code=code("evaluate"),
+        code=lambda wildcards: IN.learner_code("evaluate", wildcards.classifier),
     message:
         "Evaluating {wildcards.classifier} on {wildcards.mix}, {wildcards.scenario}, run {wildcards.run}"
     script:
@@ -88,7 +88,7 @@ rule evaluate:
 rule judge:
     """Let a classifier that has been trained on real images judge a pool's (train on real, test on synthetic)."""
     input:
-        model=f"{P.classifier}/model.keras",
+        model=f"{P.classifier}/model",
         training=f"{P.classifier}/training.json",
         tests=lambda wildcards: IN.judged_files(wildcards, "manifest.csv"),
         images=lambda wildcards: IN.judged_files(wildcards, "images"),
@@ -100,19 +100,18 @@ rule judge:
     benchmark:
         P.cost("judge", JUDGEMENT)
     conda:
-        KERAS_ENVIRONMENT
+        IN.learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "tests"),
         runtime=minutes(60, "tests", per_image=1 / 200),
         gpu=1,
     params:
-        labels=STUDY.labels,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         pool="{pool}",
         testsets=["synthetic_{pool}"],
-        code=code("evaluate"),
+        code=lambda wildcards: IN.learner_code("evaluate", wildcards.classifier),
     message:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.pool}"
     script:
@@ -123,7 +122,7 @@ rule judge:
 rule features_domain_real:
     """Compute the features of the real images by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{IN.domain_classifier()}/model.keras",
+        model=f"{IN.domain_classifier()}/model",
         training=f"{IN.domain_classifier()}/training.json",
         manifest=f"{P.data}/manifest.csv",
         images=f"{P.data}/images",
@@ -134,7 +133,7 @@ rule features_domain_real:
     benchmark:
         P.cost("features_domain_real", COHORT)
     conda:
-        KERAS_ENVIRONMENT
+        IN.environment_of(STUDY["quality"]["domain_classifier"])
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -142,7 +141,7 @@ rule features_domain_real:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=code("features_domain"),
+        code=IN.learner_code("features_domain", STUDY["quality"]["domain_classifier"]),
     message:
         "Features of {wildcards.dataset} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:
@@ -152,7 +151,7 @@ rule features_domain_real:
 rule features_domain_pool:
     """Compute the features of a pool by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{IN.domain_classifier()}/model.keras",
+        model=f"{IN.domain_classifier()}/model",
         training=f"{IN.domain_classifier()}/training.json",
         manifest=f"{P.pool}/manifest.csv",
         images=f"{P.pool}/images",
@@ -163,7 +162,7 @@ rule features_domain_pool:
     benchmark:
         P.cost("features_domain_pool", POOL)
     conda:
-        KERAS_ENVIRONMENT
+        IN.environment_of(STUDY["quality"]["domain_classifier"])
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -171,7 +170,7 @@ rule features_domain_pool:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=code("features_domain"),
+        code=IN.learner_code("features_domain", STUDY["quality"]["domain_classifier"]),
     message:
         "Features of the {wildcards.label} pool of {wildcards.pool} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:

@@ -31,7 +31,6 @@ check_variables(workflow.resource_settings.default_resources)
 
 P = Plan(STUDY)
 IN = Inputs(P)
-KERAS_ENVIRONMENT = f"../envs/{dict(tensorflow='tensorflow', torch='keras_torch')[STUDY['keras_backend']]}.yaml"
 refuse_stale(workflow)
 
 

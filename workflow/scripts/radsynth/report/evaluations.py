@@ -13,6 +13,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.common.tables import read_table
 from radsynth.report.tidy import COHORT, OWN, SYNTHETIC
+from radsynth.tasks.task import Task, make_task
 
 Row = dict[str, Any]
 
@@ -47,7 +48,7 @@ def model_names(path: str, results: str) -> Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One classifier on one test set: its metrics and its predictions (image_id, label, patient_id, predicted, p_*)."""
+    """One classifier on one test set: the report on it and its predictions, as its task makes them."""
 
     cohort: tuple[str, str, str]
     mix: str
@@ -56,6 +57,11 @@ class Evaluation:
     testset: str
     report: dict[str, Any]
     predictions: pd.DataFrame
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return make_task(*(self.report[key] for key in ("task", "labels", "positive_label")))
 
     @property
     def tested_on(self) -> str:
@@ -83,8 +89,11 @@ def read_evaluations(path: str | Path, results: str | Path) -> list[Evaluation]:
     """Read an ``evaluation.json``, by test set, and ``predictions.csv`` beside it, with a column ``testset``."""
     pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}"
     of_pool = Path(path).parts[-3] == "synthetic"
-    names = identity(path, results, f"{pattern}/{'synthetic/{generator}/' if of_pool else ''}evaluation.json")
-    text = dict.fromkeys(("testset", "image_id", "label", "patient_id", "predicted"), str)
+    names = identity(path, results, f"{pattern}/{'synthetic/{pool}/' if of_pool else ''}evaluation.json")
+    reports = read_json(path)
+    first = next(iter(reports.values()))
+    task = make_task(*(first[key] for key in ("task", "labels", "positive_label")))
+    text = dict.fromkeys(("testset", *task.texts), str)
     predictions = read_table(Path(path).with_name("predictions.csv"), text, dtype=text)
     return [
         Evaluation(
@@ -96,7 +105,7 @@ def read_evaluations(path: str | Path, results: str | Path) -> list[Evaluation]:
             report=report,
             predictions=predictions[predictions["testset"] == testset].drop(columns="testset").reset_index(drop=True),
         )
-        for testset, report in read_json(path).items()
+        for testset, report in reports.items()
     ]
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from radsynth.report.arms import Arms
 from radsynth.report.chapter import chapters, load
 from radsynth.report.evaluations import Evaluation, read_evaluations
-from radsynth.report.tidy import Row
+from radsynth.report.tidy import Row, task_of
+from radsynth.tasks.task import Task
 
 T = TypeVar("T")
 
@@ -47,6 +48,11 @@ class Given:
     def arms(self) -> Arms:
         """What is compared with what."""
         return Arms.of(self.study)
+
+    @property
+    def task(self) -> Task:
+        """What the classifiers predict."""
+        return task_of(self.study)
 
     def once(self, make: Callable[["Given"], T]) -> T:
         """Return ``make(given)``, which is made once: for what several chapters need."""

@@ -21,7 +21,7 @@ def realism(given: Given) -> dict[str, list[Row]]:
     """Return the rows of quality.csv, recognition.csv and training.csv."""
     return {
         "quality": given.once(_quality)[0],
-        "recognition": recognition_rows(given.evaluations),
+        "recognition": recognition_rows(given.evaluations if given.task.of_labels else []),
         "training": training_rows(given.files["models"], given.results),
     }
 

@@ -12,7 +12,7 @@ from radsynth.report.chapter import tidy_tables
 from radsynth.report.correction import corrected_evaluations
 from radsynth.report.predictions import read_predictions
 from radsynth.report.statistics import compare
-from radsynth.report.tidy import TESTED, Metrics, Row, as_table, study_facts
+from radsynth.report.tidy import TESTED, Metrics, Row, as_table, study_facts, task_of
 from radsynth.report.verdicts import verdict_rows
 
 KEYS = [*TESTED, "classifier", "mix", "metric"]
@@ -28,7 +28,7 @@ def decided_again(metrics: Metrics) -> tuple[list[Row], list[Row]]:
     facts = study_facts(metrics)
     measured, arms = read_predictions(metrics), Arms.of(facts)
     comparisons = compare(measured + corrected_evaluations(measured), arms, int(facts["seed"]))
-    return comparisons, verdict_rows(comparisons, arms, metrics["cohorts"].to_dict("records"))
+    return comparisons, verdict_rows(comparisons, arms, metrics["cohorts"].to_dict("records"), task_of(facts))
 
 
 def disagreements(metrics: Metrics) -> tuple[int, list[str]]:

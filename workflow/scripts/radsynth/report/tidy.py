@@ -17,6 +17,7 @@ import pandas as pd
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_text
 from radsynth.common.tables import read_table
+from radsynth.tasks.task import Task, make_task
 
 BASELINE = "baseline"
 COHORT = ["dataset", "sampling", "scenario"]
@@ -35,9 +36,6 @@ NAME, NUMBER, TEXT, CODED = "name", "number", "text", "coded"
 OF_NAMES = re.compile(r"[A-Za-z0-9_-]*")
 # The facts of a study that stand in sentences.
 NAMED_FACTS = ("study", "positive_label", "image_size")
-
-# A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
-BALANCED = 1.5
 
 Row = dict[str, Any]
 Metrics = dict[str, pd.DataFrame]
@@ -134,17 +132,16 @@ def _typed(tidy: Tidy, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def headline_metrics(cohorts: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """Return by cohort the metric in which it is asked whether a mix helps; ``cohorts`` are the rows of cohorts.csv.
-
-    None of them moves with a threshold: ROC-AUC with two labels that are about as frequent in training, PR-AUC where
-    one is rarer, the macro average of one-against-the-rest ROC-AUC with more labels.
-    """
+def headline_metrics(task: Task, cohorts: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Return by cohort the metric in which it is asked whether a mix helps; ``cohorts`` are the rows of cohorts.csv."""
     train = cohorts[cohorts["subset"] == "train"]
-    return {
-        cohort: "pr_auc" if len(n) == 2 and n.max() > BALANCED * n.min() else "roc_auc"
-        for cohort, n in train.groupby(COHORT, sort=False)["n_images"]
-    }
+    return {cohort: task.headline(list(n)) for cohort, n in train.groupby(COHORT, sort=False)["n_images"]}
+
+
+def task_of(facts: Mapping[str, Any]) -> Task:
+    """Return what the classifiers of a study predict, from its facts; older ones do not tell, and are of labels."""
+    labels = facts.get("labels", "").split(", ")
+    return make_task(facts.get("task", "classification"), labels, facts.get("positive_label", "positive label"))
 
 
 def study_facts(metrics: Metrics) -> dict[str, str]:

@@ -18,16 +18,17 @@ from radsynth.report.verdicts import verdict_rows
 def rows(given: Given) -> dict[str, list[Row]]:
     """Return the rows of all tidy tables of the chapter."""
     comparisons = compare(given.evaluations, given.arms, given.study["seed"])
+    of_labels = given.evaluations if given.task.of_labels else []  # the others have no such tables
     return {
         "classification": classification_rows(given.evaluations),
         "test_images": image_rows(given.measured),
         "predictions": prediction_rows(given.measured),
-        "confusion": confusion_rows(given.evaluations),
-        "roc_auc": roc_auc_rows(given.evaluations),
+        "confusion": confusion_rows(of_labels),
+        "roc_auc": roc_auc_rows(of_labels),
         "comparisons": comparisons,
-        "verdicts": verdict_rows(comparisons, given.arms, given.once(cohorts_of)),
-        "mcnemar": mcnemar_rows(given.evaluations, given.arms),
-        "replicates": replicate_rows(comparisons, given.arms),
+        "verdicts": verdict_rows(comparisons, given.arms, given.once(cohorts_of), given.task),
+        "mcnemar": mcnemar_rows(of_labels, given.arms),
+        "replicates": replicate_rows(comparisons, given.arms, given.task),
     }
 
 

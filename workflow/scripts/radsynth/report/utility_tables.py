@@ -20,8 +20,18 @@ from radsynth.report.arms import (
 )
 from radsynth.report.names import capitalised, metric_names
 from radsynth.report.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
-from radsynth.report.resampling import THRESHOLDED
-from radsynth.report.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
+from radsynth.report.tidy import (
+    BASELINE,
+    COHORT,
+    OWN,
+    TESTED,
+    Metrics,
+    headline_metrics,
+    per_run,
+    place,
+    study_facts,
+    task_of,
+)
 
 # The columns of the paper's tables: mixes by name, and how they are called there.
 PAPER = {BASELINE: "baseline", "ddpm": "DDPM", "pggan": "PGGAN"}
@@ -144,20 +154,21 @@ def _best(cells: pd.DataFrame) -> str | None:
 
 
 def mixes(metrics: Metrics) -> Table:
-    """Accuracy and headline metric of every arm on every real test set: rows arms, columns classifiers."""
+    """Accuracy (of labels) and headline metric of every arm on every real test set: rows arms, columns classifiers."""
     names, order = metric_names(metrics), Arms.of(study_facts(metrics))
-    headline = headline_metrics(metrics["cohorts"])
-    found = [_marked(metrics, metric) for metric in dict.fromkeys(["accuracy", *headline.values()])]
+    task = task_of(study_facts(metrics))
+    headline, first = headline_metrics(task, metrics["cohorts"]), task.beside[:1]
+    found = [_marked(metrics, metric) for metric in dict.fromkeys([*first, *headline.values()])]
     table = pd.concat(found, ignore_index=True)
     sections = []
     for tested, of_test in table.groupby(TESTED, sort=False):
         for metric, rows in of_test.groupby("metric", sort=False):
-            if metric not in ("accuracy", headline.get(tested[:3])):
+            if metric not in (*first, headline.get(tested[:3])):
                 continue
             classifiers = list(dict.fromkeys(rows["classifier"]))
             lines: list[list[Cell | str]] = []
             for mix in order.in_order(rows["mix"]):
-                if mix == CORRECTED and metric not in THRESHOLDED:
+                if mix == CORRECTED and metric not in task.thresholded():
                     continue
                 cells = rows[rows["mix"] == mix].set_index("classifier").reindex(classifiers)
                 texts = [_cell(cell).text + MARKS.get(cell["verdict"], "") for _, cell in cells.iterrows()]
@@ -186,13 +197,15 @@ def _marked(metrics: Metrics, metric: str) -> pd.DataFrame:
 def scores(metrics: Metrics) -> Table:
     """What the labels, the ranking, the threshold and the probabilities of every arm are worth."""
     shown, order = metric_names(metrics), Arms.of(study_facts(metrics))
-    names = [name for group in SCORES.values() for name in group]
+    task = task_of(study_facts(metrics))
+    groups = SCORES if task.of_labels else {"Metrics": list(task.titles())}
+    names = [name for group in groups.values() for name in group]
     table = pd.concat([arms(metrics, name).assign(metric=name) for name in names], ignore_index=True)
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
         cells = {(row["classifier"], row["mix"], row["metric"]): _cell(row) for _, row in rows.iterrows()}
         arms_of = {name: order.in_order(part["mix"]) for name, part in rows.groupby("classifier", sort=False)}
-        for title, group in SCORES.items():
+        for title, group in groups.items():
             hidden = {CORRECTED} if title in ("Ranking", "Threshold") else set()  # as the baseline's, or undefined
             lines = [
                 [classifier, mix, *(cells.get((classifier, mix, name), "") for name in group)]

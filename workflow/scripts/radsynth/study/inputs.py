@@ -9,7 +9,7 @@ from radsynth.data.downloads import looked_for
 from radsynth.data.listing import fingerprint
 from radsynth.study.plan import Plan, code, filled, weights_path
 from radsynth.study.portable import local_hash, portable
-from radsynth.tasks.registry import weights_file
+from radsynth.tasks.learner import learner_class, weights_file
 
 
 class Inputs:
@@ -135,7 +135,7 @@ class Inputs:
     def classifiers_of_pool(self, wildcards: Any) -> list[str]:
         """Return the classifiers that a pool needs: run 1 on the real training images of its cohort."""
         return [
-            f"{self.plan.classifier}/model.keras".format(
+            f"{self.plan.classifier}/model".format(
                 **{**wildcards, "mix": "baseline", "classifier": classifier, "run": 1}
             )
             for classifier in self.study.needs[wildcards.pool].classifiers
@@ -179,6 +179,20 @@ class Inputs:
     def classifier_weights(self, wildcards: Any) -> str | list[str]:
         """Return the weights file that a classifier starts from, if any."""
         return weights_path(weights_file(self.plan.classifiers[wildcards.classifier]))
+
+    def environment_of(self, classifier: str) -> str:
+        """Return the environment file of a classifier's framework, as rules name it."""
+        by_backend = learner_class(self.plan.classifiers[classifier]["architecture"]).environment
+        return f"../envs/{by_backend[self.study['keras_backend']]}.yaml"
+
+    def learner_environment(self, wildcards: Any) -> str:
+        """Return the environment file of the wildcards' classifier."""
+        return self.environment_of(wildcards.classifier)
+
+    def learner_code(self, script: str, classifier: str) -> str:
+        """Return the code hash of a script that loads a classifier and the task that it learns."""
+        learner = find("learners", self.plan.classifiers[classifier]["architecture"], "classifiers")
+        return code(script, learner.module, find("tasks", self.study["task"], "task").module)
 
     def known_scenarios(self, wildcards: Any) -> list[str]:
         """Return the scenarios from whose training images a matched control draws; none for other mixes."""

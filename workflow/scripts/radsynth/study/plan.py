@@ -312,7 +312,7 @@ class Plan:
 
     def kept_classifier_targets(self) -> list[str]:
         """Return the trained classifiers, if they are kept."""
-        return self.per_classifier(f"{self.classifier}/model.keras") if self.study["keep_classifiers"] else []
+        return self.per_classifier(f"{self.classifier}/model") if self.study["keep_classifiers"] else []
 
     def cost_targets(self) -> list[str]:
         """Return the benchmark files of the jobs that cost something."""
