@@ -7,7 +7,6 @@ sys.path.insert(0, str(Path(str(workflow.current_basedir)).parent / "scripts"))
 
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
-from radsynth.features.registry import EXTRACTORS
 from radsynth.report.archive import verify_archive
 from radsynth.report.published import published_files
 from radsynth.study import plan
@@ -32,6 +31,7 @@ check_variables(workflow.resource_settings.default_resources)
 P = Plan(STUDY)
 IN = Inputs(P)
 KERAS_ENVIRONMENT = f"../envs/{dict(tensorflow='tensorflow', torch='keras_torch')[STUDY['keras_backend']]}.yaml"
+MODIFIER = workflow.modifier  # while this workflow is read, not while its jobs run
 refuse_stale(workflow)
 
 
@@ -41,7 +41,7 @@ wildcard_constraints:
 
 def placed(path):
     """Return where a path of this workflow lies if another workflow has it as a module with a prefix."""
-    return str(workflow.modifier.modify_path(path))
+    return str(MODIFIER.modify_path(path))
 
 
 def root_of_images(wildcards, input):

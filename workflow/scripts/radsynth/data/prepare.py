@@ -171,6 +171,9 @@ def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared]
         raise UserError(f"{file}: {printable(result.error).removeprefix(f'{file}: ')}{more}{way_out}")
 
 
+Kept = tuple[RawRecord, Prepared]
+
+
 def _check(
     records: Sequence[RawRecord],
     results: Sequence[Prepared],
@@ -186,28 +189,48 @@ def _check(
     integrity = Integrity(source.checks, remarks)
     for check, label, files in source.findings():
         integrity.add(check, label, files)
-    kept = []
     any_mask = any(result.mask_sha256 for result in results)
     for record, result in zip(records, results, strict=True):
-        notes = result.notes | ({"unreadable"} if result.error else set())
-        if any_mask and result.kept and not result.mask_sha256:
-            notes = notes | {"mask_missing"}
-        for note in notes:
+        unreadable = {"unreadable"} if result.error else set()
+        no_mask = {"mask_missing"} if any_mask and result.kept and not result.mask_sha256 else set()
+        for note in result.notes | unreadable | no_mask:
             integrity.add(note, record.label, [record.source])
-        if result.kept:
-            kept.append((record, result))
+    kept = [(record, result) for record, result in zip(records, results, strict=True) if result.kept]
+    patients = _patients(integrity, kept)
+    _add_duplicates(integrity, kept, groups)
+    shared = sorted(patient for patient, found in patients.items() if len(found) > 1)
+    if shared:
+        integrity.add("patient_in_two_classes", "", [f"patient {patient}" for patient in shared])
+    expected = source.expected_counts()
+    _set_counts(integrity, records, kept, expected)
+    above = [row for row in told if row.above_chance]
+    if above:
+        integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
+    integrity.write_log()
+    counts = Counter(record.label for record, _ in kept)
+    report = integrity.report({label: counts[label] for label in source.labels}, expected)
+    return report | {"window": window, "file_facts": [asdict(row) for row in told]}
 
-    by_digest: dict[str, list[RawRecord]] = {}
-    by_group: dict[int, list[RawRecord]] = {}
+
+def _patients(integrity: Integrity, kept: Sequence[Kept]) -> dict[str, set[str]]:
+    """Return the labels of each patient, and note images of unknown ones."""
     patients: dict[str, set[str]] = {}
-    for (record, result), group in zip(kept, groups, strict=True):
-        by_digest.setdefault(result.sha256, []).append(record)
-        if group >= 0:
-            by_group.setdefault(group, []).append(record)
+    for record, _ in kept:
         if record.patient_id:
             patients.setdefault(record.patient_id, set()).add(record.label)
         else:
             integrity.add("patient_unknown", record.label, [record.source])
+    return patients
+
+
+def _add_duplicates(integrity: Integrity, kept: Sequence[Kept], groups: np.ndarray) -> None:
+    """Note equal images, near duplicates that are not equal, groups that are large, and those of two classes."""
+    by_digest: dict[str, list[RawRecord]] = {}
+    by_group: dict[int, list[RawRecord]] = {}
+    for (record, result), group in zip(kept, groups, strict=True):
+        by_digest.setdefault(result.sha256, []).append(record)
+        if group >= 0:
+            by_group.setdefault(group, []).append(record)
     exact_extra = set()
     for same in by_digest.values():
         for record in same[1:]:
@@ -218,18 +241,20 @@ def _check(
         for record in members[1:]:
             if record.source not in exact_extra:
                 integrity.add("near_duplicates", record.label, [record.source])
-        for label, count in Counter(record.label for record in members).items():
+        labels = Counter(record.label for record in members)
+        for label, count in labels.items():
             if count > max(LARGE_GROUP, LARGE_SHARE * n_of[label]):
-                integrity.add(
-                    "large_duplicate_group", label, [record.source for record in members if record.label == label]
-                )
-        if len({record.label for record in members}) > 1:
+                files = [record.source for record in members if record.label == label]
+                integrity.add("large_duplicate_group", label, files)
+        if len(labels) > 1:
             integrity.add("duplicates_in_two_classes", "", [record.source for record in members])
-    shared = sorted(patient for patient, found in patients.items() if len(found) > 1)
-    if shared:
-        integrity.add("patient_in_two_classes", "", [f"patient {patient}" for patient in shared])
 
-    found, expected = Counter(record.label for record in records), source.expected_counts()
+
+def _set_counts(
+    integrity: Integrity, records: Sequence[RawRecord], kept: Sequence[Kept], expected: Mapping[str, int] | None
+) -> None:
+    """Note other numbers of images than the complete source holds, and deep images among others."""
+    found = Counter(record.label for record in records)
     for label, count in (expected or {}).items():
         if found[label] != count:
             integrity.set_count(
@@ -246,13 +271,6 @@ def _check(
             deep[True],
             f"kept; {deep[False]:,} others have 8 bits: a classifier may learn the depth, where classes differ in it",
         )
-    above = [row for row in told if row.above_chance]
-    if above:
-        integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
-    integrity.write_log()
-    counts = Counter(record.label for record, _ in kept)
-    report = integrity.report({label: counts[label] for label in source.labels}, expected)
-    return report | {"window": window, "file_facts": [asdict(row) for row in told]}
 
 
 def _told_in_words(above: Sequence[Told]) -> str:
@@ -270,6 +288,37 @@ def _told_in_words(above: Sequence[Told]) -> str:
         else "no classifier sees it, but the classes may come from different places, and look it"
     )
     return f"the label can be told, without looking at the picture, by {told}; {meaning}"
+
+
+def _manifest_rows(
+    kept: Sequence[tuple[RawRecord, str, Prepared]], groups: np.ndarray, with_boxes: bool
+) -> list[dict[str, Any]]:
+    """Return the rows of the manifest; a group of near duplicates is named after the first of its images."""
+    names: dict[int, str] = {-1: ""}
+    return [
+        {
+            "image_id": image_id,
+            "file": f"images/{image_id}.png",
+            "mask_file": f"masks/{image_id}.png" if result.mask_sha256 else "",
+            "mask_sha256": result.mask_sha256,
+            "label": record.label,
+            "patient_id": record.patient_id,
+            "source": record.source,
+            "sha256": result.sha256,
+            "near_duplicate_group": names.setdefault(int(group), f"dup_{image_id}"),
+            **record.extra,
+            **({"boxes": json.dumps(result.boxes)} if with_boxes else {}),
+        }
+        for (record, image_id, result), group in zip(kept, groups, strict=True)
+    ]
+
+
+def _warn(name: str, report: Mapping[str, Any]) -> None:
+    """Say on the terminal what of an integrity report somebody should look at."""
+    for row in report["checks"]:
+        if row["check"] in LOOK and row["count"]:
+            where = " ".join(filter(None, [name, row["label"]]))
+            log.warning("%s: %s, %d: %s", where, row["check"].replace("_", " "), row["count"], row["what_was_done"])
 
 
 def prepare(
@@ -315,24 +364,7 @@ def prepare(
     patients = [record.patient_id for record, _, _ in kept]
     pairs = near_duplicate_pairs(np.stack([result.thumbnail for _, _, result in kept]), patients)
     groups = duplicate_groups([result.sha256 for _, _, result in kept], pairs)
-    group_names: dict[int, str] = {-1: ""}
-    rows = []
-    for (record, image_id, result), group in zip(kept, groups, strict=True):
-        rows.append(
-            {
-                "image_id": image_id,
-                "file": f"images/{image_id}.png",
-                "mask_file": f"masks/{image_id}.png" if result.mask_sha256 else "",
-                "mask_sha256": result.mask_sha256,
-                "label": record.label,
-                "patient_id": record.patient_id,
-                "source": record.source,
-                "sha256": result.sha256,
-                "near_duplicate_group": group_names.setdefault(int(group), f"dup_{image_id}"),
-                **record.extra,
-                **({"boxes": json.dumps(result.boxes)} if "boxes" in source.columns else {}),
-            }
-        )
+    rows = _manifest_rows(kept, groups, with_boxes="boxes" in source.columns)
     told = told_by_facts(
         [result.facts for _, _, result in kept],
         [record.label for record, _, _ in kept],
@@ -340,10 +372,7 @@ def prepare(
         derive_seed(seed, "facts", name),
     )
     report = _check(records, results, groups, source, window, told)
-    for row in report["checks"]:
-        if row["check"] in LOOK and row["count"]:
-            where = " ".join(filter(None, [name, row["label"]]))
-            log.warning("%s: %s, %d: %s", where, row["check"].replace("_", " "), row["count"], row["what_was_done"])
+    _warn(name, report)
     write_manifest(manifest, rows, source.columns)
     write_json(integrity, report)
     write_text(table, to_markdown(name, report))
