@@ -31,6 +31,7 @@ check_variables(workflow.resource_settings.default_resources)
 
 P = Plan(STUDY)
 IN = Inputs(P)
+MODIFIER = workflow.modifier  # while this workflow is read, not while its jobs run
 refuse_stale(workflow)
 
 
@@ -40,7 +41,7 @@ wildcard_constraints:
 
 def placed(path):
     """Return where a path of this workflow lies if another workflow has it as a module with a prefix."""
-    return str(workflow.modifier.modify_path(path))
+    return str(MODIFIER.modify_path(path))
 
 
 def root_of_images(wildcards, input):

@@ -52,11 +52,7 @@ def check_gates(
     for path, table in (trains | held_back | test_sets).items():
         _check_set(path, table, known, manifest)
     if counts is not None:
-        drawn = pd.concat([trains[str(train)], *held_back.values()])["label"].value_counts().to_dict()
-        if drawn != {label: count for label, count in counts.items() if count}:
-            raise UserError(
-                f"{train}: {_counted(drawn)} with those for validation, the scenario says {_counted(counts)}"
-            )
+        _check_counts(train, [trains[str(train)], *held_back.values()], counts)
     if test_split is not None:
         for path, table in (trains | held_back | test_sets).items():
             wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
@@ -88,6 +84,13 @@ def check_gates(
         "patient_safe": unknown == 0 and overlaps["patient"] == 0,
         "gates": gates,
     }
+
+
+def _check_counts(train: str | Path, drawn: Iterable[pd.DataFrame], counts: Mapping[str, int]) -> None:
+    """Raise UserError if there are more or fewer images of a label than the scenario asks for."""
+    found = pd.concat(drawn)["label"].value_counts().to_dict()
+    if found != {label: count for label, count in counts.items() if count}:
+        raise UserError(f"{train}: {_counted(found)} with those for validation, the scenario says {_counted(counts)}")
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -88,16 +88,10 @@ def build_cohort(
         train, validation = train[~held_back], train[held_back]
         for label in filter(counts.get, orders):
             _check_held_back(f"{key}.train.{label}", label, train, validation, validation_fraction)
-    tested = pd.concat(tests)
-    return Cohort(
-        train=train,
-        validation=validation,
-        tests=tests,
-        available={label: int((manifest["label"] == label).sum()) for label in orders},
-        left_out=left_out,
-        patient_safe=not (set(used["patient_id"]) & set(tested["patient_id"]))
-        and not (pd.concat([used, tested])["patient_id"] == "").any(),
-    )
+    tested, trained = (set(pd.concat(tables)["patient_id"]) for tables in (tests, [used]))
+    patient_safe = not tested & trained and "" not in tested | trained
+    available = {label: int((manifest["label"] == label).sum()) for label in orders}
+    return Cohort(train, validation, tests, available, left_out, patient_safe)
 
 
 def _check_order(where: str, order: pd.DataFrame, count: int, by_patient: bool) -> None:
