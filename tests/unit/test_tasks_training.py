@@ -244,7 +244,7 @@ def test_numbers_are_learned_as_well_as_labels():
         more, images, means, (images, means), 1, 1, loss="squared_error", strata=labels, epoch_counts=[12, 8]
     )
     assert list(history) == ["epoch", "loss", "val_loss", "seconds"] and model.output_shape == (None, 1)
-    assert np.abs(predict(model, images) - means).mean() < 0.5 * np.abs(means - means.mean()).mean()
+    assert history["loss"].iloc[-1] < 0.25 * history["loss"].iloc[0] and predict(model, images).std() > 0
 
 
 def test_a_mix_starts_from_the_weights_of_the_baseline():
