@@ -14,10 +14,10 @@ def test_a_new_chapter_goes_from_the_files_of_the_jobs_to_the_report(module_chec
     """Its tidy table, table, figure and sentence: no rule and no other file changes, but each output has a caption."""
     report = module_checkout / "workflow/scripts/radsynth/report"
     shutil.copyfile(root / "tests/unit/report_aside.py", report / "aside.py")
-    known, line = report / "chapter.py", '    "costs": "radsynth.report.costs:CHAPTER",\n'
+    known, line = report.parent / "common/registry.py", '        "costs": Entry("radsynth.report.costs:CHAPTER"),\n'
     text = known.read_text()
     assert line in text
-    known.write_text(text.replace(line, f'{line}    "aside": "radsynth.report.aside:CHAPTER",\n'))
+    known.write_text(text.replace(line, f'{line}        "aside": Entry("radsynth.report.aside:CHAPTER"),\n'))
     for name in CAPTIONS:
         (module_checkout / f"workflow/report/{name}.rst").write_text(f"**Aside**: what {name} shows.\n")
 

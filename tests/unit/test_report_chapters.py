@@ -9,6 +9,7 @@ import pytest
 import report_planted as planted
 from radsynth.common.code import reached_files
 from radsynth.common.errors import UserError
+from radsynth.common.registry import KINDS, Entry
 from radsynth.report import archive, chapter, summary
 
 OWNED = ("metrics", "tables", "figures")
@@ -77,14 +78,14 @@ def test_the_hash_of_each_rule_takes_in_what_it_runs_and_nothing_that_only_other
 ):
     files = reached_files(root / f"workflow/scripts/{script}.py", *chapter.modules(*kinds))
     names = {file.stem for file in files if file.parent.name == "report"}
-    assert names >= {where.split(":")[0].rpartition(".")[2] for where in chapter.CHAPTERS.values()}
+    assert names >= {entry.module.rpartition(".")[2] for entry in KINDS["chapters"].values()}
     assert names >= set(reached) and not names & set(apart)
 
 
 @pytest.fixture
 def aside(monkeypatch):
     """One more chapter: a file, and a line in the list."""
-    monkeypatch.setitem(chapter.CHAPTERS, "aside", "report_aside:CHAPTER")
+    monkeypatch.setitem(KINDS["chapters"], "aside", Entry("report_aside:CHAPTER"))
 
 
 def drawn(inputs, folder: Path, run_script, source: str) -> dict[str, str]:

@@ -85,6 +85,14 @@ KINDS: dict[str, dict[str, Entry]] = {
         "vgg16_pretrained": Entry("radsynth.tasks.keras_learner:VGG16Pretrained"),
         "resnet50_pretrained": Entry("radsynth.tasks.keras_learner:ResNet50Pretrained"),
     },
+    # In the order in which tables and sections of the report stand.
+    "chapters": {
+        "utility": Entry("radsynth.report.utility:CHAPTER"),
+        "realism": Entry("radsynth.report.realism:CHAPTER"),
+        "copying": Entry("radsynth.report.copying:CHAPTER"),
+        "basis": Entry("radsynth.report.basis:CHAPTER"),
+        "costs": Entry("radsynth.report.costs:CHAPTER"),
+    },
     "tasks": {
         "classification": Entry("radsynth.tasks.classification:Classification"),
     },

@@ -1,8 +1,8 @@
 """The chapters of a report, one for each question: what a chapter is, and the list of all of them.
 
 A chapter owns tidy tables and everything that is drawn from them or said about them. To add one, write a module with a
-``Chapter`` and name it in ``CHAPTERS``. It is read whenever Snakemake plans, so it says where things are and imports
-neither Matplotlib nor SciPy nor a framework; what it names may.
+``Chapter`` and name it in ``registry.KINDS["chapters"]``, in whose order tables and sections stand. It is read whenever
+Snakemake plans, so it says where things are and imports neither Matplotlib nor SciPy nor a framework; what it names may.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,16 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from radsynth.common.registry import KINDS
 from radsynth.report.tidy import Metrics, Tidy, read_tidy
-
-# In the order in which tables and sections stand. Each is module:object.
-CHAPTERS = {
-    "utility": "radsynth.report.utility:CHAPTER",
-    "realism": "radsynth.report.realism:CHAPTER",
-    "copying": "radsynth.report.copying:CHAPTER",
-    "basis": "radsynth.report.basis:CHAPTER",
-    "costs": "radsynth.report.costs:CHAPTER",
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ def load(path: str) -> Any:
 
 def chapters(told: Collection[str] | None = None) -> dict[str, Chapter]:
     """Return the chapters by name, in order; with ``told`` those whose tidy tables that are drawn from are among it."""
-    found = {name: load(path) for name, path in CHAPTERS.items()}
+    found = {name: entry.load() for name, entry in KINDS["chapters"].items()}
     if told is None:
         return found
     return {
@@ -90,8 +82,8 @@ def modules(*kinds: str) -> list[str]:
 
     ``kinds`` are these fields of ``Chapter``, such as ``rows`` or ``figures``.
     """
-    paths = [*CHAPTERS.values(), *(path for chapter in chapters().values() for path in _named(chapter, kinds))]
-    return list(dict.fromkeys(path.split(":")[0] for path in paths))
+    named = [path.split(":")[0] for chapter in chapters().values() for path in _named(chapter, kinds)]
+    return list(dict.fromkeys([*(entry.module for entry in KINDS["chapters"].values()), *named]))
 
 
 def _named(chapter: Chapter, kinds: Collection[str]) -> Iterator[str]:
