@@ -2,7 +2,7 @@
 
 A chapter owns tidy tables and everything that is drawn from them or said about them. To add one, write a module with a
 ``Chapter`` and name it in ``registry.KINDS["chapters"]``, in whose order tables and sections stand. It is read whenever
-Snakemake plans, so it says where things are and imports neither Matplotlib nor SciPy nor a framework; what it names may.
+Snakemake plans, so it says where things are and imports neither Matplotlib, SciPy nor a framework; what it names may.
 """
 
 from collections.abc import Collection, Iterator, Mapping
