@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from radsynth.checking.contents import plan_part
 from radsynth.checking.counts import expected_left
 from radsynth.checking.datasets import data_part, missing_credentials
 from radsynth.checking.folders import suggest_pattern
 from radsynth.checking.machine import Machine, machine_part
 from radsynth.checking.needs import disk_needed, needs_part, weights_needed
 from radsynth.checking.part import Part
-from radsynth.checking.plan import plan_part
 from radsynth.checking.report import render, start_command
 from radsynth.checking.times import borrowed, times_part
 from radsynth.data.source import load_source

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from radsynth.checking.plan import plan_part
+from radsynth.checking.contents import plan_part
 from radsynth.common import schema
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS, Entry

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from radsynth.checking.contents import count_models, count_pools, draws
 from radsynth.checking.machine import GB, Machine
 from radsynth.checking.part import Part, counted
-from radsynth.checking.plan import count_models, count_pools, draws
 from radsynth.common.registry import KINDS, LPIPS_WEIGHTS, find
 from radsynth.common.weights import weights_entry
 from radsynth.study.config import Study

@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from radsynth.checking.contents import plan_part
 from radsynth.checking.datasets import data_part
 from radsynth.checking.machine import Machine, machine_part, this_machine
 from radsynth.checking.needs import needs_part
 from radsynth.checking.part import Part, counted
-from radsynth.checking.plan import plan_part
 from radsynth.checking.times import times_part
 from radsynth.study.config import Study
 

@@ -55,9 +55,7 @@ def check_gates(
         _check_counts(train, [trains[str(train)], *held_back.values()], counts)
     if test_split is not None:
         for path, table in (trains | held_back | test_sets).items():
-            wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
-            if len(wrong):
-                raise UserError(f"{path}: {wrong.iloc[0]} is on the wrong side of the published split {test_split}")
+            _check_side(path, table, test_split, path in test_sets)
     forbidden = ["image_id", *(column for gate, column in GATED_COLUMNS.items() if gates[gate])]
     for one, other, columns in (
         (test_sets, trains | held_back, forbidden),
@@ -84,6 +82,13 @@ def check_gates(
         "patient_safe": unknown == 0 and overlaps["patient"] == 0,
         "gates": gates,
     }
+
+
+def _check_side(path: str, table: pd.DataFrame, test_split: str, tested: bool) -> None:
+    """Raise UserError if an image is not of the published split that it should be in."""
+    wrong = table["image_id"][(table["split"] == test_split) != tested]
+    if len(wrong):
+        raise UserError(f"{path}: {wrong.iloc[0]} is on the wrong side of the published split {test_split}")
 
 
 def _check_counts(train: str | Path, drawn: Iterable[pd.DataFrame], counts: Mapping[str, int]) -> None:
