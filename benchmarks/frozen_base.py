@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     backend = prepare(args.threads)
-    from radsynth.tasks.keras_augmentation import AUGMENTATIONS
+    from radsynth.tasks.jitter import AUGMENTATIONS
     from radsynth.tasks.keras_training import train
 
     # Images that an augmentation leaves as they are have to pass the base in every epoch.

@@ -29,7 +29,7 @@ from radsynth.report.evaluations import Evaluation
 from radsynth.report.statistics import compare
 from radsynth.report.tidy import BASELINE
 from radsynth.report.verdicts import verdict_rows
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import Classification, evaluate, predictions_table
 from radsynth.tasks.keras_backend import prepare as prepare_backend
 from radsynth.tasks.mixes import assemble, read_pixels, read_pools
 
@@ -121,7 +121,7 @@ def study(
         arm["known"] = dict.fromkeys(LABELS, "small") if name == CONTROL else None
         given = (cohort, cohort[:0], {"small": cohort}, pools, folder, LABELS)
         lesson = assemble(name, arm, *given, fraction=None, batch_size=classifier["batch_size"], seed=seed)
-        pixels = read_pixels(lesson.images)
+        pixels = read_pixels(lesson.images)[..., 0]
         targets = lesson.images["label"].map(LABELS.index).to_numpy()
         for run in range(1, runs + 1):
             model, _ = train(
@@ -139,7 +139,7 @@ def study(
             print(f"{name}, run {run}: accuracy {report['metrics']['accuracy']:.3f}", file=sys.stderr)
     comparisons = compare(found + corrected_evaluations(found), arms, seed)
     cohorts = [COHORT | {"subset": "train", "label": label, "n_images": real} for label in LABELS]
-    return comparisons, verdict_rows(comparisons, arms, cohorts)
+    return comparisons, verdict_rows(comparisons, arms, cohorts, Classification(LABELS, LABELS[1]))
 
 
 def points(row: dict[str, Any]) -> str:

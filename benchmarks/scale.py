@@ -211,7 +211,7 @@ def frozen_features(n: int) -> Callable[[], object]:
 
 def classifier_statistics(n: int) -> Callable[[], object]:
     """All metrics of one arm's predictions of n test images of each of five labels, left out patient by patient."""
-    from radsynth.report.resampling import resampled_metrics
+    from radsynth.tasks.resampling import resampled_metrics
 
     rng = np.random.default_rng(0)
     total = LABELS * n

@@ -14,7 +14,7 @@ from radsynth.common import made
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.report import archive
-from radsynth.report.tidy import COLUMNS
+from radsynth.report.chapter import tidy_tables
 
 SHIPPED = "kaggle_imbalanced_2026-11-28"
 PLACE = f"results/kaggle_imbalanced/archive/{SHIPPED}"
@@ -244,7 +244,7 @@ def record_again(folder):
 def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, snakemake):
     metrics = study / "resources/paper_cache" / SHIPPED
     own = study / "results/kept/metrics"
-    for name in archive.FILES:
+    for name in (archive.CONFIG, *(f"{name}.csv" for name in tidy_tables())):
         shutil.copyfile(metrics / name, own / name)
     keep = [*BUILD, "--config", "paper={version: v1}", "--", "archive"]
 
@@ -264,7 +264,7 @@ def test_a_finished_study_is_kept_once_under_a_name_and_without_images(study, sn
     assert {path.name for path in folder.iterdir()} == {
         "manifest.json",
         "config.yaml",
-        *(f"{name}.csv" for name in COLUMNS),
+        *(f"{name}.csv" for name in tidy_tables()),
     }
     manifest = archive.verify_archive(folder)
     assert {"study", "date", "git_commit", "python", "packages", "machine", "files"} == set(manifest)

@@ -7,11 +7,16 @@ import numpy as np
 import pandas as pd
 from radsynth.common.files import write_json, write_text
 from radsynth.report.arms import CONTROL
-from radsynth.report.gathering import metric_tables
-from radsynth.report.tidy import COLUMNS, Metrics, read_metrics, write_csv
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.report.chapter import read_metrics, tidy_tables
+from radsynth.report.given import metric_tables
+from radsynth.report.published import read_published
+from radsynth.report.tidy import Metrics, write_csv
+from radsynth.tasks.classification import evaluate, predictions_table
 
 LABELS = ["NORMAL", "PNEUMONIA"]
+COLUMNS = {name: tidy.columns for name, tidy in tidy_tables().items()}
+# What stands beside the metrics where no paper has printed a value of their cohorts.
+UNPUBLISHED = {"published": read_published([], {})}
 SMALL = {
     "datasets": ["phantom"],
     "samplings": ["random"],

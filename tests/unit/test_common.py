@@ -317,7 +317,8 @@ def test_rooms_keep_the_frameworks_apart(root: Path):
     """Planning and analysis load neither framework."""
     program = (
         "import sys; import radsynth.study.config, radsynth.common.registry, radsynth.data.downloads, "
-        "radsynth.tasks.registry, radsynth.report.plain_tables; "
+        "radsynth.tasks.keras_learner, radsynth.tasks.torch_learner, radsynth.tasks.runs, "
+        "radsynth.report.chapter as report; report.chapters(); "
         "sys.exit(int('torch' in sys.modules or 'tensorflow' in sys.modules or 'keras' in sys.modules))"
     )
     scripts = str(root / "workflow" / "scripts")

@@ -15,7 +15,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from radsynth.common.code import reached_files
 from radsynth.common.registry import KINDS
-from radsynth.tasks.registry import ARCHITECTURES
 
 # What the lock file is for.
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -39,6 +38,8 @@ CONDA_NAMES = {
 EXTRACTOR_MODULES = [entry.module for entry in KINDS["extractors"].values() if not entry.per_cohort]
 FAMILY_MODULES = [entry.module for entry in KINDS["families"].values()]
 SOURCE_MODULES = [entry.module for entry in KINDS["sources"].values()]
+# A learner in torch has the environment of the generators.
+KERAS_MODULES = ["radsynth.tasks.keras_learner", "radsynth.tasks.classification"]
 LOADED = {
     "download": SOURCE_MODULES,
     "prepare_data": SOURCE_MODULES,
@@ -47,10 +48,10 @@ LOADED = {
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
     "write_pool": [*FAMILY_MODULES, *(entry.module for entry in KINDS["pools"].values())],
-    "train_classifier": [entry.path.split(":")[0] for entry in ARCHITECTURES.values()],
+    **dict.fromkeys(("train_classifier", "evaluate", "features_domain"), KERAS_MODULES),
 }
 # The environments of rules that choose theirs by a configuration key.
-CHOSEN = {"KERAS_ENVIRONMENT": ["tensorflow", "keras_torch"]}
+CHOSEN = dict.fromkeys(("learner_environment", "DOMAIN_ENVIRONMENT"), ["tensorflow", "keras_torch"])
 # Imports that are reached but not used under conda, by environment.
 NOT_NEEDED = {
     "tensorflow": {"pytorch": "the other backend of Keras"},

@@ -26,7 +26,7 @@ from radsynth.report.evaluations import Evaluation
 from radsynth.report.statistics import compare
 from radsynth.report.tidy import BASELINE
 from radsynth.report.verdicts import verdict_rows
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import Classification, evaluate, predictions_table
 from radsynth.tasks.mixes import assemble
 from scipy import special
 
@@ -148,7 +148,10 @@ def study(seed, kinds, *, real, copies, augmented, distance, epochs):
     ]
     # One pool at a time: Holm's correction for the others would hide errors.
     asked = {kind: [row for row in rows if row["mix"] == kind] for kind in kinds}
-    return {kind: (verdict_rows(asked[kind], arms, cohorts), asked[kind]) for kind in kinds}
+    return {
+        kind: (verdict_rows(asked[kind], arms, cohorts, Classification(LABELS, LABELS[1])), asked[kind])
+        for kind in kinds
+    }
 
 
 def tally(kinds, **settings):

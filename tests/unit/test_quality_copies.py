@@ -10,9 +10,10 @@ from radsynth.quality import measure, planted
 from radsynth.quality.neighbours import Points, encounter
 from radsynth.quality.rows import row
 from radsynth.quality.views import relative_view_distances
-from radsynth.report import summary_copying
+from radsynth.report import copying_words
+from radsynth.report.chapter import tidy_tables
 from radsynth.report.image_metrics import judged
-from radsynth.report.tidy import COLUMNS, as_table
+from radsynth.report.tidy import as_table
 from scipy.ndimage import gaussian_filter
 
 N_TRAIN, N_HELD_OUT, N_POOL, POOLS = 200, 800, 2000, 8
@@ -52,8 +53,8 @@ def study(seed, dimensions, copies=0):
         of_views = {"value": random.random(N_POOL).min() ** (1 / 15), "control": 0.6, "planted": 0.05}
         of_views |= {f"tail_{key}": value for key, value in views.items()}
         rows.append(names | row("memorisation", "view_nearest_copy", **shared, **of_views))
-    tables = {name: as_table(name, []) for name in COLUMNS}
-    return tables | {"quality": judged(as_table("quality", rows))}
+    tables = {name: as_table(tidy, []) for name, tidy in tidy_tables().items()}
+    return tables | {"quality": judged(as_table(tidy_tables()["quality"], rows))}
 
 
 @pytest.mark.slow
@@ -64,16 +65,16 @@ def test_studies_without_copies_are_rarely_accused_and_one_copy_is_found(dimensi
     Uncorrected tests of shares alone called 39 % of such studies suspicious, and saw fewer than ten copies of 2,000 no
     more often than none.
     """
-    nothing = [summary_copying.sharing(study(seed, dimensions))[0] for seed in range(100)]
+    nothing = [copying_words.sharing(study(seed, dimensions))[0] for seed in range(100)]
     assert sum("Nothing found against it" in text for text in nothing) >= 95
-    one = [summary_copying.sharing(study(seed, dimensions, copies=1))[0] for seed in range(100)]
+    one = [copying_words.sharing(study(seed, dimensions, copies=1))[0] for seed in range(100)]
     assert sum("Not as they are" in text for text in one) >= 95
 
 
 def test_one_copy_is_found_and_none_is_not_accused():
     """The same with a single seed."""
-    assert "Nothing found against it" in summary_copying.sharing(study(1, 12))[0]
-    text = "\n".join(summary_copying.sharing(study(1, 12, copies=1)))
+    assert "Nothing found against it" in copying_words.sharing(study(1, 12))[0]
+    text = "\n".join(copying_words.sharing(study(1, 12, copies=1)))
     assert "Not as they are" in text and "**g0 A** (a, b, c): nearest image in points 0.0" in text
 
 
@@ -151,9 +152,9 @@ def test_too_few_held_out_images_are_no_clean_bill():
     quality.loc[views, [f"tail_{key}" for key in few]] = list(few.values())
     quality.loc[views, "planted"] = 0.12
     quality.loc[quality["metric"] == "copy_rate", ["value", "control", "n_control_a"]] = [0.0, 0.0, 10.0]
-    text = "\n".join(summary_copying.sharing(metrics | {"quality": judged(quality)}))
+    text = "\n".join(copying_words.sharing(metrics | {"quality": judged(quality)}))
     assert text.startswith("**Not known.**")
     assert "stand out from 20 held-out patients; about " in text
     assert "against 10 held-out images; about " in text
-    pools = summary_copying.unchecked(metrics | {"quality": judged(quality)})
+    pools = copying_words.unchecked(metrics | {"quality": judged(quality)})
     assert isinstance(pools, pd.DataFrame) and len(pools) == POOLS

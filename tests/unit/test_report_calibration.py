@@ -9,8 +9,9 @@ from itertools import product
 import numpy as np
 import pytest
 from radsynth.report.inference import ALPHA, FEW_RUNS, crossed_model, detectable
-from radsynth.report.resampling import METRICS, resampled_metrics
 from radsynth.report.statistics import paired_figures
+from radsynth.tasks.classification import Classification
+from radsynth.tasks.resampling import resampled_metrics
 from scipy import special
 
 RUNS, SHARED, PATIENTS, RUN_SDS = (2, 3, 5, 10), (0, 0.5, 0.9), (8, 50, 600), (0, 0.03, 0.06)
@@ -134,14 +135,15 @@ def rates_by_metric(repetitions, runs, n_patients, shared, run_sd, positive):
     rng = np.random.default_rng([0, runs, n_patients, *(round(1000 * number) for number in (shared, run_sd, positive))])
     patients = np.repeat(np.arange(n_patients), 4)
     counts = np.vstack([np.ones(n_patients), 1 - np.eye(n_patients)]).astype(np.float32)
-    significant = dict.fromkeys(METRICS, 0)
+    metrics = Classification(["a", "b"], "b").compared()
+    significant = dict.fromkeys(metrics, 0)
     for _ in range(repetitions):
         true = (rng.random(n_patients) < positive).astype(int)[patients]
         found = []
         for score in scored(rng, true, patients, runs, shared, run_sd).reshape(2 * runs, -1):
             scores = np.stack([1 - score, score], axis=1)
             found.append(resampled_metrics(true, (score > 0.5).astype(int), scores, 1, patients, counts, 0.8))
-        for metric in METRICS:
+        for metric in metrics:
             all_and_without = np.array([values[metric] for values in found]).reshape(2, runs, -1)
             values, without = all_and_without[..., 0].T, all_and_without[0, :, 1:] - all_and_without[1, :, 1:]
             figures = paired_figures(values, list(without))

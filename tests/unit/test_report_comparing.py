@@ -9,7 +9,7 @@ import report_planted as planted
 from radsynth.report import comparing
 from radsynth.report.archive import write_archive, write_config
 from radsynth.report.render import markdown
-from radsynth.report.tidy import COLUMNS
+from report_planted import COLUMNS
 from scipy import stats
 
 

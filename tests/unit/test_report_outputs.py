@@ -17,21 +17,23 @@ from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
 from radsynth.report import (
     archive,
-    charts,
-    classifier_tables,
-    collect,
+    costs,
     drawing,
+    image_rows,
     plain_tables,
     published,
     render,
     summary,
+    utility_tables,
 )
+from radsynth.report.chapter import figures, load, read_metrics, tables
 from radsynth.report.evaluations import Evaluation, identity
-from radsynth.report.tidy import COLUMNS, read_metrics, write_csv
+from radsynth.report.tidy import write_csv
+from report_planted import COLUMNS, UNPUBLISHED
 
 NAMES = {
-    "tables": ["accuracy", *plain_tables.PLAIN],
-    "figures": list(charts.FIGURES),
+    "tables": list(tables()),
+    "figures": list(figures()),
 }
 TINY = planted.SMALL | {"scenarios": {"small": [60]}}
 
@@ -64,9 +66,9 @@ def outputs(folder, kind):
 
 def test_the_room_loads_neither_torch_nor_tensorflow():
     code = (
-        "import importlib, pkgutil, sys; from radsynth import analysis; "
+        "import importlib, pkgutil, sys; from radsynth import report; "
         "names = [importlib.import_module(f'radsynth.report.{m.name}').__name__ for m in "
-        "pkgutil.iter_modules(analysis.__path__)]; "
+        "pkgutil.iter_modules(report.__path__)]; "
         "print(len(names), [m for m in ('torch', 'tensorflow', 'keras') if m in sys.modules])"
     )
     environment = {"PYTHONPATH": str(next(p for p in sys.path if p.endswith("workflow/scripts")))}
@@ -116,7 +118,7 @@ def test_costs_of_a_job_too_short_to_be_measured_are_empty(tmp_path):
     (tmp_path / "benchmarks/quality").mkdir(parents=True)
     path = tmp_path / "benchmarks/quality/a_b.tsv"
     path.write_text("s\th:m:s\tmax_rss\tmean_load\n0.5\t0:00:00\t-\tNA\n")
-    row = collect.cost_rows([str(path)], str(tmp_path), {})[0]
+    row = costs.cost_rows([str(path)], str(tmp_path), {})[0]
     write_csv(tmp_path / "costs.csv", COLUMNS["costs"], [row])
     assert (tmp_path / "costs.csv").read_text().splitlines()[1] == "quality,,,,,a_b,0.5,,,,,device not recorded"
 
@@ -138,14 +140,14 @@ def test_training_is_thinned_to_equal_distances_and_the_first_step_of_each_resol
     model.mkdir(parents=True)
     steps = [{"step": k, "loss": k / 7, "resolution": 4 if k < 1240 else 8} for k in range(1, 4001)]
     (model / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
-    rows = collect.training_rows([str(model)], str(tmp_path))
+    rows = image_rows.training_rows([str(model)], str(tmp_path))
     found = [row["step"] for row in rows]
     assert (found[0], found[-1], len(found)) == (1, 4000, 401) and 1240 in found
     assert np.diff(found).max() <= 11
     assert all(row["loss"] == row["step"] / 7 for row in rows)
     assert (rows[0]["dataset"], rows[0]["generator"], rows[0]["unit"]) == ("a", "g", "joint")
     (model / "metrics.jsonl").unlink()
-    assert collect.training_rows([str(model)], str(tmp_path)) == []
+    assert image_rows.training_rows([str(model)], str(tmp_path)) == []
     kept = metrics["training"].groupby(["sampling", "generator", "unit"]).size()
     assert len(kept) == 8 and kept.le(406).all()
 
@@ -164,7 +166,7 @@ def test_recognition_stands_beside_that_of_real_images(tmp_path):
         evaluation("external_nih", [0, 1, 1], [0.9, 0.1, 0.1]),
         evaluation("test_1", [0, 1, 1], [0.9, 0.1, 0.1], mix="ddpm"),
     ]
-    (pneumonia,) = collect.recognition_rows(evaluations)
+    (pneumonia,) = image_rows.recognition_rows(evaluations)
     assert (pneumonia["label"], pneumonia["n"], pneumonia["recognised"]) == ("PNEUMONIA", 4, 0.75)
     assert pneumonia["mean_confidence"] == pytest.approx(0.6)
     assert (pneumonia["n_real"], pneumonia["recognised_real"]) == (4, 0.75)
@@ -210,8 +212,8 @@ def test_published_values_carry_the_names_of_the_core_study(root):
 
 def test_accuracy_table_shows_published_values_for_the_papers_images_only(root, metrics):
     files = sorted((root / "resources/published").glob("*.csv"))
-    _, table, sections = classifier_tables.accuracy(
-        metrics, published.read_published(files, plain_tables.sources(metrics))
+    _, table, sections = utility_tables.accuracy(
+        metrics | {"published": published.read_published(files, published.sources(metrics))}
     )
     assert [section.title for section in sections] == [
         "Accuracy: chest, random, small (the paper's Table 4)",
@@ -226,7 +228,7 @@ def test_accuracy_table_shows_published_values_for_the_papers_images_only(root, 
     ]
     row = table.set_index(["sampling", "classifier", "mix"]).loc[("random", "custom_cnn", "ddpm")]
     assert sections[0].cells[0][2].text == f"{row['mean']:.3f} ± {row['sd']:.3f}"
-    _, _, own = classifier_tables.accuracy(metrics, published.read_published(files, {"chest": "folder"}))
+    _, _, own = utility_tables.accuracy(metrics | {"published": published.read_published(files, {"chest": "folder"})})
     assert not any("published" in cell.text for section in own for line in section.cells for cell in line)
 
 
@@ -247,8 +249,8 @@ def test_only_a_distinguishable_best_value_is_bold(metrics, verdicts, means, bes
     against = rows["reference"] == "baseline"  # what is said against other references does not count
     rows["verdict"] = rows["mix"].map(dict(zip(["ddpm", "pggan"], verdicts, strict=True))).where(against, "above")
     changed = metrics | {"classification": values, "comparisons": rows}
-    _, _, sections = classifier_tables.accuracy(changed, published.read_published([], {}))
-    styles = dict(zip(classifier_tables.PAPER, [cell.style for cell in sections[0].cells[0][1:]], strict=True))
+    _, _, sections = utility_tables.accuracy(changed | UNPUBLISHED)
+    styles = dict(zip(utility_tables.PAPER, [cell.style for cell in sections[0].cells[0][1:]], strict=True))
     assert [mix for mix, style in styles.items() if style == "bold"] == ([best] if best else [])
 
 
@@ -256,8 +258,8 @@ def test_a_mix_that_was_not_run_leaves_an_empty_cell_beside_the_published_value(
     rows = metrics["classification"]
     metrics["classification"] = rows[(rows["mix"] != "pggan") & (rows["classifier"] == "custom_cnn")]
     files = sorted((root / "resources/published").glob("*.csv"))
-    _, table, sections = classifier_tables.accuracy(
-        metrics, published.read_published(files, plain_tables.sources(metrics))
+    _, table, sections = utility_tables.accuracy(
+        metrics | {"published": published.read_published(files, published.sources(metrics))}
     )
     ours, printed, not_run = sections[0].cells[:3]
     assert [cell.text for cell in ours][3] == "" and ours[1].text != "" and printed[3].text == "0.92 ± 0.011"
@@ -270,17 +272,19 @@ def test_a_mix_that_was_not_run_leaves_an_empty_cell_beside_the_published_value(
 def test_what_a_study_does_not_have_has_no_column_unless_the_paper_prints_it(root, metrics):
     rows = metrics["classification"]
     metrics["classification"] = rows[rows["mix"] != "pggan"]
-    _, table, sections = classifier_tables.accuracy(metrics, published.read_published([], {}))
+    _, table, sections = utility_tables.accuracy(metrics | UNPUBLISHED)
     assert {tuple(section.header) for section in sections} == {("classifier", "baseline", "DDPM")}
     assert list(table["mix"].unique()) == ["baseline", "ddpm"] and "PGGAN" not in render.latex(sections)
     assert not any(cell.text == "" for section in sections for line in section.cells for cell in line)
     files = sorted((root / "resources/published").glob("*.csv"))
-    _, _, sections = classifier_tables.accuracy(metrics, published.read_published(files, plain_tables.sources(metrics)))
+    _, _, sections = utility_tables.accuracy(
+        metrics | {"published": published.read_published(files, published.sources(metrics))}
+    )
     assert sections[0].header == ["classifier", "baseline", "DDPM", "PGGAN"]
 
 
 def test_other_mixes_and_other_tests_stand_in_their_own_sections(metrics):
-    _, table, sections = plain_tables.PLAIN["mixes"](metrics)
+    _, table, sections = utility_tables.mixes(metrics)
     titles = [section.title for section in sections]
     for tested in ("", ", tested on nih", ", tested on the images that no sampling has drawn"):
         for metric in ("Accuracy", "ROC-AUC"):
@@ -308,7 +312,7 @@ def test_other_mixes_and_other_tests_stand_in_their_own_sections(metrics):
 def test_values_are_marked_by_the_verdict_not_by_the_difference_to_the_baseline(metrics, word, mark):
     metrics["verdicts"]["verdict"] = word
     metrics["comparisons"]["verdict"] = "above"
-    _, _, sections = plain_tables.PLAIN["mixes"](metrics)
+    _, _, sections = utility_tables.mixes(metrics)
     cells = {line[0].text: line[2].text for line in sections[0].cells}
     assert cells["ddpm"].lstrip("0123456789. ±") == mark.strip() and cells["matched_ddpm"].endswith(" ↑")
     assert not set("↑↓≈") & set(cells["baseline"])
@@ -382,10 +386,10 @@ def test_unknown_patients_are_called_so(tmp_path):
 
 def test_a_single_run_without_a_mix_can_be_shown(tmp_path):
     metrics = planted.metrics(tmp_path, TINY | {"runs": 1, "mixes": {"baseline": 0.0}})
-    for name, draw in charts.FIGURES.items():
-        drawing.save(draw(metrics), [tmp_path / f"{name}.png"])
+    for name, where in figures().items():
+        drawing.save(load(where)(metrics), [tmp_path / f"{name}.png"])
     assert "no mix besides the baseline" in summary.headline(metrics)[0]
-    _, _, sections = classifier_tables.accuracy(metrics, published.read_published([], {}))
+    _, _, sections = utility_tables.accuracy(metrics | UNPUBLISHED)
     assert "±" not in sections[0].cells[0][1].text
 
 
@@ -404,7 +408,7 @@ def drawn_ticks(axis):
 
 @pytest.mark.parametrize("name", NAMES["figures"])
 def test_texts_of_a_figure_do_not_overlap_and_are_readable(metrics, name):
-    figure = charts.FIGURES[name](metrics)
+    figure = load(figures()[name])(metrics)
     figure.canvas.draw()
     for legend in figure.legends:
         box = legend.get_window_extent()
@@ -448,16 +452,15 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
     assert folders
     for folder in folders:
         found = archive.read_source({name: folder / f"{name}.csv" for name in COLUMNS}, "archive")
-        drawn = [draw(found) for draw in plain_tables.PLAIN.values()]
-        drawn.append(classifier_tables.accuracy(found, published.read_published([], {})))
+        drawn = [load(where)(found | UNPUBLISHED) for where in tables().values()]
         assert all("nan" not in render.markdown(title, sections) for title, _, sections in drawn), folder
         text = summary.summary(found)
         assert "nan" not in text, folder
         if found["verdicts"].empty:  # made before there were controls and p-values
             assert "**These runs cannot tell.**" in text and "No control was trained." in text, folder
             assert "made before p-values for new patients: run anew" in text and "after Holm" not in text, folder
-        for draw in charts.FIGURES.values():
-            draw(found)
+        for where in figures().values():
+            load(where)(found)
 
 
 def altered(folder, name, column, text, rows=slice(None)):
@@ -505,7 +508,7 @@ def test_free_texts_of_an_archive_are_shown_as_they_are(archived):
     table.to_csv(archived / "study.csv", index=False)
     altered(archived, "study", [], None)
     found = archive.read_source(inputs, "archive")
-    drawn = {name: draw(found) for name, draw in plain_tables.PLAIN.items()}
+    drawn = {name: load(where)(found | UNPUBLISHED) for name, where in tables().items()}
     pages = {name: render.markdown(title, sections) for name, (title, _, sections) in drawn.items()}
     pages["summary"] = summary.summary(found)
     assert all(shown in pages[name] for name in ("summary", "quality", "costs", "comparisons"))

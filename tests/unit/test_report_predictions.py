@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 import report_planted as planted
+from radsynth.report.chapter import read_metrics
 from radsynth.report.predictions import read_predictions, renumbered
 from radsynth.report.recheck import disagreements
-from radsynth.report.tidy import COLUMNS, read_metrics
+from report_planted import COLUMNS
 
 PLAN = planted.FULL | {
     "classifiers": {"custom_cnn": 0.9},

@@ -14,20 +14,21 @@ from jsonschema import validate
 from matplotlib.colors import to_rgb
 from radsynth.common.files import read_json, write_json
 from radsynth.report import (
-    collect,
+    basis,
+    copying_words,
     drawing,
     heat_map,
     image_figures,
+    image_rows,
     image_tables,
-    plain_tables,
-    quality_figures,
     render,
     summary,
-    summary_copying,
 )
+from radsynth.report.chapter import load, read_metrics, tables, tidy_tables
 from radsynth.report.image_metrics import MEANINGS, features_name, goodness, judged, of_family, suspicious, told_apart
-from radsynth.report.summary_images import realism, variety_lines
-from radsynth.report.tidy import COLUMNS, NUMERIC, read_metrics, write_csv
+from radsynth.report.realism_words import realism, variety_lines
+from radsynth.report.tidy import NUMBER, write_csv
+from report_planted import COLUMNS
 from scipy.stats import norm
 
 PLAN = planted.FULL | {
@@ -40,8 +41,7 @@ PLAN = planted.FULL | {
     "copying": "pggan",
 }
 FIGURES = {
-    name: getattr(quality_figures, name)
-    for name in ("distances", "manifold", "diversity", "similarity", "memorisation")
+    name: getattr(image_figures, name) for name in ("distances", "manifold", "diversity", "similarity", "memorisation")
 } | {"heat_map": heat_map.heat_map}
 
 
@@ -97,7 +97,7 @@ def test_quality_rows_keep_every_key_and_undefined_values_are_empty(tmp_path):
     path = tmp_path / "quality/a/b/c/d/NORMAL.json"
     rows = planted.quality(["inception_v3_fid"], np.random.default_rng(0))
     write_json(path, rows)
-    tidy, suspects = collect.quality_rows([str(path)], str(tmp_path))
+    tidy, suspects = image_rows.quality_rows([str(path)], str(tmp_path))
     assert suspects == []
     write_csv(tmp_path / "quality.csv", COLUMNS["quality"], tidy)
     found = pd.read_csv(tmp_path / "quality.csv", dtype=str, keep_default_na=False)
@@ -108,7 +108,9 @@ def test_quality_rows_keep_every_key_and_undefined_values_are_empty(tmp_path):
     assert found[found["metric"] == "duplicate_rate"].iloc[0]["extractor"] == ""
     read = read_metrics({"quality": tmp_path / "quality.csv"})["quality"]
     numbers = {"value", "low", "high", "sd", "control", "control_sd", "n_control_a", "n_control_b", "threshold"}
-    assert numbers - {"value"} <= NUMERIC and all(read[name].dtype == float for name in numbers)
+    assert numbers <= set(tidy_tables()["quality"].of_kind(NUMBER)) and all(
+        read[name].dtype == float for name in numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,11 +180,11 @@ def test_suspects_are_corrected_over_the_study_and_named(metrics):
     nearest = metrics["quality"].query("metric == 'nearest_copy' and generator == 'pggan' and extractor != 'pixels'")
     assert suspects["p_corrected"].max() < nearest["n_comparisons"].max() * 2000 * 1.1e-12
     assert "nearest_image_id" not in suspects, "the metrics name no image of a patient"
-    text = "\n".join(summary_copying.sharing(metrics))
+    text = "\n".join(copying_words.sharing(metrics))
     line = "    - `images/000000.png`: nearest image 0.03 (0 is a copy, the nearest held-out real image 0.44; p "
     assert text.count(line) == 4 and text.count("    - and 2 more, in `metrics/suspects.csv`.") == 4
     metrics["suspects"] = suspects.assign(p_corrected=0.2)
-    assert "images/000000.png" not in "\n".join(summary_copying.sharing(metrics))
+    assert "images/000000.png" not in "\n".join(copying_words.sharing(metrics))
 
 
 @pytest.mark.parametrize(
@@ -260,14 +262,14 @@ def test_classes_stand_in_the_order_of_the_study(tmp_path, monkeypatch):
         rows = found[name]
         found[name] = rows[(rows["generator"] != "ddpm") | (rows["label"] == "apple")]
     for name in ("quality", "coverage", "memorisation"):
-        for section in plain_tables.PLAIN[name](found)[2]:
+        for section in load(tables()[name])(found)[2]:
             names = [line[0] for line in cells(section)]
             assert list(dict.fromkeys(names)) == ["zebra", "apple"] and names == sorted(names, reverse=True)
-    for section in plain_tables.PLAIN["cohorts"](found)[2]:
+    for section in load(tables()["cohorts"])(found)[2]:
         assert [line[1] for line in cells(section)][:2] == ["zebra", "apple"]
     assert list(dict.fromkeys(found["confusion"]["true_label"])) == ["zebra", "apple"]
     with mpl.rc_context(drawing.STYLE):
-        axes = quality_figures.distances(found).axes[0]
+        axes = image_figures.distances(found).axes[0]
         assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["random: zebra", "random: apple"]
         lines = [text.get_text() for text in heat_map.heat_map(found).axes[0].get_yticklabels()]
         assert [line.split(": ")[1] for line in lines[:3]] == ["zebra", "apple", "apple"]
@@ -335,7 +337,7 @@ def test_one_pool_with_one_metric_can_be_shown(metrics):
         assert "nan" not in render.markdown(title, sections) + render.latex(sections)
     for draw in FIGURES.values():
         assert draw(few).get_size_inches()[0] == pytest.approx(180 / 25.4)
-    text = "\n".join(summary_copying.sharing(few))
+    text = "\n".join(copying_words.sharing(few))
     assert "No copy rate was measured" in text and "do not share them" in text
     assert "copy rate not measured" in summary.headline(few)[1]
 
@@ -365,12 +367,12 @@ def test_each_family_has_its_panels(metrics):
 
 def test_values_and_controls_are_drawn_where_they_are(metrics):
     set_rows(metrics, "copy_rate", value=0.07, control=0.02)
-    axis = panels(quality_figures.memorisation(metrics))["copy rate (%)"][0]
+    axis = panels(image_figures.memorisation(metrics))["copy rate (%)"][0]
     drawn = [line.get_xdata()[0] for line in axis.lines if line.get_marker() in ("o", "s")]
     controls = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "D"]
     assert drawn == pytest.approx([7] * 8) and controls == pytest.approx([2] * 8)
-    assert [line.get_marker() for line in axis.lines].count(quality_figures.SIGN) == 8
-    undefined = panels(quality_figures.memorisation(metrics))["C_T"][0]
+    assert [line.get_marker() for line in axis.lines].count(image_figures.SIGN) == 8
+    undefined = panels(image_figures.memorisation(metrics))["C_T"][0]
     assert [text.get_text() for text in undefined.texts if "undefined" in text.get_text()] == ["– undefined"] * 8
 
 
@@ -413,7 +415,7 @@ def test_the_summary_says_where_there_is_too_little_variety(metrics):
 
 
 def test_the_summary_names_the_pool_and_the_metric_that_speak_against_sharing(metrics):
-    text = "\n".join(summary_copying.sharing(metrics))
+    text = "\n".join(copying_words.sharing(metrics))
     assert text.startswith("**Not as they are.**") and "do not share that pool" in text
     (line,) = (line for line in text.splitlines() if line.startswith("- **pggan NORMAL** (chest, random, small)"))
     assert "copy rate in pixels (area32) 6.1 % against 1.0 % (p after Holm " in line
@@ -463,7 +465,7 @@ def test_the_summary_names_the_pool_and_the_metric_that_speak_against_sharing(me
 def test_each_metric_can_speak_against_sharing(metrics, metric, values, words):
     metrics = honest(metrics)
     set_rows(metrics, metric, **values)
-    text = "\n".join(summary_copying.sharing(metrics))
+    text = "\n".join(copying_words.sharing(metrics))
     assert all(word in text for word in words), text
 
 
@@ -474,8 +476,8 @@ def test_a_model_chosen_although_all_copy_is_told(metrics, tmp_path):
         write_json(Path(path) / "selection.json", {"warning": warning})
     last, given = f"{models[0]}/../../PNEUMONIA/model", tmp_path / "generators/chest/random/small/given/NORMAL/selected"
     write_json(given / "selection.json", {"method": "iteration", "step": 3})
-    (found,) = collect.warning_rows([*models, last, str(given)], str(tmp_path))
-    assert collect.warning_rows(models[1:], str(tmp_path)) == []
+    (found,) = basis.warning_rows([*models, last, str(given)], str(tmp_path))
+    assert basis.warning_rows(models[1:], str(tmp_path)) == []
     assert "Look first" not in summary.summary(metrics)
     told = metrics | {"study": pd.concat([metrics["study"], pd.DataFrame([found])], ignore_index=True)}
     text = summary.summary(told)

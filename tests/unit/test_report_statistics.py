@@ -33,15 +33,15 @@ from radsynth.report.arms import (
 from radsynth.report.correction import corrected_evaluations
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.inference import ALPHA, crossed_model, delong, effect_size, holm, mcnemar, student
-from radsynth.report.resampling import METRICS, THRESHOLDED
-from radsynth.report.single_models import mcnemar_rows, roc_auc_rows
 from radsynth.report.statistics import compare, replicate_rows
 from radsynth.report.tidy import headline_metrics
+from radsynth.report.utility_rows import mcnemar_rows, roc_auc_rows
 from radsynth.report.verdicts import verdict_rows
-from radsynth.tasks.evaluation import predictions_table
+from radsynth.tasks.classification import Classification, predictions_table
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
+TASK = Classification(planted.LABELS, planted.LABELS[1])
 COHORT = ("phantom", "random", "small")
 CONTROL = "matched_ddpm"
 MIXES = {
@@ -240,7 +240,7 @@ def test_an_undefined_metric_leaves_the_others_alone():
     for e in found:
         e.report["metrics"]["roc_auc"] = None
     rows = {row["metric"]: row for row in compare(found, ARMS, 1)}
-    assert set(rows) == set(METRICS)
+    assert set(rows) == set(TASK.compared())
     assert (rows["roc_auc"]["n_runs"], rows["roc_auc"]["verdict"]) == (0, UNDECIDED)
     assert rows["sensitivity_at_95_specificity"]["n_runs"] == 0, "no threshold was set"
     assert rows["accuracy"]["verdict"] == ABOVE
@@ -278,10 +278,12 @@ def test_what_is_asked():
         + [(OTHER, mix, "baseline") for mix in ("ddpm_only", CONTROL, CORRECTED)]
         + [(GENERATORS, "ddpm", "pggan")]
     )
-    assert {row["metric"] for row in rows if CORRECTED in (row["mix"], row["reference"])} == set(THRESHOLDED)
+    assert {row["metric"] for row in rows if CORRECTED in (row["mix"], row["reference"])} == set(TASK.thresholded())
     (pair,) = (row for row in rows if (row["question"], row["metric"]) == (GENERATORS, "accuracy"))
     assert (pair["verdict"], pair["n_comparisons"]) == (ABOVE, 1)
-    assert {row["mix"] for row in verdict_rows(rows, ARMS, TRAIN)} == {"ddpm", "pggan"}, "real and synthetic images"
+    assert {row["mix"] for row in verdict_rows(rows, ARMS, TRAIN, TASK)} == {"ddpm", "pggan"}, (
+        "real and synthetic images"
+    )
 
 
 def test_holm_is_within_a_metric_and_question_of_one_table():
@@ -351,7 +353,7 @@ def verdicts(plan, arms=ARMS, runs=6, trained_on=(1, 1), seed=0):
     for run, (mix, settings) in product(range(1, runs + 1), plan.items()):
         found.append(evaluation(logits(test, rng, *settings), mix, run, trained_on=trained_on))
     rows = compare(found + corrected_evaluations(found), arms, 1)
-    return {row["metric"]: row for row in verdict_rows(rows, arms, TRAIN)}
+    return {row["metric"]: row for row in verdict_rows(rows, arms, TRAIN, TASK)}
 
 
 LOW, HIGH = (0.6,), (1.0,)
@@ -381,7 +383,7 @@ def test_a_shifted_threshold_is_no_help():
     """Baseline and control know 7 : 1 from training, the test set is 1 : 1; the mix only knows this better."""
     plan = {"baseline": (1.0, -LOG_7), CONTROL: (1.0, -LOG_7), "ddpm": HIGH}
     rows = verdicts(plan, trained_on=(7, 1))
-    assert {rows[metric]["verdict"] for metric in THRESHOLDED} == {NO_MORE_THAN_THRESHOLD}
+    assert {rows[metric]["verdict"] for metric in TASK.thresholded()} == {NO_MORE_THAN_THRESHOLD}
     assert (rows["roc_auc"]["verdict"], rows["pr_auc"]["verdict"]) == (UNDECIDED, UNDECIDED)
     assert verdicts(plan | {"ddpm": (1.5,)}, trained_on=(7, 1))["accuracy"]["verdict"] == HELPS
 
@@ -410,7 +412,7 @@ def test_no_word_for_anything_but_its_case(baseline, control, corrected):
     """All 80 cases of above, undecided (on either side) and below; without a corrected arm it is not asked for."""
     states = dict(zip(REFERENCES, (baseline, control, corrected), strict=True))
     rows = [reference_row(question, state) for question, state in states.items() if state]
-    (row,) = verdict_rows(rows, ARMS, TRAIN)
+    (row,) = verdict_rows(rows, ARMS, TRAIN, TASK)
     if baseline == UP and control == UP:
         word = HELPS if corrected in (UP, None) else NO_MORE_THAN_THRESHOLD
     elif baseline == UP:
@@ -427,7 +429,7 @@ def test_a_missing_reference_value_decides_nothing_and_says_why():
     rows = [reference_row(AGAINST_BASELINE, UP), reference_row(AGAINST_CONTROL, UP)]
     del rows[1]["p_value"], rows[1]["difference"]
     rows[1] |= {"reason": "0 paired runs", "verdict": UNDECIDED}
-    (row,) = verdict_rows(rows, ARMS, TRAIN)
+    (row,) = verdict_rows(rows, ARMS, TRAIN, TASK)
     assert (row["verdict"], row["reason"], "p_value" in row) == (NO_MORE_THAN_TRAINING, "0 paired runs", False)
 
 
@@ -452,7 +454,7 @@ def test_help_is_seldom_said_where_one_reference_is_as_good():
                 values = right[mix].astype(float) - right[reference]
                 state = values.mean(), crossed_model(values).p_value
                 rows.append(reference_row(question, state, f"small_{study}", mix))
-    found = verdict_rows(rows, arms, TRAIN)
+    found = verdict_rows(rows, arms, TRAIN, TASK)
     helped = pd.DataFrame(found).assign(helps=lambda table: table["verdict"] == HELPS)
     rate = helped.groupby("scenario")["helps"].any().mean()
     assert 0.005 < rate <= 0.05
@@ -555,7 +557,7 @@ def test_the_headline_metric_moves_with_no_threshold():
     tables = {"even": (100, 100), "nearly": (150, 100), "rare": (151, 100), "three": (900, 100, 100)}
     cohorts = [row for name, numbers in tables.items() for row in counts(*numbers, dataset=name)]
     cohorts += [row | {"subset": "test_1", "n_images": 10 * (row["label"] == "0")} for row in cohorts]
-    found = headline_metrics(pd.DataFrame(cohorts))
+    found = headline_metrics(TASK, pd.DataFrame(cohorts))
     assert {dataset: metric for (dataset, *_), metric in found.items()} == {
         "even": "roc_auc",
         "nearly": "roc_auc",
@@ -639,7 +641,7 @@ def sampled(values, mix="m"):
 def test_replicated_samplings_are_aggregated_by_hand():
     comparisons = sampled({"random": 0.01, "greedy": 0.5, "random_2": 0.02, "random_3": 0.03})
     comparisons.append(comparisons[0] | {"question": SAMPLINGS, "reference": "greedy"})
-    (row,) = replicate_rows(comparisons, SAMPLED)
+    (row,) = replicate_rows(comparisons, SAMPLED, TASK)
     assert (row["sampling"], row["samplings"], row["n_replicates"]) == ("random", "random; random_2; random_3", 3)
     assert (row["difference"], row["sd"]) == (pytest.approx(0.02), pytest.approx(0.01))
     # t(.975, 2) = 4.302653; t = .02 / (.01 / sqrt(3)) = 2 sqrt(3)
@@ -648,7 +650,7 @@ def test_replicated_samplings_are_aggregated_by_hand():
     assert row["p_value"] == row["p_holm"] == pytest.approx(2 * stats.t.sf(2 * math.sqrt(3), 2))
     assert row["verdict"] == UNDECIDED
     del comparisons[2]["difference"], comparisons[3]["difference"]
-    (row,) = replicate_rows(comparisons, SAMPLED)
+    (row,) = replicate_rows(comparisons, SAMPLED, TASK)
     assert row["n_replicates"] == 1 and "ci_low" not in row and "p_value" not in row
     assert row["reason"] == "undefined in random_2, random_3; 1 replicate, an interval needs at least 2"
 
@@ -656,7 +658,7 @@ def test_replicated_samplings_are_aggregated_by_hand():
 def test_replicates_are_corrected_for_the_number_of_mixes():
     comparisons = sampled({"random": 0.1, "random_2": 0.11, "random_3": 0.105})
     comparisons += sampled({"random": 0.01, "random_2": -0.02, "random_3": 0.03}, "other")
-    first, second = replicate_rows(comparisons, SAMPLED)
+    first, second = replicate_rows(comparisons, SAMPLED, TASK)
     assert (first["n_comparisons"], first["p_holm"], first["verdict"]) == (2, 2 * first["p_value"], ABOVE)
     assert (second["p_holm"], second["verdict"]) == (second["p_value"], UNDECIDED)
 

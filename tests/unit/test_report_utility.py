@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import report_planted as planted
-from radsynth.report import arms, charts, drawing, outcomes, plain_tables, summary, summary_limits, summary_utility
+from radsynth.report import arms, basis_words, drawing, outcomes, summary, utility_words
+from radsynth.report.chapter import figures, load, read_metrics, tables
 from radsynth.report.names import metric_names
 from radsynth.report.render import latex, markdown
-from radsynth.report.tidy import COLUMNS, read_metrics
+from report_planted import COLUMNS, UNPUBLISHED
 
 TINY = planted.SMALL | {"scenarios": {"small": [60]}}
 POWERFUL = planted.SMALL | {"runs": 5, "scenarios": {"small": [400]}}
@@ -70,7 +71,7 @@ ONE = {
 @pytest.mark.parametrize(("word", "answer"), ONE.items())
 def test_every_verdict_word_has_its_answer(metrics, word, answer):
     metrics["verdicts"]["verdict"] = word
-    text = summary_utility.overall(metrics)
+    text = utility_words.overall(metrics)
     assert text.startswith(f"**{answer}.**")
     assert f"By PR-AUC (PNEUMONIA): {word}: 6." in text, (
         "two mixes in three samplings; synthetic images alone do not count"
@@ -153,7 +154,8 @@ def test_nothing_undefined_reads_nan(metrics):
     assert "against real images alone undefined (planted)" in text and "no interval" in text and "nan" not in text
     assert "Without a p-value: 6 of 6 (planted)." in text
     pages = [
-        markdown(title, sections) for title, _, sections in (draw(metrics) for draw in plain_tables.PLAIN.values())
+        markdown(title, sections)
+        for title, _, sections in (load(where)(metrics | UNPUBLISHED) for where in tables().values())
     ]
     assert not any("nan" in page for page in pages)
 
@@ -186,7 +188,7 @@ def test_the_summary_names_generators_samplings_other_tests_replicates_and_recog
 
 
 def test_replicates_are_averaged_over_samplings_of_one_method(metrics):
-    _, table, sections = plain_tables.PLAIN["replicates"](metrics)
+    _, table, sections = load(tables()["replicates"])(metrics)
     assert set(table["samplings"]) == {"random; random_2"}
     assert {section.title.split(":")[0] for section in sections} >= {
         "Replicates, mixes against real images alone, equal epochs",
@@ -220,16 +222,16 @@ def test_without_common_images_nothing_is_said_about_samplings(tmp_path):
 )
 def test_limits_say_what_validation_hides(tmp_path, mode, control, said, not_said):
     found = planted.metrics(tmp_path, TINY | {"validation": mode, "control": control})
-    text = "\n".join(summary_limits.limits(found))
+    text = "\n".join(basis_words.limits(found))
     assert all(words in text for words in said) and not any(words in text for words in not_said)
     assert "Sensitivity (PNEUMONIA) at 95 % specificity" in text and "read off the test set itself" in text
     assert "at most 1 here" in text and "equal epochs" in text
-    figure = charts.FIGURES["detection"](found)
+    figure = load(figures()["detection"])(found)
     assert len(figure.axes) == (3 if mode == "patients" else 2), "no empty panel where there is no threshold"
 
 
 def test_the_table_of_verdicts_has_the_headline_metric_first(metrics):
-    _, table, sections = plain_tables.PLAIN["verdicts"](metrics)
+    _, table, sections = load(tables()["verdicts"])(metrics)
     section = sections[0]
     first = [[cell.text for cell in line] for line in section.cells[:4]]
     names = ["PR-AUC (PNEUMONIA)", "accuracy", "balanced accuracy", "F1 (weighted)"]
@@ -248,7 +250,7 @@ def test_the_table_of_verdicts_has_the_headline_metric_first(metrics):
 
 
 def test_every_question_has_its_own_table_of_comparisons(metrics):
-    _, _, sections = plain_tables.PLAIN["comparisons"](metrics)
+    _, _, sections = load(tables()["comparisons"])(metrics)
     own = [section.title for section in sections if section.title.endswith(": chest, random, imbalanced")]
     assert [title.split(", ", 1)[1].split(":")[0] for title in own if title.startswith("Accuracy")] == [
         "mixes against real images alone, equal epochs",
@@ -265,7 +267,7 @@ def test_every_question_has_its_own_table_of_comparisons(metrics):
 
 
 def test_single_models_are_named_as_such(metrics):
-    _, table, sections = plain_tables.PLAIN["mcnemar"](metrics)
+    _, table, sections = load(tables()["mcnemar"])(metrics)
     rows = metrics["mcnemar"]
     keys = [*("dataset", "sampling", "scenario", "tested_on"), "question", "classifier", "mix", "reference"]
     row = table.iloc[0]
@@ -276,7 +278,7 @@ def test_single_models_are_named_as_such(metrics):
 
 
 def test_scores_have_sections_for_threshold_and_calibration(metrics):
-    _, _, sections = plain_tables.PLAIN["scores"](metrics)
+    _, _, sections = load(tables()["scores"])(metrics)
     found = {section.title.split(":")[0]: section for section in sections}
     assert list(found) == ["Weighted averages", "Positive label", "Ranking", "Threshold", "Calibration"]
     assert found["Positive label"].header[2:] == ["precision (PNEUMONIA)", "recall (PNEUMONIA)", "F1 (PNEUMONIA)"]
@@ -309,7 +311,7 @@ def test_controls_look_like_their_mixes_and_unlike_each_other():
 def test_marks_stand_beside_the_mixes_that_are_decided(metrics):
     words = {"ddpm": "helps", "pggan": "no more than longer training does"}
     metrics["verdicts"]["verdict"] = metrics["verdicts"]["mix"].map(words)
-    figure = charts.FIGURES["differences"](metrics)
+    figure = load(figures()["differences"])(metrics)
     marks = [line.get_marker() for line in figure.axes[0].lines if str(line.get_marker()).startswith("$")]
     assert marks == [r"$\uparrow$", r"$\approx$"]
     styles = {line.get_linestyle() for line in figure.axes[1].lines if len(line.get_xdata()) == 2}

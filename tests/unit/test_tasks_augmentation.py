@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from radsynth.tasks.keras_augmentation import cxr, moved
+from radsynth.tasks.jitter import cxr, moved
 from scipy.ndimage import center_of_mass
 
 
@@ -81,7 +81,5 @@ def test_no_mirror_images_no_overflow_and_the_input_stays_as_it_is():
 
 
 def test_augmentation_knows_no_backend(root):
-    code = (
-        "import sys, radsynth.tasks.keras_augmentation; assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
-    )
+    code = "import sys, radsynth.tasks.jitter; assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=root / "workflow" / "scripts", check=True)

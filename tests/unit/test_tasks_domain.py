@@ -13,22 +13,23 @@ import numpy as np
 from radsynth.tasks.keras_backend import prepare
 prepare(1, sys.argv[1])
 import keras
+from radsynth.tasks.domain import describe
 from radsynth.tasks.keras_networks import build_model
-from radsynth.tasks.domain import describe, last_hidden_layer
-from radsynth.tasks.keras_training import predict
+from radsynth.tasks.learner import learner_class
 from radsynth.common.features import read_features, write_features
 
 keras.utils.set_random_seed(1)
-images = np.random.default_rng(0).integers(0, 256, (7, 16, 16), dtype=np.uint8)
+images = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)
 for architecture, size, dim, scaling in (
     ("custom_cnn", 16, 128, "x / 255"),
     ("custom_cnn", 24, 128, "x / 255"),
     ("vgg16_pretrained", 32, 512, "x - mean of ImageNet, per channel, BGR"),
 ):
-    build_model(architecture, 16, size, 2, 0.5).save("model.keras")
-    model = keras.saving.load_model("model.keras")
-    hidden = last_hidden_layer(model)
-    features = predict(hidden, images)
+    trained = learner_class(architecture)({"architecture": architecture, "input_size": size}, "cross_entropy", 2)
+    trained.model = build_model(architecture, 16, size, 2, 0.5)
+    trained.save(".")
+    learner = learner_class(architecture).load(".")
+    features, model = learner.features(images), learner.model
     assert features.shape == (7, dim) and features.dtype == np.float32 and features.std() > 0
 
     # The probabilities follow from them: nothing lies between, and no unit has been dropped.
@@ -36,11 +37,11 @@ for architecture, size, dim, scaling in (
     logits = features.astype(np.float64) @ kernel + bias
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponents / exponents.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(predict(model, images), probabilities, atol=1e-5)
+    np.testing.assert_allclose(learner.predict(images), probabilities, atol=1e-5)
     # An image's features do not depend on the others.
-    np.testing.assert_allclose(predict(hidden, images[2:4]), features[2:4], rtol=1e-4, atol=1e-5 * features.max())
+    np.testing.assert_allclose(learner.features(images[2:4]), features[2:4], rtol=1e-4, atol=1e-5 * features.max())
 
-    told = describe(hidden, "model.keras", {"architecture": architecture, "input_size": size})
+    told = describe(learner, ".", images, features)
     sha256 = hashlib.sha256(Path("model.keras").read_bytes()).hexdigest()
     assert told["weights"] == {"file": "model.keras", "sha256": sha256}
     assert told["name"] == "domain" and told["dim"] == dim

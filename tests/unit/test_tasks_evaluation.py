@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from radsynth.tasks.evaluation import AT_THRESHOLD, CALIBRATION, RANKING, evaluate, predictions_table
+from radsynth.tasks.classification import AT_THRESHOLD, CALIBRATION, RANKING, evaluate, predictions_table
 from radsynth.tasks.thresholds import choose_threshold
 from sklearn import metrics as peer
 

@@ -61,7 +61,7 @@ def job(run, moment, number):
         keras_training._History.on_train_batch_end = dying
     elif moment == "saving":
         keras.Model.save = half
-    outputs = {"model": run / "model.keras"} | {name: run / f"{name}.csv" for name in ("history", "split")}
+    outputs = {"model": run / "model"} | {name: run / f"{name}.csv" for name in ("history", "split")}
     snakemake = SimpleNamespace(
         rule="train_classifier", log=[folder / "job.log"], resources={}, config={}, threads=1,
         input=Named(train=folder / "train.csv", validation=folder / "validation.csv", known=[], pools=[]),
@@ -70,7 +70,8 @@ def job(run, moment, number):
             classifier={"architecture": "custom_cnn", "weights": "none", "input_size": 32, "epochs": 3,
                         "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.5},
             arm={"mix": {"real": True, "pools": {}}, "augmented": [], "steps_of": None, "known": None},
-            name="baseline", known_scenarios=[], mix_pools=[], labels=["NORMAL", "PNEUMONIA"], positive_label="NORMAL",
+            task="classification", name="baseline", known_scenarios=[], mix_pools=[],
+            labels=["NORMAL", "PNEUMONIA"], positive_label="NORMAL",
             backend="torch", validation="images", validation_fraction=0.2, seed_split=1, seed_train=2, root=str(folder),
         ),
     )
@@ -87,7 +88,7 @@ def fork(run, moment="", number=0):
     return os.WTERMSIG(status) or -os.WEXITSTATUS(status), sorted(path.name for path in run.iterdir())
 
 def facts(run):
-    weights = keras.saving.load_model(run / "model.keras").get_weights()
+    weights = keras.saving.load_model(run / "model/model.keras").get_weights()
     history = pd.read_csv(run / "history.csv", dtype=str).drop(columns="seconds")
     return b"".join(map(bytes, weights)), history.to_csv(), (run / "split.csv").read_text()
 
@@ -98,7 +99,7 @@ for number in numbers:
     ends[-1].append(facts(folder / "whole") == facts(run))
 print(json.dumps([whole, ends]))
 """
-WHOLE = ["history.csv", "model.keras", "split.csv", "training.json"]
+WHOLE = ["history.csv", "model", "split.csv", "training.json"]
 
 
 def test_a_killed_classifier_starts_anew_and_ends_the_same(tmp_path, root):
@@ -112,5 +113,5 @@ def test_a_killed_classifier_starts_anew_and_ends_the_same(tmp_path, root):
     assert whole == [0, WHOLE]
     for number, (training, saving, rest, same) in zip(numbers, ends, strict=True):
         assert training == [number, []]
-        assert saving == [number, [".model.partial.keras"]], "under its own name a model is whole or not there"
+        assert saving == [number, [".model.partial"]], "under its own name a model is whole or not there"
         assert rest == [0, WHOLE] and same

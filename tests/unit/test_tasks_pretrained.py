@@ -118,7 +118,7 @@ def test_features_of_a_frozen_base_are_kept_on_disk_and_gone_afterwards(tmp_path
 @pytest.mark.parametrize("architecture", [PRETRAINED[0], pytest.param(PRETRAINED[1], marks=pytest.mark.slow)])
 def test_a_base_seen_once_teaches_what_a_base_seen_in_every_epoch_does(architecture, data, monkeypatch):
     from radsynth.tasks import keras_training
-    from radsynth.tasks.keras_augmentation import AUGMENTATIONS
+    from radsynth.tasks.jitter import AUGMENTATIONS
 
     seen = []
 

@@ -9,7 +9,8 @@ import pytest
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_pixels
 from radsynth.data.phantom import render
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
+from radsynth.tasks.keras_learner import CustomCNN
 
 CLASSIFIER = {
     "architecture": "custom_cnn",
@@ -82,10 +83,10 @@ def test_the_model_reads_prepared_images_and_resizes_them_to_its_input(tmp_path)
 
 
 def test_an_unknown_architecture_is_refused():
-    from radsynth.tasks.registry import find_architecture
+    from radsynth.tasks.learner import learner_class
 
-    with pytest.raises(UserError, match="architecture lenet, expected one of custom_cnn"):
-        find_architecture("lenet")
+    with pytest.raises(UserError, match="classifiers.architecture: unknown name 'lenet', expected one of custom_cnn"):
+        learner_class("lenet")
 
 
 def test_each_epoch_visits_every_image_once_in_a_new_order():
@@ -203,19 +204,19 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
         test.to_csv(path, index=False)
     seen = keras.Input((8, 8, 1))
     mean = keras.layers.Rescaling(1 / 255)(keras.layers.GlobalAveragePooling2D()(seen))
-    keras.Model(seen, keras.layers.Concatenate()([keras.layers.Rescaling(-1, 1)(mean), mean])).save(
-        tmp_path / "model.keras"
-    )
+    learner = CustomCNN({"architecture": "custom_cnn"}, "cross_entropy", 2)
+    learner.model = keras.Model(seen, keras.layers.Concatenate()([keras.layers.Rescaling(-1, 1)(mean), mean]))
+    (tmp_path / "model").mkdir()
+    learner.save(tmp_path / "model")
 
     def evaluated(training):
         made = {"architecture": "custom_cnn", "weights": "none", "images_per_epoch": {"NORMAL": 3, "PNEUMONIA": 1}}
+        made |= {"task": "classification", "labels": ["NORMAL", "PNEUMONIA"]}
         (tmp_path / "training.json").write_text(json.dumps(made | training))
-        inputs = {"model": tmp_path / "model.keras", "training": tmp_path / "training.json", "tests": paths}
+        inputs = {"model": tmp_path / "model", "training": tmp_path / "training.json", "tests": paths}
         outputs = {name: [tmp_path / f"out/{name}_{k}" for k in range(3)] for name in ("predictions", "metrics")}
-        labels = {"labels": ["NORMAL", "PNEUMONIA"], "positive_label": "PNEUMONIA"}
-        run_script(
-            "evaluate", inputs, outputs, generator=None, backend="tensorflow", roots=[str(tmp_path)] * 3, **labels
-        )
+        about = {"generator": None, "backend": "tensorflow", "positive_label": "PNEUMONIA"}
+        run_script("evaluate", inputs, outputs, roots=[str(tmp_path)] * 3, **about)
         assert [len(pd.read_csv(path)) for path in outputs["predictions"]] == [2, 1, 0]
         return [json.loads(path.read_text()) for path in outputs["metrics"]]
 

@@ -10,7 +10,7 @@ COLLECTED = {
         **{key: value for key, value in STUDY.config.items() if key not in UNCHANGED_BY},
         "datasets": {name: portable(dataset) for name, dataset in STUDY["datasets"].items()},
     },
-    "code": code("collect"),
+    "code": code("collect", *chapter.modules("rows")),
 }
 
 
@@ -65,7 +65,7 @@ rule metrics:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        **COLLECTED | {"code": code("collect") + code("metrics")},
+        **COLLECTED | {"code": COLLECTED["code"] + code("metrics")},
     message:
         "Writing the metrics"
     script:
@@ -94,7 +94,7 @@ rule tables:
     params:
         source=STUDY["paper"]["source"],
         published=[sha256_file(path) for path in PUBLISHED],
-        code=code("tables"),
+        code=code("tables", *chapter.modules("tables")),
     message:
         "Drawing the tables"
     script:
@@ -120,7 +120,7 @@ rule charts:
         runtime=10,
     params:
         source=STUDY["paper"]["source"],
-        code=code("charts"),
+        code=code("charts", *chapter.modules("figures")),
     message:
         "Drawing the figures"
     script:
@@ -146,7 +146,7 @@ rule summary:
         runtime=10,
     params:
         source=STUDY["paper"]["source"],
-        code=code("summary"),
+        code=code("summary", *chapter.modules("headline", "opening", "sentences")),
     message:
         "Writing the summary"
     script:
@@ -173,7 +173,7 @@ if not FROM_ARCHIVE:
             runtime=10,
         params:
             folder=ARCHIVE,
-            code=code("archive"),
+            code=code("archive", *chapter.modules()),
         message:
             f"Archiving the metrics in {ARCHIVE}"
         script:
@@ -204,7 +204,7 @@ if STUDY["compare"]:
             runtime=10,
         params:
             names=STUDY["compare"],
-            code=code("compare"),
+            code=code("compare", *chapter.modules()),
         message:
             "Comparing {params.names[0]} with {params.names[1]}"
         script:

@@ -16,7 +16,7 @@ rule train_classifier:
         ],
         weights=classifier_weights,
     output:
-        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(f"{CLASSIFIER}/model.keras"),
+        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(directory(f"{CLASSIFIER}/model")),
         history=f"{CLASSIFIER}/history.csv",
         split=f"{CLASSIFIER}/split.csv",
         training=f"{CLASSIFIER}/training.json",
@@ -25,7 +25,7 @@ rule train_classifier:
     benchmark:
         f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
     conda:
-        KERAS_ENVIRONMENT
+        learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000),
@@ -37,6 +37,7 @@ rule train_classifier:
         arm=lambda wildcards: STUDY.arm(wildcards.scenario, wildcards.mix),
         known_scenarios=known_scenarios,
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
+        task=STUDY["task"],
         labels=LABELS,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
@@ -46,7 +47,7 @@ rule train_classifier:
         seed_split=lambda wildcards: run_seed("validation", wildcards),
         seed_train=lambda wildcards: run_seed("training", wildcards),
         root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        code=code("train_classifier"),
+        code=lambda wildcards: learner_code("train_classifier", wildcards.classifier),
     message:
         "Training {wildcards.classifier} on {wildcards.mix}, {wildcards.sampling}/{wildcards.scenario}, run {wildcards.run}"
     script:
@@ -62,7 +63,7 @@ for scenario in SCENARIOS:
         name:
             f"evaluate_{scenario}"
         input:
-            model=at(f"{CLASSIFIER}/model.keras", scenario),
+            model=at(f"{CLASSIFIER}/model", scenario),
             training=at(f"{CLASSIFIER}/training.json", scenario),
             gates=at(f"{COHORT}/gates.json", scenario),
             tests=[at(f"{COHORT}/{testset}.csv", scenario) for testset in STUDY.real_test_sets(scenario)],
@@ -75,14 +76,13 @@ for scenario in SCENARIOS:
         benchmark:
             f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.tsv"
         conda:
-            KERAS_ENVIRONMENT
+            learner_environment
         threads: 4
         resources:
             mem_mb=memory(8000, 0.1, "tests"),
             runtime=minutes(60, "tests", per_image=1 / 200),
             gpu=1,
         params:
-            labels=LABELS,
             backend=STUDY["keras_backend"],
             positive_label=STUDY["positive_label"],
             pool=None,
@@ -91,7 +91,7 @@ for scenario in SCENARIOS:
                 DATA.format(dataset=name)
                 for name in [*[wildcards.dataset] * (len(input.tests) - len(EXTERNAL)), *EXTERNAL]
             ],
-            code=code("evaluate"),
+            code=lambda wildcards: learner_code("evaluate", wildcards.classifier),
         message:
             f"Evaluating {{wildcards.classifier}} on {{wildcards.mix}}, {scenario}, run {{wildcards.run}}"
         script:
@@ -101,7 +101,7 @@ for scenario in SCENARIOS:
 rule judge:
     """Let a classifier that has been trained on real images judge a pool's (train on real, test on synthetic)."""
     input:
-        model=f"{CLASSIFIER}/model.keras",
+        model=f"{CLASSIFIER}/model",
         training=f"{CLASSIFIER}/training.json",
         tests=lambda wildcards: pool_files(wildcards, "manifest.csv"),
         images=lambda wildcards: pool_files(wildcards, "images"),
@@ -113,18 +113,17 @@ rule judge:
     benchmark:
         f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{pool}}.tsv"
     conda:
-        KERAS_ENVIRONMENT
+        learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "tests"),
         runtime=minutes(60, "tests", per_image=1 / 200),
         gpu=1,
     params:
-        labels=LABELS,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         pool="{pool}",
-        code=code("evaluate"),
+        code=lambda wildcards: learner_code("evaluate", wildcards.classifier),
     message:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.pool}"
     script:
@@ -132,16 +131,16 @@ rule judge:
 
 
 # The classifier behind the extractor `domain`: it has seen no image that its cohort's generators have not seen.
-DOMAIN_CLASSIFIER = expand(
-    CLASSIFIER, mix="baseline", classifier=STUDY["quality"]["domain_classifier"], run=1, allow_missing=True
-)[0]
+DOMAIN_LEARNER = STUDY["quality"]["domain_classifier"]
+DOMAIN_CLASSIFIER = expand(CLASSIFIER, mix="baseline", classifier=DOMAIN_LEARNER, run=1, allow_missing=True)[0]
+DOMAIN_ENVIRONMENT = environment_of(DOMAIN_LEARNER)
 
 
 # A job per pool, not one for all: another generator's changed images must not measure this one's again.
 rule features_domain_real:
     """Compute the features of the real images by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{DOMAIN_CLASSIFIER}/model.keras",
+        model=f"{DOMAIN_CLASSIFIER}/model",
         training=f"{DOMAIN_CLASSIFIER}/training.json",
         manifest=f"{DATA}/manifest.csv",
         images=f"{DATA}/images",
@@ -152,7 +151,7 @@ rule features_domain_real:
     benchmark:
         f"{COSTS}/features_domain_real/{{dataset}}_{{sampling}}_{{scenario}}.tsv"
     conda:
-        KERAS_ENVIRONMENT
+        DOMAIN_ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -160,7 +159,7 @@ rule features_domain_real:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=code("features_domain"),
+        code=learner_code("features_domain", DOMAIN_LEARNER),
     message:
         "Features of {wildcards.dataset} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:
@@ -170,7 +169,7 @@ rule features_domain_real:
 rule features_domain_pool:
     """Compute the features of a pool by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{DOMAIN_CLASSIFIER}/model.keras",
+        model=f"{DOMAIN_CLASSIFIER}/model",
         training=f"{DOMAIN_CLASSIFIER}/training.json",
         manifest=f"{POOL}/manifest.csv",
         images=f"{POOL}/images",
@@ -181,7 +180,7 @@ rule features_domain_pool:
     benchmark:
         f"{COSTS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
     conda:
-        KERAS_ENVIRONMENT
+        DOMAIN_ENVIRONMENT
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -189,7 +188,7 @@ rule features_domain_pool:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=code("features_domain"),
+        code=learner_code("features_domain", DOMAIN_LEARNER),
     message:
         "Features of the {wildcards.label} pool of {wildcards.pool} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:

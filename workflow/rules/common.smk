@@ -13,18 +13,18 @@ from snakemake.settings.types import DeploymentMethod, RerunTrigger
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from radsynth.tasks.registry import weights_file
 from radsynth.common import made
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_file
+from radsynth.common.registry import KINDS, LPIPS_WEIGHTS, find
 from radsynth.common.weights import read_registry
 from radsynth.study.configfiles import check_file
 from radsynth.study.portable import local_hash, portable
 from radsynth.study.config import Study
 from radsynth.data.listing import fingerprint
-from radsynth.common.registry import KINDS, LPIPS_WEIGHTS, find
 from radsynth.data.downloads import looked_for
+from radsynth.tasks.learner import learner_class, weights_file
 
 try:
     for path in workflow.overwrite_configfiles or [Path(workflow.basedir) / "config/config.yaml"]:
@@ -53,9 +53,6 @@ DATASETS, EXTERNAL = STUDY.datasets("study"), STUDY.datasets("external_test")
 SAMPLINGS, SCENARIOS = STUDY["samplings"], STUDY["scenarios"]
 GENERATORS, CLASSIFIERS = STUDY["generators"], STUDY["classifiers"]
 RUNS = range(1, STUDY["runs"] + 1)
-KERAS_ENVIRONMENT = {"tensorflow": "../envs/tensorflow.yaml", "torch": "../envs/keras_torch.yaml"}[
-    STUDY["keras_backend"]
-]
 PUBLISHED = sorted(str(path) for path in Path("resources/published").glob("*.csv"))
 WEIGHTS = read_registry(SCRIPTS.parents[1] / "resources/weights.yaml")
 
@@ -334,6 +331,22 @@ def classifier_weights(wildcards):
     """Return the weights file that a classifier starts from, if any."""
     file = weights_file(CLASSIFIERS[wildcards.classifier])
     return f"resources/weights/{file}" if file else []
+
+
+def environment_of(classifier):
+    """Return the environment of a classifier's framework."""
+    by_backend = learner_class(CLASSIFIERS[classifier]["architecture"]).environment
+    return f"../envs/{by_backend[STUDY['keras_backend']]}.yaml"
+
+
+def learner_environment(wildcards):
+    return environment_of(wildcards.classifier)
+
+
+def learner_code(script, classifier):
+    """Return the code behind a rule that loads a classifier and the task that it learns."""
+    learner = find("learners", CLASSIFIERS[classifier]["architecture"], "classifiers")
+    return code(script, learner.module, find("tasks", STUDY["task"], "task").module)
 
 
 def reference_of(wildcards):

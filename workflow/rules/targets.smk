@@ -1,15 +1,5 @@
-METRICS = [
-    *("study", "integrity", "cohorts", "quality", "suspects", "classification", "test_images", "predictions"),
-    *("confusion", "roc_auc", "comparisons", "verdicts", "mcnemar", "replicates", "recognition", "training", "costs"),
-]
-TABLES = [
-    *("accuracy", "verdicts", "mixes", "scores", "comparisons", "mcnemar", "replicates", "roc_auc", "experts"),
-    *("quality", "coverage", "memorisation", "cohorts", "costs"),
-]
-FIGURES = [
-    *("training_loss", "heat_map", "distances", "manifold", "diversity", "similarity", "memorisation"),
-    *("recognition", "accuracy_f1", "detection", "differences"),
-]
+from radsynth.report import chapter
+
 COHORT_SUMMARIES = [
     "summary",
     *(["common"] if STUDY.has_common_test() else []),
@@ -17,17 +7,21 @@ COHORT_SUMMARIES = [
 ]
 ARCHIVE = f"resources/paper_cache/{STUDY['paper']['version']}"
 if FROM_ARCHIVE:
-    from radsynth.report.archive import verify_archive
+    from radsynth.report.archive import archived_tables
 
     # Before anything is planned: Snakemake says less clearly what is missing, and not at all what has changed since.
     try:
-        verify_archive(ARCHIVE)
+        TOLD = archived_tables(ARCHIVE)
     except UserError as error:
         raise WorkflowError(f"paper: {error}") from None
+else:
+    TOLD = list(chapter.tidy_tables())
+# What the chapters own; of an archive that was made before some of them, the others.
+METRICS, TABLES, FIGURES = (of(TOLD) for of in (chapter.tidy_tables, chapter.tables, chapter.figures))
 NUMBERS = {name: f"{ARCHIVE if FROM_ARCHIVE else f'{R}/metrics'}/{name}.csv" for name in METRICS}
 
-# What tables, figures and words are drawn from: all but what verdicts can be made again from.
-SHOWN = {name: path for name, path in NUMBERS.items() if name not in ("test_images", "predictions")}
+# What tables, figures and words are drawn from.
+SHOWN = {name: path for name, path in NUMBERS.items() if METRICS[name].drawn}
 
 COMPARED = f"{R}/compare/{'--'.join(STUDY['compare'])}"
 
@@ -37,7 +31,8 @@ def compared_metrics(name):
     results = Path(f"results/{name}/metrics")
     built = results.is_dir() or (name == STUDY["study"] and not FROM_ARCHIVE)
     folder = results if built else Path(f"resources/paper_cache/{name}")
-    return [f"{folder}/{file}" for file in [*(f"{metric}.csv" for metric in SHOWN), "config.yaml"]]
+    tables = ("study", "cohorts", "classification", "quality", "comparisons", "verdicts")
+    return [f"{folder}/{file}" for file in [*(f"{table}.csv" for table in tables), "config.yaml"]]
 
 
 def every(pattern, **names):
@@ -125,7 +120,7 @@ def evaluation_targets():
 
 def kept_classifier_targets():
     """Return the trained classifiers, if they are kept."""
-    return per_classifier(f"{CLASSIFIER}/model.keras") if STUDY["keep_classifiers"] else []
+    return per_classifier(f"{CLASSIFIER}/model") if STUDY["keep_classifiers"] else []
 
 
 def cost_targets():

@@ -6,9 +6,9 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.report.archive import read_source
-    from radsynth.report.charts import FIGURES
+    from radsynth.report.chapter import figures, load
     from radsynth.report.drawing import save
 
     metrics = read_source(snakemake.input, snakemake.params.source)
-    for name, draw in FIGURES.items():
-        save(draw(metrics), [path for path in snakemake.output if Path(path).stem == name])
+    for name, where in figures(metrics).items():
+        save(load(where)(metrics), [path for path in snakemake.output if Path(path).stem == name])

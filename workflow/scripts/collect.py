@@ -6,11 +6,12 @@ from radsynth.common.job import job
 
 with job(snakemake) as log:
     from radsynth.report.archive import write_config
-    from radsynth.report.gathering import metric_tables
-    from radsynth.report.tidy import COLUMNS, write_csv
+    from radsynth.report.chapter import tidy_tables
+    from radsynth.report.given import metric_tables
+    from radsynth.report.tidy import write_csv
 
-    folder = Path(snakemake.output.tables)
+    folder, known = Path(snakemake.output.tables), tidy_tables()
     for name, rows in metric_tables(snakemake.input, snakemake.params.results, snakemake.params.study).items():
-        write_csv(folder / f"{name}.csv", COLUMNS[name], rows)
+        write_csv(folder / f"{name}.csv", known[name].columns, rows)
         log.info("%s: %d rows", name, len(rows))
     write_config(folder / "config.yaml", snakemake.params.config)

@@ -9,13 +9,13 @@ with job(snakemake):
     from radsynth.report.archive import CONFIG, MANIFEST, read_config, read_source
     from radsynth.report.comparing import compare
     from radsynth.report.render import for_spreadsheet, markdown
-    from radsynth.report.tidy import COLUMNS, write_csv
+    from radsynth.report.tidy import write_csv
 
     sides = []
     for files in (snakemake.input.metrics_a, snakemake.input.metrics_b):
         folder = Path(files[0]).parent
         source = "archive" if (folder / MANIFEST).is_file() else "build"
-        metrics = read_source({name: folder / f"{name}.csv" for name in COLUMNS}, source)
+        metrics = read_source({Path(file).stem: file for file in files if file.endswith(".csv")}, source)
         sides.append((metrics, read_config(folder / CONFIG)))
     tables = compare(*sides, names=snakemake.params.names)
     for path in snakemake.output:

@@ -3,37 +3,19 @@
 from radsynth.common.job import job
 
 with job(snakemake) as log:
-    from radsynth.tasks.keras_backend import prepare
-
-    backend = prepare(snakemake.threads, snakemake.params.backend)
-
-    import keras
-    import numpy as np
-    from radsynth.common.files import read_json, write_json, write_text
+    from radsynth.common.files import write_json, write_text
     from radsynth.common.tables import read_table
-    from radsynth.tasks.evaluation import evaluate, predictions_table
-    from radsynth.tasks.keras_training import predict
-    from radsynth.tasks.mixes import read_pixels, read_pools
+    from radsynth.tasks.mixes import read_pools
+    from radsynth.tasks.runs import Examiner
 
-    params, output = snakemake.params, snakemake.output
+    given, params, output = snakemake.input, snakemake.params, snakemake.output
     if params.pool:
-        pools = snakemake.input.tests
-        tests = [read_pools(pools, [params.pool] * len(pools)).assign(patient_id="")]
+        tests = [read_pools(given.tests, [params.pool] * len(given.tests))]
     else:
-        tests = [
-            read_table(path).assign(root=root) for path, root in zip(snakemake.input.tests, params.roots, strict=True)
-        ]
-    model, training = keras.saving.load_model(snakemake.input.model), read_json(snakemake.input.training)
-    made = {key: training[key] for key in ("architecture", "weights")}
-    made |= {key: backend[key] for key in ("backend", "device")}
-    made["trained_on"] = training["images_per_epoch"]
-    threshold = training["threshold"]
+        tests = [read_table(path).assign(root=root) for path, root in zip(given.tests, params.roots, strict=True)]
+    examiner = Examiner(given.model, given.training, params.positive_label, snakemake.threads, params.backend)
     for test, predictions, metrics in zip(tests, output.predictions, output.metrics, strict=True):
-        probabilities = np.empty((0, len(params.labels)), np.float32)
-        if len(test):
-            probabilities = predict(model, read_pixels(test))
-        table = predictions_table(test, probabilities, params.labels)
-        result = evaluate(table, params.labels, params.positive_label, threshold["value"], threshold["reason"])
-        log.info("%s: %s", metrics, result["metrics"])
+        table, report = examiner.examine(test)
+        log.info("%s: %s", metrics, report["metrics"])
         write_text(predictions, table.to_csv(index=False))
-        write_json(metrics, result | made)
+        write_json(metrics, report)

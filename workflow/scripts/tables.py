@@ -6,16 +6,15 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.common.files import write_text
-    from radsynth.report import classifier_tables, plain_tables
     from radsynth.report.archive import read_source
-    from radsynth.report.published import read_published
+    from radsynth.report.chapter import load, tables
+    from radsynth.report.published import read_published, sources
     from radsynth.report.render import for_spreadsheet, latex, markdown
     from radsynth.report.tidy import write_csv
 
     metrics = read_source(snakemake.input, snakemake.params.source)
-    published = read_published(snakemake.input.published, plain_tables.sources(metrics))
-    drawn = {"accuracy": classifier_tables.accuracy(metrics, published)}
-    drawn |= {name: draw(metrics) for name, draw in plain_tables.PLAIN.items()}
+    metrics["published"] = read_published(snakemake.input.published, sources(metrics))
+    drawn = {name: load(path)(metrics) for name, path in tables(metrics).items()}
     for path in snakemake.output:
         title, table, sections = drawn[Path(path).stem]
         if path.endswith(".csv"):

@@ -10,7 +10,7 @@ from radsynth.checking.plan import count_models, count_pools, draws
 from radsynth.common.registry import KINDS, LPIPS_WEIGHTS
 from radsynth.common.weights import weights_entry
 from radsynth.study.config import Study
-from radsynth.tasks.registry import weights_file
+from radsynth.tasks.learner import weights_file
 
 #: Bytes of a custom CNN of 128 px; most of it is one dense layer, which grows with the pixels.
 KEPT_CLASSIFIER = 65e6

@@ -79,6 +79,15 @@ KINDS: dict[str, dict[str, Entry]] = {
     "pools": {
         "sampled": Entry("radsynth.pools.sampled:Sampled"),
     },
+    "learners": {
+        "custom_cnn": Entry("radsynth.tasks.keras_learner:CustomCNN"),
+        "vgg16_untrained": Entry("radsynth.tasks.keras_learner:VGG16Untrained"),
+        "vgg16_pretrained": Entry("radsynth.tasks.keras_learner:VGG16Pretrained"),
+        "resnet50_pretrained": Entry("radsynth.tasks.keras_learner:ResNet50Pretrained"),
+    },
+    "tasks": {
+        "classification": Entry("radsynth.tasks.classification:Classification"),
+    },
 }
 
 # What error messages call an entry; ``name`` where it is not said here.

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ import yaml
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_folder, read_json, write_json, write_text
 from radsynth.common.hashing import sha256_file
-from radsynth.report.tidy import COLUMNS, Metrics, read_metrics
+from radsynth.report.chapter import chapters, read_metrics, tidy_tables
+from radsynth.report.tidy import Metrics
 
 log = logging.getLogger(__name__)
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
-FILES = [CONFIG, *(f"{name}.csv" for name in COLUMNS)]
 TIMESTAMP = ".snakemake_timestamp"  # Snakemake keeps the age of a folder in it
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "diffusers", "tensorflow", "tensorflow-cpu", "keras")
 
@@ -83,13 +83,14 @@ def write_archive(folder: str | Path, files: Iterable[str | Path], date: str) ->
 
 def _check_kept(file: Path) -> None:
     """Raise UserError unless the file is the configuration or a metrics table, by its name and by its columns."""
-    if file.name not in FILES:
-        raise UserError(f"{file}: not {CONFIG} or one of the metrics tables {', '.join(COLUMNS)}; only they are kept")
     if file.name == CONFIG:
         return
+    known = tidy_tables()
+    if file.name not in {f"{name}.csv" for name in known}:
+        raise UserError(f"{file}: not {CONFIG} or one of the metrics tables {', '.join(known)}; only they are kept")
     with open(file, "rb") as stream:
         header = stream.readline().strip()
-    expected = ",".join(COLUMNS[file.stem])
+    expected = ",".join(known[file.stem].columns)
     if header != expected.encode():
         raise UserError(f"{file}: not the metrics table `{file.stem}`, whose first line is {expected}")
 
@@ -104,7 +105,7 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
         sums = dict(manifest["files"])
     except (UserError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / MANIFEST}: not the manifest of an archive") from None
-    for name in FILES:
+    for name in _expected(sums):
         if name not in sums:
             raise UserError(f"{folder / MANIFEST}: names no SHA-256 of {name}")
     for name, expected in sums.items():
@@ -121,9 +122,21 @@ def verify_archive(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def _expected(found: Collection[str]) -> list[str]:
+    """Return the files of a whole archive of which some were found: it may lack all tables of a later chapter."""
+    parts = [(chapter.later, [f"{name}.csv" for name in chapter.metrics]) for chapter in chapters().values()]
+    return [CONFIG, *(name for later, names in parts for name in names if not later or set(names) & set(found))]
+
+
+def archived_tables(folder: str | Path) -> list[str]:
+    """Return which tidy tables an archive holds; UserError if it is not whole (``verify_archive``)."""
+    files = verify_archive(folder)["files"]
+    return [name for name in tidy_tables() if f"{name}.csv" in files]
+
+
 def read_source(files: Mapping[str, Any], source: str) -> Metrics:
     """Return the metrics named in ``files``; ``source`` is ``build`` or ``archive``, which is verified first."""
-    paths = {name: files[name] for name in COLUMNS if name in files.keys()}  # noqa: SIM118 (Snakemake's namedlist)
+    paths = {name: files[name] for name in tidy_tables() if name in files.keys()}  # noqa: SIM118 (Snakemake's namedlist)
     if source == "archive":
         for folder in sorted({Path(path).parent for path in paths.values()}):
             verify_archive(folder)

@@ -12,7 +12,7 @@ from scipy import stats
 from radsynth.report.inference import LEVEL
 from radsynth.report.names import metric_names
 from radsynth.report.outcomes import ARM as VERDICT_OF
-from radsynth.report.outcomes import outcomes
+from radsynth.report.outcomes import is_headline, outcomes
 from radsynth.report.render import Columns, Table, limits, mean_sd, number, section, signed
 from radsynth.report.tidy import COHORT, TESTED, Metrics, on_real_images, place
 
@@ -171,7 +171,8 @@ def compare(
         f"{sides} Mean ± SD (runs), each run the mean over its test sets. The interval (Welch) takes the runs of the "
         "two as independent; it does not cover another draw of the cohort or another training of a generator."
     )
-    shown = arms[arms["metric"].isin(SHOWN)].assign(shown=lambda rows: rows["metric"].map(names_of))
+    read = arms["metric"].isin(SHOWN) | is_headline(arms, a[0]) | is_headline(arms, b[0])
+    shown = arms[read].assign(shown=lambda rows: rows["metric"].map(names_of))
     arm_sections = [
         section(f"Classification: {place(cohort)}", rows, ARMS, note, 4)
         for cohort, rows in shown.groupby(COHORT, sort=False)

@@ -10,7 +10,7 @@ from radsynth.report.arms import (
     OTHER,
     SAMPLINGS,
 )
-from radsynth.report.names import BESIDE, capitalised, metric_names
+from radsynth.report.names import beside, capitalised, metric_names
 from radsynth.report.outcomes import is_headline, outcomes, value
 from radsynth.report.render import Columns, Section, Table, limits, number, section, signed
 from radsynth.report.tidy import TESTED, Metrics, place, range_text
@@ -46,7 +46,7 @@ def verdicts(metrics: Metrics) -> Table:
     """Does a mix help, in the headline metric and beside it: values, differences to all references, and the word."""
     names = metric_names(metrics)
     table = outcomes(metrics)
-    table = table[table["headline"] | table["metric"].isin(BESIDE)]
+    table = table[table["headline"] | table["metric"].isin(beside(metrics))]
     columns: Columns = {
         "classifier": lambda row: row["classifier"],
         "mix": lambda row: row["mix"],
@@ -64,7 +64,7 @@ def verdicts(metrics: Metrics) -> Table:
     }
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
-        metrics_in_order = [*rows.loc[rows["headline"], "metric"].unique(), *BESIDE]
+        metrics_in_order = [*rows.loc[rows["headline"], "metric"].unique(), *beside(metrics)]
         keys = ["classifier", "mix", "metric"]
         first = {name: {item: index for index, item in enumerate(rows[name].unique())} for name in keys[:2]}
         first["metric"] = {metric: index for index, metric in reversed(list(enumerate(metrics_in_order)))}
@@ -112,7 +112,7 @@ def comparisons(metrics: Metrics) -> Table:
     Metrics that are undefined throughout stand in the csv alone.
     """
     table, names = metrics["comparisons"], metric_names(metrics)
-    shown = table[table["metric"].isin(COMPARED)]
+    shown = table[table["metric"].isin(COMPARED) | is_headline(table, metrics)]
     sections = []
     for (*tested, question, metric), rows in shown.groupby([*TESTED, "question", "metric"], sort=False):
         if rows["difference"].isna().all():
@@ -199,7 +199,7 @@ def replicates(metrics: Metrics) -> Table:
         "p (Holm)": lambda row: number(row["p_holm"]),
         "remark": lambda row: row["reason"],
     }
-    chosen = is_headline(table, metrics) | table["metric"].isin(BESIDE)
+    chosen = is_headline(table, metrics) | table["metric"].isin(beside(metrics))
     sections: list[Section] = []
     for (*tested, question), rows in table[chosen].groupby([*TESTED, "question"], sort=False):
         note = (

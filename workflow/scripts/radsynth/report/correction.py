@@ -9,7 +9,7 @@ from radsynth.common.errors import UserError
 from radsynth.report.arms import CORRECTED
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.tidy import BASELINE
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import evaluate, predictions_table
 
 
 def prior_corrected(probabilities: np.ndarray, train_prior: np.ndarray, target_prior: np.ndarray) -> np.ndarray:
@@ -40,6 +40,8 @@ def corrected_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]
     """
     found = []
     for evaluation in evaluations:
+        if not evaluation.task.of_labels:
+            continue
         report = evaluation.report
         labels, trained_on, tested_on = report["labels"], report["trained_on"], report["n"]
         if evaluation.mix != BASELINE or evaluation.is_synthetic or not all(tested_on[label] for label in labels):

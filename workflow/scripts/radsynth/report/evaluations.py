@@ -13,6 +13,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.common.tables import read_table
 from radsynth.report.tidy import COHORT, OWN, SYNTHETIC
+from radsynth.tasks.task import Task, make_task
 
 Row = dict[str, Any]
 
@@ -39,9 +40,15 @@ def identity(path: str | Path, results: str | Path, pattern: str) -> dict[str, s
     raise UserError(f"{path}: not a path of the form {results}/{pattern}")
 
 
+def model_names(path: str, results: str) -> Row:
+    """Return dataset, sampling, scenario, generator and unit of a model's folder."""
+    names = identity(path, results, "generators/{dataset}/{sampling}/{scenario}/{generator}/{unit}/{model}")
+    return {key: value for key, value in names.items() if key != "model"}
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """One classifier on one test set: its metrics and its predictions (image_id, label, patient_id, predicted, p_*)."""
+    """One classifier on one test set: the report on it and its predictions, as its task makes them."""
 
     cohort: tuple[str, str, str]
     mix: str
@@ -50,6 +57,11 @@ class Evaluation:
     testset: str
     report: dict[str, Any]
     predictions: pd.DataFrame
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return make_task(*(self.report[key] for key in ("task", "labels", "positive_label")))
 
     @property
     def tested_on(self) -> str:
@@ -76,7 +88,9 @@ class Evaluation:
 def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
     """Read ``{testset}.json`` and the predictions of the same name beside it."""
     names = identity(path, results, "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/{testset}")
-    text = dict.fromkeys(("image_id", "label", "patient_id", "predicted"), str)
+    report = read_json(path)
+    task = make_task(*(report[key] for key in ("task", "labels", "positive_label")))
+    text = dict.fromkeys(task.texts, str)
     predictions = read_table(Path(path).with_suffix(".csv"), text, dtype=text)
     return Evaluation(
         cohort=(names["dataset"], names["sampling"], names["scenario"]),
@@ -84,7 +98,7 @@ def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
         classifier=names["classifier"],
         run=int(names["run"].removeprefix("run_")),
         testset=names["testset"].removesuffix(".json"),
-        report=read_json(path),
+        report=report,
         predictions=predictions,
     )
 

@@ -1,4 +1,4 @@
-"""The tables of the synthetic images: distances, coverage and diversity, memorisation; values beside controls."""
+"""The tables of the synthetic images: distances, coverage and diversity, memorisation, recognition; beside controls."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from radsynth.report.image_metrics import (
     of_family,
     suspicious,
 )
-from radsynth.report.render import UNDEFINED, Cell, Columns, Section, Table, section
+from radsynth.report.render import UNDEFINED, Cell, Columns, Section, Table, mean_sd, number, section
 from radsynth.report.tidy import COHORT, Metrics, place
 
 # Columns of ``of_family`` that are no part of the metrics.
@@ -116,6 +116,43 @@ def memorisation(metrics: Metrics) -> Table:
         words = note + (of_features if space else of_images)
         sections.append(beside(_title("Memorisation", (*cohort, space)), rows, KEYS[:2], words))
     return "Memorisation", table.drop(columns=ADDED), sections
+
+
+def experts(metrics: Metrics) -> Table:
+    """How classifiers trained on real images alone recognise the pools (the paper's VGG Expert), beside real images."""
+    keys = [*COHORT, "classifier", "generator", "label"]
+    values = ["recognised", "mean_confidence", "recognised_real", "mean_confidence_real"]
+    groups = metrics["recognition"].groupby(keys, sort=False)
+    table = groups.agg(
+        n_runs=("recognised", "count"),
+        n=("n", "max"),
+        n_real=("n_real", "max"),
+        **{f"{name}_{how}": (name, how) for name in values for how in ("mean", "std")},
+    ).reset_index()
+
+    def shown(name: str):
+        return lambda row: "" if math.isnan(row[f"{name}_mean"]) else mean_sd(row[f"{name}_mean"], row[f"{name}_std"])
+
+    columns: Columns = {name: (lambda row, name=name: row[name]) for name in ("classifier", "generator", "label")}
+    columns |= {
+        "synthetic recognised": shown("recognised"),
+        "mean confidence": shown("mean_confidence"),
+        "real recognised": shown("recognised_real"),
+        "mean confidence (real)": shown("mean_confidence_real"),
+        "n synthetic / real": lambda row: " / ".join(number(row[name]) for name in ("n", "n_real")),
+    }
+    sections = [
+        section(
+            f"Recognition of synthetic images: {place(cohort)}",
+            rows,
+            columns,
+            "Classifiers trained on real images alone: share of the images of a class that they recognise as such, and "
+            "the mean probability they give to it; mean ± SD over runs. Real: test images that they have not seen.",
+            3,
+        )
+        for cohort, rows in table.groupby(COHORT, sort=False)
+    ]
+    return "Recognition of synthetic images", table, sections
 
 
 def beside(title: str, rows: pd.DataFrame, keys: list[str], note: str) -> Section:

@@ -25,7 +25,7 @@ class Estimate:
     p_value: float
 
 
-def crossed_model(values: np.ndarray, mean: float | None = None) -> Estimate | None:
+def crossed_model(values: np.ndarray, mean: float | None = None, span: float = 1.0) -> Estimate | None:
     """Return what is known of the mean of paired differences of which all runs saw the same patients.
 
     ``values`` (runs, patients), at least 2 of either: the difference of each patient in each run, or the jackknife
@@ -38,10 +38,10 @@ def crossed_model(values: np.ndarray, mean: float | None = None) -> Estimate | N
     one factor carries next to no variance. The t distribution has the degrees of freedom of the largest part, of the
     sum those of Satterthwaite (1946, 10.2307/3002019). With fewer than 4 runs it has runs - 1, which costs nearly all
     power but holds the level. Type I errors measured at a nominal 5 %: at most 7 % for 2 to 10 runs, 8 to 600
-    patients (tests/unit/test_report_calibration.py). The interval is cut at -1 and 1, the range of a difference of
-    shares. Where no patient differs in any run, it goes to the share of patients that may differ nevertheless: if more
-    than 1 - .05^(1 / patients) did, one would be among these in 95 of 100 cases. None where all differences are equal
-    but not zero: nothing can be said from no spread at all.
+    patients (tests/unit/test_report_calibration.py). The interval is cut at ``-span`` and ``span``, the range of a
+    difference, 1 of shares. Where no patient differs in any run, it goes to the share of patients that may differ
+    nevertheless: if more than 1 - .05^(1 / patients) did, one would be among these in 95 of 100 cases. None where all
+    differences are equal but not zero, or nothing bounds them: nothing can be said from no spread at all.
     """
     n_runs, n_patients = values.shape
     centre = values.mean()
@@ -64,19 +64,19 @@ def crossed_model(values: np.ndarray, mean: float | None = None) -> Estimate | N
     error = math.sqrt(largest / values.size)
     df = float(n_runs - 1 if n_runs < FEW_RUNS else parts[largest])
     if error <= 1e-12:
-        if abs(mean) > 1e-12:
+        if abs(mean) > 1e-12 or math.isinf(span):
             return None
         df = n_runs - 1.0
-        error = (1 - ALPHA ** (1 / n_patients)) / float(special.stdtrit(df, TAIL))
+        error = span * (1 - ALPHA ** (1 / n_patients)) / float(special.stdtrit(df, TAIL))
     # Those of stats.t, the same bits in a fraction of the time.
     half = float(special.stdtrit(df, TAIL)) * error
     p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
-    return Estimate(error, df, max(-1.0, mean - half), min(1.0, mean + half), p_value)
+    return Estimate(error, df, max(-span, mean - half), min(span, mean + half), p_value)
 
 
-def detectable(estimate: Estimate, n_comparisons: int) -> float:
+def detectable(estimate: Estimate, n_comparisons: int, span: float = 1.0) -> float:
     """Return the smallest difference that could have been decided among so many comparisons (first step of Holm's)."""
-    return min(1.0, estimate.standard_error * float(stats.t.ppf(1 - ALPHA / 2 / n_comparisons, estimate.df)))
+    return min(span, estimate.standard_error * float(stats.t.ppf(1 - ALPHA / 2 / n_comparisons, estimate.df)))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -105,7 +105,7 @@ def effect_size(differences: np.ndarray) -> tuple[float | None, str]:
     return float(np.mean(differences) / np.std(differences, ddof=1) * correction), ""
 
 
-def student(values: np.ndarray) -> Estimate | None:
+def student(values: np.ndarray, span: float = 1.0) -> Estimate | None:
     """Return what Student's t says of the mean of independent values, at least two; None without any spread."""
     n = len(values)
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n)
@@ -113,7 +113,7 @@ def student(values: np.ndarray) -> Estimate | None:
         return None
     half = float(stats.t.ppf(TAIL, n - 1)) * error
     p_value = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
-    return Estimate(error, n - 1, max(-1.0, mean - half), min(1.0, mean + half), p_value)
+    return Estimate(error, n - 1, max(-span, mean - half), min(span, mean + half), p_value)
 
 
 def mcnemar(right: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:

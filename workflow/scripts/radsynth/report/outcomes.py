@@ -15,7 +15,7 @@ from radsynth.report.arms import (
     UNDECIDED,
 )
 from radsynth.report.render import number, signed
-from radsynth.report.tidy import COHORT, OWN, TESTED, Metrics, headline_metrics
+from radsynth.report.tidy import COHORT, OWN, TESTED, Metrics, headline_metrics, study_facts, task_of
 
 # In the order in which they are counted.
 WORDS = (
@@ -53,7 +53,7 @@ def outcomes(metrics: Metrics) -> pd.DataFrame:
 
 def is_headline(rows: pd.DataFrame, metrics: Metrics) -> pd.Series:
     """Return which rows are about the headline metric of their cohort."""
-    chosen = headline_metrics(metrics["cohorts"])
+    chosen = headline_metrics(task_of(study_facts(metrics)), metrics["cohorts"])
     cohorts = zip(*(rows[name] for name in COHORT), strict=True)
     found = [chosen.get(cohort) == metric for cohort, metric in zip(cohorts, rows["metric"], strict=True)]
     return pd.Series(found, rows.index, dtype=bool)

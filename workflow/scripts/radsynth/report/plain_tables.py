@@ -1,10 +1,7 @@
-"""Tables for people: each as csv (plain numbers), Markdown and LaTeX, one section per cohort."""
-
-from collections.abc import Callable
+"""The tables of what was used: the images of the cohorts, and time and memory."""
 
 import pandas as pd
 
-from radsynth.report import classifier_tables, comparison_tables, image_tables
 from radsynth.report.render import Columns, Section, Table, number, section
 from radsynth.report.tidy import COHORT, Metrics, place
 
@@ -79,26 +76,3 @@ def costs(metrics: Metrics) -> Table:
 
 def _listed(texts: pd.Series) -> str:
     return ", ".join(dict.fromkeys(text for text in texts if text))
-
-
-def sources(metrics: Metrics) -> dict[str, str]:
-    """Return the source of every data set, from the entry ``datasets`` of study.csv (``name: source; ...``)."""
-    study = metrics["study"].set_index("key")["value"]
-    return dict(entry.split(": ") for entry in study["datasets"].split("; "))
-
-
-PLAIN: dict[str, Callable[[Metrics], Table]] = {
-    "mixes": classifier_tables.mixes,
-    "scores": classifier_tables.scores,
-    "verdicts": comparison_tables.verdicts,
-    "comparisons": comparison_tables.comparisons,
-    "mcnemar": comparison_tables.mcnemar,
-    "replicates": comparison_tables.replicates,
-    "roc_auc": classifier_tables.roc_auc,
-    "experts": classifier_tables.experts,
-    "quality": image_tables.quality,
-    "coverage": image_tables.coverage,
-    "memorisation": image_tables.memorisation,
-    "cohorts": cohorts,
-    "costs": costs,
-}

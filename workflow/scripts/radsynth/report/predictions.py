@@ -15,7 +15,7 @@ import numpy as np
 from radsynth.common.seeds import derive_seed
 from radsynth.report.evaluations import Evaluation
 from radsynth.report.tidy import COHORT, EXTERNAL, Metrics
-from radsynth.tasks.evaluation import evaluate
+from radsynth.tasks.classification import evaluate
 
 Row = dict[str, Any]
 # What is kept of a report: the rest follows from the predictions.
@@ -25,14 +25,14 @@ KEPT = ("labels", "positive_label", "threshold", "trained_on")
 def renumbered(evaluations: Iterable[Evaluation], seed: int) -> list[Evaluation]:
     """Return the evaluations with numbers for image and patient ids, rows in the order of the numbers.
 
-    A patient that is unknown stays so. Pools are left as they are. The order depends on all probabilities in the order
+    A patient that is unknown stays so. Pools are left as they are. The order depends on all predictions in the order
     of the data, too: who has the list of the images cannot draw it again without these.
     """
     evaluations = list(evaluations)
     real = [evaluation for evaluation in evaluations if not evaluation.is_synthetic]
     digest = hashlib.sha256()
     for evaluation in real:
-        digest.update(evaluation.predictions.filter(like="p_").to_numpy(np.float32).tobytes())
+        digest.update(evaluation.predictions.select_dtypes("number").to_numpy(np.float32).tobytes())
     names: dict[tuple[str, str], dict[str, str]] = {}
     for column in ("image_id", "patient_id"):
         known: dict[str, set[str]] = {}
@@ -73,14 +73,14 @@ def image_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
 
 
 def prediction_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
-    """Return the rows of predictions.csv, one per classifier and real test set.
+    """Return the rows of predictions.csv, one per classifier and real test set; none where labels are not predicted.
 
     ``probabilities`` are those of the labels in turn, image by image in the order of test_images.csv, with spaces
     between: as many digits as a 32-bit number has.
     """
     rows = []
     for evaluation in evaluations:
-        if not evaluation.is_synthetic:
+        if evaluation.task.of_labels and not evaluation.is_synthetic:
             columns = [f"p_{label}" for label in evaluation.report["labels"]]
             values = evaluation.predictions[columns].to_numpy(np.float32).ravel()
             report = {key: json.dumps(evaluation.report.get(key)) for key in KEPT}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.tables import read_table
-from radsynth.report.tidy import COHORT
+from radsynth.report.tidy import COHORT, Metrics
 
 COLUMNS = ["source", "table", "sampling", "scenario", "classifier", "mix", "metric", "mean", "sd", "note"]
 
@@ -26,3 +26,9 @@ def read_published(files: Iterable[str | Path], sources: dict[str, str]) -> pd.D
     published = pd.concat(tables, ignore_index=True)
     datasets = pd.DataFrame(sources.items(), columns=["dataset", "source"], dtype=str)
     return published.merge(datasets, on="source")[[*COHORT, *COLUMNS[4:], "table"]]
+
+
+def sources(metrics: Metrics) -> dict[str, str]:
+    """Return the source of every data set, from the entry ``datasets`` of study.csv (``name: source; ...``)."""
+    study = metrics["study"].set_index("key")["value"]
+    return dict(entry.split(": ") for entry in study["datasets"].split("; "))

@@ -22,7 +22,7 @@ from radsynth.report.arms import (
     UNDECIDED,
     Arms,
 )
-from radsynth.report.evaluations import Evaluation, by_test, label_indices, tested_images
+from radsynth.report.evaluations import Evaluation, by_test, tested_images
 from radsynth.report.inference import (
     ALPHA,
     crossed_model,
@@ -31,8 +31,8 @@ from radsynth.report.inference import (
     holm,
     student,
 )
-from radsynth.report.resampling import METRICS, THRESHOLDED, resampled_metrics
 from radsynth.report.tidy import COMMON, TESTED
+from radsynth.tasks.task import Task
 
 # Patients that are left out one by one; of more, as many random groups of this number.
 UNITS = 500
@@ -49,7 +49,8 @@ class _Tested:
     """
 
     def __init__(self, members: list[Evaluation], seed: int):
-        images = tested_images(members)
+        images, self.task = tested_images(members), members[0].task
+        metrics = self.task.compared()
         groups = np.concatenate([table["group"] for table in images.values()])
         self.n_groups = len(set(groups))
         units = _units(groups, seed)
@@ -58,17 +59,15 @@ class _Tested:
         counts = (1 - np.eye(units.max() + 1 if len(units) else 0)).astype(np.float32)
         collected: dict[Key, list[tuple[dict[str, float], dict[str, np.ndarray]]]] = defaultdict(list)
         for member in members:
-            values = {metric: _number(member.report["metrics"].get(metric)) for metric in METRICS}
-            without = resampled_metrics(
-                *label_indices(member), of_testset[member.testset], counts, member.report.get("threshold")
-            )
+            values = {metric: _number(member.report["metrics"].get(metric)) for metric in metrics}
+            without = self.task.resampled(member.predictions, member.report, of_testset[member.testset], counts)
             collected[member.arm].append((values, without))
         self.values = {
-            arm: {metric: float(np.mean([values[metric] for values, _ in found])) for metric in METRICS}
+            arm: {metric: float(np.mean([values[metric] for values, _ in found])) for metric in metrics}
             for arm, found in collected.items()
         }
         self.left_out = {
-            arm: {metric: np.mean([without[metric] for _, without in found], axis=0) for metric in METRICS}
+            arm: {metric: np.mean([without[metric] for _, without in found], axis=0) for metric in metrics}
             for arm, found in collected.items()
         }
 
@@ -129,7 +128,8 @@ def _rows(about: Row, ours: tuple[_Tested, str, str], theirs: tuple[_Tested, str
     (our, *arm), (their, *reference) = ours, theirs
     runs = sorted(set(our.runs(*arm)) & set(their.runs(*reference)))
     rows = []
-    for metric in THRESHOLDED if thresholded else METRICS:
+    task = our.task
+    for metric in task.thresholded() if thresholded else task.compared():
         values = np.array([[our.values[*arm, run][metric], their.values[*reference, run][metric]] for run in runs])
         values = values.reshape(-1, 2)
         defined = ~np.isnan(values).any(axis=1)
@@ -138,7 +138,7 @@ def _rows(about: Row, ours: tuple[_Tested, str, str], theirs: tuple[_Tested, str
             for run, kept in zip(runs, defined, strict=True)
             if kept
         ]
-        row = about | {"metric": metric} | paired_figures(values[defined], shifts)
+        row = about | {"metric": metric} | paired_figures(values[defined], shifts, task.metric(metric).span)
         undefined = sorted({*our.runs(*arm), *their.runs(*reference)} - {runs[i] for i in np.flatnonzero(defined)})
         if undefined:
             note = f"runs without a defined value on both sides: {', '.join(map(str, undefined))}"
@@ -147,12 +147,13 @@ def _rows(about: Row, ours: tuple[_Tested, str, str], theirs: tuple[_Tested, str
     return rows
 
 
-def paired_figures(values: np.ndarray, left_out: list[np.ndarray]) -> Row:
+def paired_figures(values: np.ndarray, left_out: list[np.ndarray], span: float = 1.0) -> Row:
     """Return the numbers of one comparison from paired runs.
 
     ``values`` (runs, 2) are those of the mix and its reference, ``left_out`` their difference without each unit of
-    patients in turn, one array (units,) per run: its jackknife pseudo-values go into the crossed model. SDs have n - 1
-    degrees of freedom. Fewer than two runs or units give no interval.
+    patients in turn, one array (units,) per run: its jackknife pseudo-values go into the crossed model. Values of
+    the metric lie at most ``span`` apart. SDs have n - 1 degrees of freedom. Fewer than two runs or units give no
+    interval.
     """
     n_runs = len(values)
     figures: Row = {"n_runs": n_runs, "verdict": UNDECIDED, "reason": ""}
@@ -175,12 +176,12 @@ def paired_figures(values: np.ndarray, left_out: list[np.ndarray]) -> Row:
         return figures | {"reason": "no interval: a single patient makes the metric undefined"}
     size, reason = effect_size(difference)
     figures |= {"effect_size": size, "reason": reason}
-    estimate = crossed_model(n_units * difference[:, None] - (n_units - 1) * without, float(difference.mean()))
+    estimate = crossed_model(n_units * difference[:, None] - (n_units - 1) * without, float(difference.mean()), span)
     if estimate is None:
         return figures | {"reason": "no interval: all runs and patients differ by the same amount"}
     return figures | {
         **{"standard_error": estimate.standard_error, "df": estimate.df, "p_value": estimate.p_value},
-        **{"ci_low": estimate.low, "ci_high": estimate.high, "estimate": estimate},
+        **{"ci_low": estimate.low, "ci_high": estimate.high, "estimate": estimate, "span": span},
     }
 
 
@@ -194,12 +195,12 @@ def correct(rows: list[Row], family: list[str]) -> None:
         for row, p_holm in zip(members, holm([row["p_value"] for row in members]), strict=True):
             row["n_comparisons"], row["p_holm"] = len(members), float(p_holm)
             if "estimate" in row:
-                row["detectable"] = detectable(row.pop("estimate"), len(members))
+                row["detectable"] = detectable(row.pop("estimate"), len(members), row.pop("span"))
             if p_holm < ALPHA and "difference" in row:
                 row["verdict"] = ABOVE if row["difference"] > 0 else BELOW
 
 
-def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
+def replicate_rows(comparisons: Iterable[Row], arms: Arms, task: Task) -> list[Row]:
     """Return the rows of replicates.csv: the mean difference over samplings that differ in their draw alone.
 
     Samplings of one method (and extractor) are replicates, named after the first of them. Each counts with its mean
@@ -225,7 +226,7 @@ def replicate_rows(comparisons: Iterable[Row], arms: Arms) -> list[Row]:
         row |= {"verdict": UNDECIDED, "reason": f"undefined in {', '.join(left_out)}" if left_out else ""}
         if len(values):
             row["difference"] = float(values.mean())
-        if len(values) >= 2 and (estimate := student(values)):
+        if len(values) >= 2 and (estimate := student(values, task.metric(row["metric"]).span)):
             row |= {"sd": float(values.std(ddof=1)), "ci_low": estimate.low, "ci_high": estimate.high}
             row["p_value"] = estimate.p_value
         else:

@@ -218,6 +218,7 @@ class Study:
             "image_size": config["image_size"],
             "labels": ", ".join(self.labels),
             "positive_label": config["positive_label"],
+            "task": config["task"],
             "pool_size": config["pool_size"],
             "runs": config["runs"],
             "validation": config["validation"],

@@ -1,5 +1,4 @@
-"""Mixes of real and synthetic training images, Keras classifiers, their training and their evaluation.
+"""What classifiers learn, and from what: tasks, learners, mixes of real and synthetic images, runs and their worth.
 
-``mixes`` and ``evaluation`` need neither Keras nor a backend. ``backend.prepare`` runs before everything else
-that imports Keras.
+Only what computes imports Keras or torch. ``Learner.prepare`` runs before everything else that imports a framework.
 """

@@ -3,38 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-import keras
+import numpy as np
 
 from radsynth.common.hashing import sha256_file
-from radsynth.tasks.registry import find_architecture
+from radsynth.tasks.learner import Learner
 
 
-def last_hidden_layer(model: keras.Model) -> keras.Model:
-    """Return the model from images, uint8 (n, size, size, 1), to the input of its last layer, float32 (n, dim).
-
-    Used for inference, dropout passes everything. The layers are those of ``model``, not copies.
-    """
-    return keras.Model(model.input, model.layers[-1].input)
-
-
-def describe(hidden: keras.Model, path: str | Path, training: dict[str, Any]) -> dict[str, Any]:
+def describe(learner: Learner, folder: str | Path, images: np.ndarray, features: np.ndarray) -> dict[str, Any]:
     """Return what the features must say about their extractor (radsynth/features/interface.py).
 
-    ``hidden`` comes from ``last_hidden_layer`` of the model in the file ``path``; ``training`` is the record of its
-    training (training.json).
+    ``learner`` has been read from ``folder``; ``features`` (n, dim) are what it makes of prepared ``images``, uint8
+    (n, size, size, channels).
     """
-    architecture, size = training["architecture"], training["input_size"]
-    resized = size != hidden.input_shape[1]
+    weights = Path(folder) / learner.weights_name
     return {
         "name": "domain",
-        "preprocessing": {
-            "name": architecture,
-            "resize": "bilinear" if resized else "none",
-            "size": size,
-            "antialias": resized,
-            "scaling": find_architecture(architecture).scaling,
-            "channels": "gray repeated to RGB",
-        },
-        "weights": {"file": str(path), "sha256": sha256_file(path)},
-        "dim": hidden.output_shape[1],
+        "preprocessing": learner.preprocessing(images.shape[1]),
+        "weights": {"file": str(weights), "sha256": sha256_file(weights)},
+        "dim": features.shape[1],
     }

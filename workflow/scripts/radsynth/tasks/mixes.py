@@ -71,23 +71,23 @@ def assemble(
 
 
 def read_pools(manifests: Iterable[str | Path], generators: Iterable[str]) -> pd.DataFrame:
-    """Return the images of the pools in order: COLUMNS without ``subset``, and ``generator``.
+    """Return the images of the pools in order: COLUMNS without ``subset``, ``generator``, and what manifests say more.
 
     ``generators`` names the maker of each pool. Files are relative to their manifest's folder; a synthetic image's id
-    is ``generator/label/index``.
+    is ``generator/label/index``, its patient is no one.
     """
-    pools = [pd.DataFrame(columns=[*COLUMNS[:-1], "generator"])]
+    pools = [pd.DataFrame(columns=[*COLUMNS[:-1], "patient_id", "generator"])]
     for path, generator in zip(map(Path, manifests), generators, strict=True):
         pool = read_table(path)
         ids = generator + "/" + pool["label"] + "/" + pool["index"].str.zfill(6)
-        made = pool[["file", "sha256", "label"]].assign(image_id=ids, origin="synthetic")
+        made = pool.assign(image_id=ids, origin="synthetic", patient_id="")
         pools.append(made.assign(root=str(path.parent), generator=generator))
     return pd.concat(pools, ignore_index=True)
 
 
 def read_pixels(images: pd.DataFrame) -> np.ndarray:
-    """Return the pixels, uint8 (n, height, width), of rows with ``root``, ``file`` below it and ``sha256``."""
-    return read_gray_stack(".", images.assign(file=images["root"] + "/" + images["file"]))
+    """Return the pixels, uint8 (n, height, width, 1), of rows with ``root``, ``file`` below it and ``sha256``."""
+    return read_gray_stack(".", images.assign(file=images["root"] + "/" + images["file"]))[..., None]
 
 
 def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
@@ -115,6 +115,8 @@ def mix_images(
 ) -> pd.DataFrame:
     """Return the images of one run of a mix: ``subset`` is "train" or "validation", ``origin`` real or synthetic.
 
+    Beside COLUMNS they have all that their manifests say, "" where one does not say it.
+
     ``mix`` is ``{real: bool, pools: {generator: n}}``, maybe with ``balance: oversample``: with ``real``, the images of
     ``train`` that are not in ``validation``; from each pool given (one per augmented label) the first n images; with
     ``oversample``, images of the rarer labels again, drawn with replacement, until all labels are as frequent.
@@ -135,7 +137,7 @@ def mix_images(
             if len(pool) < count:
                 raise UserError(f"{key}: {count} images asked for, the pool of {label} holds {len(pool)}")
             parts.append(pool.head(count).assign(subset="train"))
-    images = pd.concat(parts, ignore_index=True)[COLUMNS]
+    images = _joined(parts)
     counts = images.loc[images["subset"] == "train", "label"].value_counts()
     for label in labels:
         if label not in counts:
@@ -149,11 +151,16 @@ def control_images(known: pd.DataFrame, root: str | Path, validation: pd.DataFra
     ``known`` are all real images that its mix has learnt from, directly or through a generator. ``validation`` holds
     the images that are apart from both, if any: those that a run draws from the generators' images are no such.
     """
-    return pd.concat([_real(known, root, "train"), _real(validation, root, "validation")], ignore_index=True)[COLUMNS]
+    return _joined([_real(known, root, "train"), _real(validation, root, "validation")])
 
 
 def _real(images: pd.DataFrame, root: str | Path, subset: str) -> pd.DataFrame:
-    return images[["file", "sha256", "label", "image_id"]].assign(root=str(root), origin="real", subset=subset)
+    return images.assign(root=str(root), origin="real", subset=subset)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    images = pd.concat(parts, ignore_index=True).fillna("")
+    return images[[*COLUMNS, *(column for column in images if column not in COLUMNS)]]
 
 
 def _oversample(images: pd.DataFrame, counts: Mapping[str, int], seed: int) -> pd.DataFrame:

@@ -4,7 +4,8 @@ from typing import Any
 
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
-from radsynth.tasks.registry import resolve_classifier
+from radsynth.tasks.learner import check_task, resolve_classifier
+from radsynth.tasks.task import make_task
 
 
 def fill_mixes(config: dict[str, Any]) -> None:
@@ -19,6 +20,9 @@ def fill_mixes(config: dict[str, Any]) -> None:
 
 def check_tasks(config: dict[str, Any]) -> None:
     """Raise UserError for what is wrong with mixes or classifiers of a configuration with all defaults."""
+    task = make_task(config["task"], config["labels"], config["positive_label"])
+    for name, classifier in config["classifiers"].items():
+        check_task(classifier, task, f"classifiers.{name}")
     for name, mix in config["mixes"].items():
         where = f"mixes.{name}"
         if not mix["real"] and not mix["pools"]:

@@ -6,12 +6,6 @@ import numpy as np
 
 from radsynth.tasks.thresholds import ONE_IN, is_called
 
-METRICS = (
-    *("accuracy", "balanced_accuracy", "f1_weighted", "f1_positive", "recall_positive", "roc_auc", "pr_auc"),
-    *("sensitivity_at_95_specificity", "sensitivity_at_95_specificity_on_test"),
-)
-# Those that move with the threshold between the labels, without any gain in what the images tell apart.
-THRESHOLDED = ("accuracy", "balanced_accuracy", "f1_weighted", "f1_positive", "recall_positive")
 # Images x draws that are held in memory at once; small enough for the processor's cache.
 BLOCK = 200_000
 
@@ -25,7 +19,7 @@ def resampled_metrics(
     counts: np.ndarray,
     threshold: float | None,
 ) -> dict[str, np.ndarray]:
-    """Return each of ``METRICS`` for every resample of the patients, defined as in the evaluation of the classifiers.
+    """Return the compared metrics of a classifier for every resample of the patients, defined as in ``evaluate``.
 
     ``true`` and ``predicted`` are label indices (n,), ``scores`` the probabilities (n, labels), ``positive`` the index
     of the positive label, ``groups`` the patient of each image (n,), ``counts`` how often each patient was drawn

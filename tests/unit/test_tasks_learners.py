@@ -4,9 +4,10 @@ import inspect
 
 import pytest
 from radsynth.common.errors import UserError
+from radsynth.common.registry import KINDS
 from radsynth.common.weights import read_registry, weights_entry
 from radsynth.study.config import Study
-from radsynth.tasks.registry import ARCHITECTURES, resolve_classifier, weights_file
+from radsynth.tasks.learner import learner_class, resolve_classifier, weights_file
 
 FOLDER = {
     "study": "mine",
@@ -25,7 +26,7 @@ PAPER = {
 
 
 def test_the_name_of_an_architecture_is_enough():
-    classifiers = {name: {"architecture": name} for name in ARCHITECTURES}
+    classifiers = {name: {"architecture": name} for name in KINDS["learners"]}
     resolved = Study(FOLDER | {"classifiers": classifiers})["classifiers"]
     found = {
         name: tuple(c[key] for key in ("weights", "epochs", "learning_rate", "input_size"))
@@ -65,8 +66,8 @@ def test_what_an_architecture_cannot_do_is_refused(options, message):
 def test_only_imagenet_weights_need_a_file():
     needed = {
         (name, weights): weights_file({"architecture": name, "weights": weights})
-        for name, entry in ARCHITECTURES.items()
-        for weights in entry.weights
+        for name in KINDS["learners"]
+        for weights in learner_class(name).initial_weights()
     }
     files = {key: file for key, file in needed.items() if file}
     assert set(files) == {("vgg16_pretrained", "imagenet"), ("resnet50_pretrained", "imagenet")}
@@ -83,5 +84,5 @@ def test_the_registry_has_what_keras_itself_publishes():
     vgg, res = registry["vgg16_imagenet"], registry["resnet50_imagenet"]
     assert vgg["url"] == vgg16.WEIGHTS_PATH_NO_TOP
     assert f'file_hash="{vgg["checksum"].removeprefix("md5:")}"' in inspect.getsource(vgg16.VGG16).split("NO_TOP")[1]
-    assert res["url"] == f"{resnet.BASE_WEIGHTS_PATH}{ARCHITECTURES['resnet50_pretrained'].weights_file}"
+    assert res["url"] == f"{resnet.BASE_WEIGHTS_PATH}{learner_class('resnet50_pretrained').weights_file}"
     assert res["checksum"] == f"md5:{resnet.WEIGHTS_HASHES['resnet50'][1]}"

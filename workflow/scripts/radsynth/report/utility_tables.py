@@ -1,8 +1,7 @@
-"""Tables of what the classifiers achieve: those of the paper, all mixes, all metrics, tests, and single models."""
+"""Tables of what the classifiers achieve: that of the paper, all mixes, all metrics, and single models."""
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from radsynth.report.arms import (
@@ -21,8 +20,18 @@ from radsynth.report.arms import (
 )
 from radsynth.report.names import capitalised, metric_names
 from radsynth.report.render import Cell, Columns, Section, Table, limits, mean_sd, number, section
-from radsynth.report.resampling import THRESHOLDED
-from radsynth.report.tidy import BASELINE, COHORT, OWN, TESTED, Metrics, headline_metrics, per_run, place, study_facts
+from radsynth.report.tidy import (
+    BASELINE,
+    COHORT,
+    OWN,
+    TESTED,
+    Metrics,
+    headline_metrics,
+    per_run,
+    place,
+    study_facts,
+    task_of,
+)
 
 # The columns of the paper's tables: mixes by name, and how they are called there.
 PAPER = {BASELINE: "baseline", "ddpm": "DDPM", "pggan": "PGGAN"}
@@ -70,13 +79,15 @@ def against_baseline(table: pd.DataFrame, metrics: Metrics, metric: str) -> pd.D
     return table.assign(verdict=table["verdict"].fillna(""))
 
 
-def accuracy(metrics: Metrics, published: pd.DataFrame) -> Table:
+def accuracy(metrics: Metrics) -> Table:
     """Accuracy in the layout of tables 4 to 7 of the paper, with the published values below ours in italics.
 
     It is the paper's own comparison: equal epochs, against the baseline alone. One section per data set, sampling and
     scenario; rows are classifiers, columns the baseline and those of the paper's two mixes that the study has, or that
-    the paper prints for its cohorts. What was not run, or not printed, is empty.
+    the paper prints for its cohorts. What was not run, or not printed, is empty. What it prints stands beside the tidy
+    tables as ``published`` (``published.read_published``).
     """
+    published = metrics["published"]
     ours = arms(metrics, "accuracy")
     ours = against_baseline(ours[ours["tested_on"] == OWN], metrics, "accuracy").drop(columns="tested_on")
     printed = published[published["metric"] == "accuracy"].rename(
@@ -143,20 +154,21 @@ def _best(cells: pd.DataFrame) -> str | None:
 
 
 def mixes(metrics: Metrics) -> Table:
-    """Accuracy and headline metric of every arm on every real test set: rows arms, columns classifiers."""
+    """Accuracy (of labels) and headline metric of every arm on every real test set: rows arms, columns classifiers."""
     names, order = metric_names(metrics), Arms.of(study_facts(metrics))
-    headline = headline_metrics(metrics["cohorts"])
-    found = [_marked(metrics, metric) for metric in dict.fromkeys(["accuracy", *headline.values()])]
+    task = task_of(study_facts(metrics))
+    headline, first = headline_metrics(task, metrics["cohorts"]), task.beside[:1]
+    found = [_marked(metrics, metric) for metric in dict.fromkeys([*first, *headline.values()])]
     table = pd.concat(found, ignore_index=True)
     sections = []
     for tested, of_test in table.groupby(TESTED, sort=False):
         for metric, rows in of_test.groupby("metric", sort=False):
-            if metric not in ("accuracy", headline.get(tested[:3])):
+            if metric not in (*first, headline.get(tested[:3])):
                 continue
             classifiers = list(dict.fromkeys(rows["classifier"]))
             lines: list[list[Cell | str]] = []
             for mix in order.in_order(rows["mix"]):
-                if mix == CORRECTED and metric not in THRESHOLDED:
+                if mix == CORRECTED and metric not in task.thresholded():
                     continue
                 cells = rows[rows["mix"] == mix].set_index("classifier").reindex(classifiers)
                 texts = [_cell(cell).text + MARKS.get(cell["verdict"], "") for _, cell in cells.iterrows()]
@@ -185,13 +197,15 @@ def _marked(metrics: Metrics, metric: str) -> pd.DataFrame:
 def scores(metrics: Metrics) -> Table:
     """What the labels, the ranking, the threshold and the probabilities of every arm are worth."""
     shown, order = metric_names(metrics), Arms.of(study_facts(metrics))
-    names = [name for group in SCORES.values() for name in group]
+    task = task_of(study_facts(metrics))
+    groups = SCORES if task.of_labels else {"Metrics": list(task.titles())}
+    names = [name for group in groups.values() for name in group]
     table = pd.concat([arms(metrics, name).assign(metric=name) for name in names], ignore_index=True)
     sections = []
     for tested, rows in table.groupby(TESTED, sort=False):
         cells = {(row["classifier"], row["mix"], row["metric"]): _cell(row) for _, row in rows.iterrows()}
         arms_of = {name: order.in_order(part["mix"]) for name, part in rows.groupby("classifier", sort=False)}
-        for title, group in SCORES.items():
+        for title, group in groups.items():
             hidden = {CORRECTED} if title in ("Ranking", "Threshold") else set()  # as the baseline's, or undefined
             lines = [
                 [classifier, mix, *(cells.get((classifier, mix, name), "") for name in group)]
@@ -227,40 +241,3 @@ def roc_auc(metrics: Metrics) -> Table:
         )
         sections.append(section(f"ROC-AUC of single models: {place(tested)}", rows, SINGLE, note, 4))
     return "ROC-AUC of single models", table, sections
-
-
-def experts(metrics: Metrics) -> Table:
-    """How classifiers trained on real images alone recognise the pools (the paper's VGG Expert), beside real images."""
-    keys = [*COHORT, "classifier", "generator", "label"]
-    values = ["recognised", "mean_confidence", "recognised_real", "mean_confidence_real"]
-    groups = metrics["recognition"].groupby(keys, sort=False)
-    table = groups.agg(
-        n_runs=("recognised", "count"),
-        n=("n", "max"),
-        n_real=("n_real", "max"),
-        **{f"{name}_{how}": (name, how) for name in values for how in ("mean", "std")},
-    ).reset_index()
-
-    def shown(name: str):
-        return lambda row: "" if np.isnan(row[f"{name}_mean"]) else mean_sd(row[f"{name}_mean"], row[f"{name}_std"])
-
-    columns: Columns = {name: (lambda row, name=name: row[name]) for name in ("classifier", "generator", "label")}
-    columns |= {
-        "synthetic recognised": shown("recognised"),
-        "mean confidence": shown("mean_confidence"),
-        "real recognised": shown("recognised_real"),
-        "mean confidence (real)": shown("mean_confidence_real"),
-        "n synthetic / real": lambda row: " / ".join(number(row[name]) for name in ("n", "n_real")),
-    }
-    sections = [
-        section(
-            f"Recognition of synthetic images: {place(cohort)}",
-            rows,
-            columns,
-            "Classifiers trained on real images alone: share of the images of a class that they recognise as such, and "
-            "the mean probability they give to it; mean ± SD over runs. Real: test images that they have not seen.",
-            3,
-        )
-        for cohort, rows in table.groupby(COHORT, sort=False)
-    ]
-    return "Recognition of synthetic images", table, sections

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from radsynth.report.resampling import METRICS, resampled_metrics
-from radsynth.tasks.evaluation import evaluate, predictions_table
+from radsynth.tasks.classification import Classification, evaluate, predictions_table
+from radsynth.tasks.resampling import resampled_metrics
 
 #: The same examples in every run.
 STABLE = settings(derandomize=True, database=None, deadline=None)
 LABELS = ["a", "b", "c"]
+METRICS = Classification(LABELS, "b").compared()
 
 
 def both(score):
@@ -76,7 +77,7 @@ def test_resampling_in_blocks_changes_nothing(monkeypatch):
     counts = rng.multinomial(60, np.full(60, 1 / 60), size=11)
     arguments = true, (score > 0.5).astype(int), both(score), 1, np.arange(60), counts, 0.5
     whole = resampled_metrics(*arguments)
-    monkeypatch.setattr("radsynth.report.resampling.BLOCK", 200)
+    monkeypatch.setattr("radsynth.tasks.resampling.BLOCK", 200)
     parts = resampled_metrics(*arguments)
     assert all(np.array_equal(whole[name], parts[name]) for name in METRICS)
 

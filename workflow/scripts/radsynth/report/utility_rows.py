@@ -1,16 +1,56 @@
-"""What single trained models are worth, and how two of them differ; images are taken as independent."""
+"""What the classifiers achieved, alone and beside each other: from their evaluations to tidy tables."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from scipy import stats
 
 from radsynth.report.arms import CORRECTED, Arms
+from radsynth.report.basis import cohorts_of
 from radsynth.report.evaluations import Evaluation, by_test, label_indices, tested_images
+from radsynth.report.given import Given
 from radsynth.report.inference import TAIL, delong, mcnemar
-from radsynth.report.tidy import TESTED
+from radsynth.report.predictions import image_rows, prediction_rows
+from radsynth.report.statistics import compare, replicate_rows
+from radsynth.report.tidy import TESTED, Row
+from radsynth.report.verdicts import verdict_rows
 
-Row = dict[str, Any]
+
+def rows(given: Given) -> dict[str, list[Row]]:
+    """Return the rows of all tidy tables of the chapter."""
+    comparisons = compare(given.evaluations, given.arms, given.study["seed"])
+    of_labels = given.evaluations if given.task.of_labels else []  # the others have no such tables
+    return {
+        "classification": classification_rows(given.evaluations),
+        "test_images": image_rows(given.measured),
+        "predictions": prediction_rows(given.measured),
+        "confusion": confusion_rows(of_labels),
+        "roc_auc": roc_auc_rows(of_labels),
+        "comparisons": comparisons,
+        "verdicts": verdict_rows(comparisons, given.arms, given.once(cohorts_of), given.task),
+        "mcnemar": mcnemar_rows(of_labels, given.arms),
+        "replicates": replicate_rows(comparisons, given.arms, given.task),
+    }
+
+
+def classification_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
+    """Return the rows of classification.csv."""
+    return [
+        evaluation.keys
+        | {key: evaluation.report.get(key) for key in ("architecture", "weights", "backend")}
+        | {"metric": metric, "value": value, "reason": evaluation.report["reasons"].get(metric)}
+        for evaluation in evaluations
+        for metric, value in evaluation.report["metrics"].items()
+    ]
+
+
+def confusion_rows(evaluations: Iterable[Evaluation]) -> list[Row]:
+    """Return the rows of confusion.csv."""
+    return [
+        evaluation.keys | {"true_label": true, "predicted_label": predicted, "count": count}
+        for evaluation in evaluations
+        for true, counts in zip(evaluation.report["labels"], evaluation.report["confusion_matrix"], strict=True)
+        for predicted, count in zip(evaluation.report["labels"], counts, strict=True)
+    ]
 
 
 def mcnemar_rows(evaluations: Iterable[Evaluation], arms: Arms) -> list[Row]:

@@ -7,8 +7,18 @@ from radsynth.report.arms import CORRECTED, REFERENCES
 from radsynth.report.inference import FEW_RUNS
 from radsynth.report.names import metric_names
 from radsynth.report.outcomes import headline_outcomes
-from radsynth.report.summary_utility import images
-from radsynth.report.tidy import COHORT, EXTERNAL, OWN, Metrics, on_real_images, study_facts
+from radsynth.report.tidy import COHORT, EXTERNAL, OWN, Metrics, on_real_images, study_facts, task_of
+from radsynth.report.utility_words import images
+
+
+def sentences(metrics: Metrics) -> list[str]:
+    """Return the last two sections of the summary."""
+    return [
+        "\n## What these numbers do not cover\n",
+        *limits(metrics),
+        "\n## The data\n",
+        *data_lines(metrics),
+    ]
 
 
 def limits(metrics: Metrics) -> list[str]:
@@ -28,7 +38,8 @@ def limits(metrics: Metrics) -> list[str]:
             f"that the tests have runs − 1 = {few - 1} degree{'s' * (few > 2)} of freedom."
         )
     lines += [*_families(metrics), _equal_epochs(metrics), *_correction(rows)]
-    return [*lines, *_validation(metrics)]
+    # The second is about thresholds, which tasks other than classification do not have.
+    return [*lines, *_validation(metrics)[: 2 if task_of(study_facts(metrics)).of_labels else 1]]
 
 
 def _families(metrics: Metrics) -> list[str]:

@@ -68,6 +68,11 @@ def headline(metrics: Metrics) -> str:
     return f"no sign of copies in {pools}{rest}" + (f"; highest {copies_text(highest.iloc[0])}" if len(highest) else "")
 
 
+def sentences(metrics: Metrics) -> list[str]:
+    """Return the section of the summary."""
+    return ["\n## Can they be shared?\n", *sharing(metrics)]
+
+
 def sharing(metrics: Metrics) -> list[str]:
     """Return whether the pools may be shared, as far as the numbers tell, then what was found, and what was not."""
     if checks(metrics, "memorisation", COPIES).empty:

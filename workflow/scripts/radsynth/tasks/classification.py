@@ -1,19 +1,95 @@
-"""What a classifier's probabilities are worth on a test set."""
+"""The task ``classification``: which label an image has, and what a classifier's probabilities are worth."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radsynth.tasks.calibration import brier, calibration_line, expected_calibration_error
-from radsynth.tasks.thresholds import ONE_IN, is_called
+from radsynth.tasks.resampling import resampled_metrics
+from radsynth.tasks.task import IMAGE, Metric, Task, Values
+from radsynth.tasks.thresholds import ONE_IN, is_called, threshold_of
 
 RANKING = ("roc_auc", "pr_auc", "sensitivity_at_95_specificity_on_test")
 AT_THRESHOLD = ("sensitivity_at_95_specificity", "specificity_at_that_threshold")
 CALIBRATION = ("calibration_slope", "calibration_intercept")
 
-# Values of metrics by name; of an undefined one the reason.
-Values = dict[str, float | str]
+# A training cohort counts as balanced up to this ratio of its most frequent label to its rarest.
+BALANCED = 1.5
+# With more than two labels these are averages over all of them.
+MACRO = {"roc_auc": "macro ROC-AUC", "pr_auc": "macro PR-AUC"}
+_MOVED = {"compared": True, "thresholded": True}
+
+
+class Classification(Task):
+    """Which of the study's labels an image has: probabilities, of which the largest decides."""
+
+    name = "classification"
+    loss = "cross_entropy"
+    texts = (*IMAGE, "predicted")
+    # What the paper reports, and what equal weights of the labels make of it.
+    beside = ("accuracy", "balanced_accuracy", "f1_weighted")
+    of_labels = True
+    all_metrics = (
+        Metric("accuracy", "accuracy", **_MOVED),
+        Metric("balanced_accuracy", "balanced accuracy", **_MOVED),
+        Metric("precision_weighted", "precision (weighted)"),
+        Metric("recall_weighted", "recall (weighted)"),
+        Metric("f1_weighted", "F1 (weighted)", **_MOVED),
+        Metric("precision_positive", "precision ({class})"),
+        Metric("f1_positive", "F1 ({class})", **_MOVED),
+        Metric("recall_positive", "recall ({class})", **_MOVED),
+        Metric("roc_auc", "ROC-AUC", compared=True),
+        Metric("pr_auc", "PR-AUC ({class})", compared=True),
+        Metric("sensitivity_at_95_specificity", "sensitivity ({class}) at 95 % specificity", compared=True),
+        Metric("specificity_at_that_threshold", "specificity ({class}) at the same threshold"),
+        Metric(
+            "sensitivity_at_95_specificity_on_test",
+            "sensitivity ({class}) at 95 % specificity, threshold read off the test set",
+            compared=True,
+        ),
+        Metric("brier", "Brier score", higher=False),
+        Metric("ece", "expected calibration error", higher=False),
+        Metric("calibration_slope", "calibration slope"),
+        Metric("calibration_intercept", "calibration intercept"),
+    )
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels)
+
+    def targets(self, rows: pd.DataFrame) -> np.ndarray:
+        return rows["label"].map(self.labels.index).to_numpy()
+
+    def tuned(self, validation: pd.DataFrame, output: np.ndarray | None) -> dict[str, Any]:
+        scores = None if output is None else output[:, self.labels.index(self.positive_label)]
+        return {"threshold": threshold_of(validation, scores, self.positive_label)}
+
+    def predictions(self, rows: pd.DataFrame, output: np.ndarray) -> pd.DataFrame:
+        return predictions_table(rows, output, self.labels)
+
+    def metrics(self, table: pd.DataFrame, tuned: Mapping[str, Any]) -> dict[str, Any]:
+        threshold = tuned["threshold"]
+        return evaluate(table, self.labels, self.positive_label, threshold["value"], threshold["reason"])
+
+    def resampled(
+        self, table: pd.DataFrame, report: Mapping[str, Any], groups: np.ndarray, counts: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        true, predicted = (table[column].map(self.labels.index).to_numpy(int) for column in ("label", "predicted"))
+        scores = table[[f"p_{label}" for label in self.labels]].to_numpy(float)
+        positive = self.labels.index(self.positive_label)
+        return resampled_metrics(true, predicted, scores, positive, groups, counts, report.get("threshold"))
+
+    def headline(self, counts: Sequence[float]) -> str:
+        """Return a metric that no threshold moves.
+
+        ROC-AUC with two labels that are about as frequent in training, PR-AUC where one is rarer, the macro average of
+        one-against-the-rest ROC-AUC with more labels.
+        """
+        return "pr_auc" if len(counts) == 2 and max(counts) > BALANCED * min(counts) else "roc_auc"
+
+    def titles(self) -> dict[str, str]:
+        return super().titles() | (MACRO if len(self.labels) > 2 else {})
 
 
 def predictions_table(test: pd.DataFrame, probabilities: np.ndarray, labels: list[str]) -> pd.DataFrame:
@@ -63,17 +139,13 @@ def evaluate(
         | _at_threshold(true == positive, probabilities[:, positive], positive_label, threshold, threshold_reason)
         | _calibration(true, probabilities, labels, positive)
     )
-    reasons = {name: value for name, value in found.items() if isinstance(value, str)}
-    return {
-        "labels": labels,
-        "positive_label": positive_label,
-        "threshold": threshold,
-        "n": dict(zip(labels, confusion.sum(axis=1).tolist(), strict=True)),
-        "metrics": {name: None if name in reasons else float(value) for name, value in found.items()},
-        "reasons": reasons,
-        "confusion_matrix": confusion.tolist(),
-        "per_label": _per_label(true, predicted, probabilities, labels),
-    }
+    return Classification(labels, positive_label).report(
+        found,
+        threshold=threshold,
+        n=dict(zip(labels, confusion.sum(axis=1).tolist(), strict=True)),
+        confusion_matrix=confusion.tolist(),
+        per_label=_per_label(true, predicted, probabilities, labels),
+    )
 
 
 def _no_image(labels: list[str]) -> str:
@@ -153,6 +225,8 @@ def _at_threshold(
 
 
 def _calibration(true: np.ndarray, probabilities: np.ndarray, labels: list[str], positive: int) -> Values:
+    from radsynth.tasks.calibration import brier, calibration_line, expected_calibration_error  # not while planning
+
     if not len(true):
         return dict.fromkeys(("brier", "ece", *CALIBRATION), _no_image(labels))
     found: Values = {"brier": brier(true, probabilities)}

@@ -15,10 +15,10 @@ from radsynth.report.arms import (
     UNDECIDED,
     Arms,
 )
-from radsynth.report.names import BESIDE, metric_names
+from radsynth.report.names import beside, metric_names
 from radsynth.report.outcomes import answer, difference, headline_outcomes, is_headline, outcomes, tally, value
 from radsynth.report.render import number, signed
-from radsynth.report.tidy import COHORT, COMMON, OWN, TESTED, Metrics, place, range_text, study_facts
+from radsynth.report.tidy import COHORT, COMMON, OWN, TESTED, Metrics, place, range_text, study_facts, task_of
 
 
 def headline(metrics: Metrics) -> str:
@@ -36,6 +36,11 @@ def headline(metrics: Metrics) -> str:
             f"{row['verdict']}"
         )
     return "no mix besides the baseline was compared"
+
+
+def opening(metrics: Metrics) -> list[str]:
+    """Return the answer, which stands before all sections."""
+    return [overall(metrics)]
 
 
 def overall(metrics: Metrics) -> str:
@@ -63,27 +68,28 @@ def overall(metrics: Metrics) -> str:
     if len(needed):
         span = " to ".join(dict.fromkeys(f"{limit:.3f}" for limit in (needed.min(), needed.max())))
         parts.append(f"The smallest difference that could have been decided where none was: {span}.")
-    beside = outcomes(metrics)
-    beside = beside[(beside["metric"] == "accuracy") & (beside["tested_on"] == OWN)]
-    if len(beside):
-        also = ", also against the baseline with corrected outputs" if (beside["corrected_verdict"] != "").any() else ""
-        parts.append(f"By accuracy{also}: {tally(beside)}.")
+    others = outcomes(metrics)
+    others = others[(others["metric"] == "accuracy") & (others["tested_on"] == OWN)]
+    if len(others):
+        also = ", also against the baseline with corrected outputs" if (others["corrected_verdict"] != "").any() else ""
+        parts.append(f"By accuracy{also}: {tally(others)}.")
     return " ".join(parts)
 
 
-def utility_lines(metrics: Metrics) -> list[str]:
-    """Return what stands in the summary: by cohort every outcome and comparison, then other tests and replicates."""
-    lines = []
+def sentences(metrics: Metrics) -> list[str]:
+    """Return the section of the summary: by cohort every outcome and comparison, then other tests and replicates."""
+    lines: list[str] = []
     table = metrics["comparisons"]
     for cohort, rows in table[table["tested_on"] == OWN].groupby(COHORT, sort=False):
-        rows = rows[rows["metric"] == "accuracy"]
+        rows = rows[rows["metric"] == task_of(study_facts(metrics)).compared()[0]]
         counts = (
             f"runs: {range_text(rows['n_runs'])}; test patients, images where unknown: {range_text(rows['n_groups'])}"
         )
         lines.append(f"**{place(cohort)}** ({counts})\n")
         lines += [*_outcomes(metrics, cohort), *_longer_training(metrics, cohort), *_threshold(metrics, cohort)]
         lines += [*_generators(metrics, cohort), *_other_arms(metrics, cohort)]
-    return [*lines, *_samplings(metrics), *_other_tests(metrics), *_replicates(metrics)] or ["Nothing was compared."]
+    lines += [*_samplings(metrics), *_other_tests(metrics), *_replicates(metrics)]
+    return ["\n## Does it help?\n", *(lines or ["Nothing was compared."])]
 
 
 def _about(row: pd.Series, names: dict[str, str]) -> str:
@@ -132,9 +138,9 @@ def _outcomes(metrics: Metrics, cohort: tuple[str, str, str]) -> list[str]:
         )
         others = [
             f"{names[other['metric']]} {_short(other)}: {other['verdict']}"
-            for _, other in _beside(table, row, list(BESIDE)).iterrows()
+            for _, other in _beside(table, row, list(beside(metrics))).iterrows()
         ]
-        lines.append(f"    - {'; '.join(others)}.")
+        lines += [f"    - {'; '.join(others)}."] if others else []
     return [*lines, ""] if lines else []
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from radsynth.report.copying_words import FOUND, checks, copies_text, named
 from radsynth.report.image_metrics import MEANINGS, POOL, copy_rates, main_reference, of_family
-from radsynth.report.summary_copying import FOUND, checks, copies_text, named
 from radsynth.report.tidy import COHORT, Metrics, place, range_text
 
 FARTHER, NEAR = "farther", "as near"
@@ -30,7 +30,7 @@ def realism(metrics: Metrics) -> pd.DataFrame:
     return rows.assign(verdict=verdict.where(rows["value"].notna() & limit.notna(), ""), copies=copies)
 
 
-def realism_headline(metrics: Metrics) -> str:
+def headline(metrics: Metrics) -> str:
     """Return how many pools are as near as real images, and the first pool's numbers."""
     rows = realism(metrics)
     if rows.empty:
@@ -43,8 +43,21 @@ def realism_headline(metrics: Metrics) -> str:
     )
 
 
+def sentences(metrics: Metrics) -> list[str]:
+    """Return the section of the summary: distances, variety, recognition, and how to read them."""
+    return [
+        "\n## How real are the images?\n",
+        *realism_lines(metrics),
+        *variety_lines(metrics),
+        *recognition_lines(metrics),
+        "\nFID and KID compare distributions in the features named; they say nothing about whether a single image is "
+        "right, and copies of training images make them small: read them with the copy rate. FID is biased upwards in "
+        "small samples: it means something only beside its real-against-real baseline.",
+    ]
+
+
 def realism_lines(metrics: Metrics) -> list[str]:
-    """Return what stands in the summary: counts per features, then the pools in the first features."""
+    """Return what is said of distances: counts per features, then the pools in the first features."""
     rows = realism(metrics)
     if rows.empty:
         return ["No distance was measured."]

@@ -1,6 +1,7 @@
-"""The figures of what the classifiers achieve, and the list of all figures."""
+"""The figures of what the classifiers achieve."""
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -8,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radsynth.report import heat_map, image_figures, quality_figures
 from radsynth.report.arms import (
     CORRECTED,
     HELPS,
@@ -37,7 +37,17 @@ from radsynth.report.drawing import (
     wrap,
 )
 from radsynth.report.names import capitalised, metric_names
-from radsynth.report.tidy import BASELINE, TESTED, Metrics, headline_metrics, per_run, place, range_text, study_facts
+from radsynth.report.tidy import (
+    BASELINE,
+    TESTED,
+    Metrics,
+    headline_metrics,
+    per_run,
+    place,
+    range_text,
+    study_facts,
+    task_of,
+)
 
 # Height in mm of one mix in the rows of a classifier.
 MIX_HEIGHT = 2.2
@@ -156,13 +166,15 @@ def differences(metrics: Metrics) -> Figure:
     styles = mix_styles([BASELINE, *mixes])
     found = set(zip(table["mix"], table["kind"], strict=True))
     places = [(mix, kind) for mix in mixes for kind in LINES if (mix, kind) in found]
-    chosen = headline_metrics(metrics["cohorts"])
+    chosen, others = _shown_differences(metrics)
     tests = list(table.groupby(TESTED, sort=False))
     with mpl.rc_context(STYLE):
         labels = [list(dict.fromkeys(rows["classifier"])) for _, rows in tests]
-        figure, axes = grid([height(classifiers, 2 + MIX_HEIGHT * len(places)) for classifiers in labels], 3)
+        figure, axes = grid(
+            [height(classifiers, 2 + MIX_HEIGHT * len(places)) for classifiers in labels], 1 + len(others)
+        )
         for line, (tested, rows), classifiers in zip(axes, tests, labels, strict=True):
-            names = [chosen.get(tested[:3], "roc_auc"), "accuracy", "f1_weighted"]
+            names = [chosen[tested[:3]], *others]
             rows = rows[rows["metric"].isin(names)]
             for axis, name in zip(line, names, strict=True):
                 axis.axvline(0, color="#000000", linewidth=0.8)
@@ -200,6 +212,14 @@ def differences(metrics: Metrics) -> Figure:
     return figure
 
 
+def _shown_differences(metrics: Metrics) -> tuple[Mapping[tuple[str, ...], str], list[str]]:
+    """Return the metric that differences are shown in first, by cohort, and those that stand beside it."""
+    task = task_of(study_facts(metrics))
+    headline = headline_metrics(task, metrics["cohorts"])
+    others = [name for name in ("accuracy", "f1_weighted") if name in task.beside]
+    return defaultdict(lambda: task.headline(()), headline), others
+
+
 def _marks(metrics: Metrics, tested: tuple[str, ...], metric: str) -> list[tuple[str, str, str]]:
     """Return classifier, mix and mark of every verdict on a test that decides something."""
     rows = metrics["verdicts"]
@@ -214,18 +234,3 @@ def _difference(axis, row: pd.Series, y: float, colour: str, symbol: str) -> Non
         axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.2, linestyle=LINES[row["kind"]])
     face = "#ffffff" if row["verdict"] == UNDECIDED else colour
     axis.plot(row["difference"], y, symbol, color=colour, markerfacecolor=face, markersize=4, zorder=3)
-
-
-FIGURES: dict[str, Callable[[Metrics], Figure]] = {
-    "training_loss": image_figures.training_loss,
-    "heat_map": heat_map.heat_map,
-    "distances": quality_figures.distances,
-    "manifold": quality_figures.manifold,
-    "diversity": quality_figures.diversity,
-    "similarity": quality_figures.similarity,
-    "memorisation": quality_figures.memorisation,
-    "recognition": image_figures.recognition,
-    "accuracy_f1": accuracy_f1,
-    "detection": detection,
-    "differences": differences,
-}
