@@ -12,9 +12,9 @@ class Filtered(PoolKind):
 
     def draw(self, given, indices, conditions, seed):
         from radsynth.generators.base import Batch
-        from radsynth.pools.scoring import sureness
 
         images = read_image_set(given.pools[given.entry["of"]])[1]
-        sure = sureness(given, given.classifiers[given.entry["classifier"]], images, conditions[0]["label"])
+        label = list(given.labels).index(conditions[0]["label"])
+        sure = given.classifiers[given.entry["classifier"]].predict(images[..., None])[:, label]
         kept = np.argsort(-sure, kind="stable")[list(indices)]
         yield Batch(indices, images[kept])

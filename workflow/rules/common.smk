@@ -428,7 +428,7 @@ def parents_of_pool(wildcards, file):
 def classifiers_of_pool(wildcards):
     """Return the classifiers that a pool needs: run 1 on the real training images of its cohort."""
     return [
-        f"{CLASSIFIER}/model.keras".format(**{**wildcards, "mix": "baseline", "classifier": classifier, "run": 1})
+        f"{CLASSIFIER}/model".format(**{**wildcards, "mix": "baseline", "classifier": classifier, "run": 1})
         for classifier in STUDY.needs[wildcards.pool].classifiers
     ]
 
@@ -444,10 +444,17 @@ def generators_of_pool(wildcards):
     return {name: {key: GENERATORS[name][key] for key in ("family", "sampler")} for name in names}
 
 
+def architectures_of_pool(wildcards):
+    """Return the architecture of the classifiers that a pool needs."""
+    return {name: CLASSIFIERS[name]["architecture"] for name in STUDY.needs[wildcards.pool].classifiers}
+
+
 def pool_code(wildcards):
-    """Return the code hash of a pool's kind and of the generators that it needs."""
+    """Return the code hash of a pool's kind and of the generators and classifiers that it needs."""
     families = dict.fromkeys(GENERATORS[name]["family"] for name in STUDY.needs[wildcards.pool].models)
-    named = [("pools", STUDY["pools"][wildcards.pool]["kind"]), *(("families", family) for family in families)]
+    learners = dict.fromkeys(architectures_of_pool(wildcards).values())
+    named = [("pools", STUDY["pools"][wildcards.pool]["kind"]), *product(["families"], families)]
+    named += product(["learners"], learners)
     return code("write_pool", *(find(kind, name, kind).module for kind, name in named))
 
 

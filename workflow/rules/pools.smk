@@ -32,6 +32,7 @@ rule write_pool:
         entry=lambda wildcards: STUDY["pools"][wildcards.pool],
         needs=lambda wildcards: list(STUDY.needs[wildcards.pool]),
         generators=generators_of_pool,
+        architectures=architectures_of_pool,
         label="{label}",
         labels=LABELS,
         seed=lambda wildcards: STUDY.seed("pool", *wildcards),
