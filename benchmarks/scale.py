@@ -161,7 +161,8 @@ def preview(n: int) -> Callable[[], object]:
 
 def pool_writing(n: int) -> Callable[[], object]:
     """Write a pool of images that cost nothing to make, its manifest, duplicates and grid."""
-    from radsynth.generators.base import Batch, Generator
+    from radsynth.common.sets import Batch
+    from radsynth.generators.base import Generator
     from radsynth.pools.grid import write_grid
     from radsynth.pools.kind import Given
     from radsynth.pools.sampled import Sampled
@@ -171,7 +172,7 @@ def pool_writing(n: int) -> Callable[[], object]:
         def sample(self, indices, seed, conditions=None, sampler=None):  # noqa: ANN001, ANN202
             for start in range(0, len(indices), 100):
                 chosen = indices[start : start + 100]
-                yield Batch(chosen, stack[[i % len(stack) for i in chosen]])
+                yield Batch(chosen, stack[[i % len(stack) for i in chosen], ..., None])
 
     stack = images(min(n, 500), 1)
 

@@ -18,8 +18,8 @@ from radsynth.checking.plan import plan_part
 from radsynth.checking.report import render, start_command
 from radsynth.checking.times import borrowed, times_part
 from radsynth.data.source import load_source
-from radsynth.generators.ddpm import build_unet
 from radsynth.generators.options import resolve_options
+from radsynth.generators.unet import build_unet
 from radsynth.study.config import Study
 
 LABELS = ("healthy", "ill")

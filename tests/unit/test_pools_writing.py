@@ -13,9 +13,10 @@ from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import ImageSet
 from radsynth.common.sheets import choose
 from radsynth.common.tables import read_table
-from radsynth.generators.base import Generator, TrainingSet
+from radsynth.generators.base import Generator
 from radsynth.pools import writing
 from radsynth.pools.grid import write_grid
 from radsynth.pools.kind import Given
@@ -33,7 +34,7 @@ def read_pool(manifest_csv):
 class Noise(Generator):
     """Random images; counts what it draws, and may die at an image."""
 
-    masks, die_at, side = False, None, 8
+    masks, die_at, side, channels = False, None, 8, ("gray",)
 
     def death(self):
         raise KeyboardInterrupt
@@ -45,8 +46,8 @@ class Noise(Generator):
         self.drawn = getattr(self, "drawn", 0) + 1
         if self.drawn == self.die_at:
             self.death()
-        image = rng.integers(0, 256, (self.side, self.side), dtype=np.uint8)
-        return (image, (image > 128).astype(np.uint8)) if self.masks else image
+        image = rng.integers(0, 256, (self.side, self.side, len(self.channels)), dtype=np.uint8)
+        return (image, (image[..., 0] > 128).astype(np.uint8)) if self.masks else image
 
 
 class Large(Noise):
@@ -72,10 +73,11 @@ def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
     row = manifest.iloc[3].to_dict()
     assert row.pop("sha256") == sha256_pixels(images[3])
     assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
-    expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "label": "NORMAL", "seed": "4"}
+    expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "mask_sha256": ""}
+    expected |= {"channels": "gray", "label": "NORMAL", "seed": "4"}
     assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "device": "cpu"}
     drawn = np.concatenate([batch.images for batch in Noise({}).sample(range(10), 4)])
-    assert np.array_equal(images, drawn)
+    assert np.array_equal(images, drawn[..., 0])
     assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}
     assert len(list((tmp_path / "images").iterdir())) == 10
 
@@ -233,7 +235,7 @@ def test_duplicates_are_counted(tmp_path, caplog):
 
 def test_model_hash_follows_the_model_and_not_its_timings(tmp_path):
     generator = Noise({"a": 1})
-    data = TrainingSet(np.zeros((2, 8, 8), dtype=np.uint8), [{"label": "A"}] * 2)
+    data = ImageSet(np.zeros((2, 8, 8, 1), dtype=np.uint8), [{"label": "A"}] * 2)
     generator.fit(data, tmp_path, seed=1)
     generator.save(tmp_path / "model")
     first = model_hash(tmp_path / "model")

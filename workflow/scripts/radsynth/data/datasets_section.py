@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect_all_labels
+from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
-from radsynth.data.patients import check_patient_pattern
-from radsynth.data.vindr_tables import check_classes
+from radsynth.data.source import Source
 
 
 def fill_datasets(config: dict[str, Any]) -> None:
@@ -38,19 +38,20 @@ def check_datasets(config: dict[str, Any]) -> None:
                 f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                 "give it as the source's documentation says, in the environment"
             )
-        if "patient_pattern" in dataset:
-            check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
-        if dataset["source"] == "vindr_mammo":
-            check_classes(dataset["classes"], config["labels"], f"datasets.{name}.classes")
+        _source(name, dataset).check(dataset, config["labels"], f"datasets.{name}")
     roles = {dataset["role"] for dataset in config["datasets"].values()}
     if "study" not in roles:
         found = " or ".join(sorted(roles))
         raise UserError(f"datasets: all are {found}, expected at least one with role: study")
 
 
+def _source(name: str, dataset: dict[str, Any]) -> type[Source]:
+    return find("sources", dataset["source"], f"datasets.{name}.source").load()
+
+
 def _check_image_counts(name: str, dataset: dict[str, Any], config: dict[str, Any]) -> None:
     """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
-    images = dataset.get("images") if dataset["source"] == "phantom" else None
+    images = _source(name, dataset).configured_counts(dataset)
     if images is None:
         return
     expect_all_labels(images, config["labels"], f"datasets.{name}.images")

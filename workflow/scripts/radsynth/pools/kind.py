@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from radsynth.common.sets import Batch, Conditions
+
 
 class Needs(NamedTuple):
     """What a pool is made with, by the names of the configuration: what it has seen follows from it.
@@ -65,12 +67,10 @@ class PoolKind:
         """Return how many images of a label its parents of these sizes can give; None if there is no limit."""
         return sum(sizes.values()) if sizes else None
 
-    def draw(
-        self, given: Given, indices: Sequence[int], conditions: Sequence[Mapping[str, str]], seed: int
-    ) -> Iterator[Any]:
-        """Yield the images ``indices`` of the pool that belongs to ``seed``, as ``Batch``, in any order, each once.
+    def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
+        """Yield the images ``indices`` of the pool that belongs to ``seed``, in any order, each once.
 
-        There is one condition per index, such as ``{"label": "NORMAL"}``. An interrupted job asks for what is missing
+        There is one row of conditions per index. An interrupted job asks for what is missing
         alone: an image must not depend on which others are asked for.
         """
         raise NotImplementedError
