@@ -430,10 +430,18 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     from radsynth.pools.kind import Given
     from radsynth.pools.sampled import Sampled
     from radsynth.pools.writing import write_pool
-    from radsynth.quality import kernel, measure
+    from radsynth.quality import kernel
+    from radsynth.quality.copies import COPY_RATE, NEAREST_COPY, Among
     from radsynth.quality.feature_sets import groups_of, halves
-    from radsynth.quality.neighbours import Points
-    from radsynth.quality.rows import estimated
+    from radsynth.quality.image_copies import (
+        EXACT_COPY_RATE,
+        HASH_COPY_RATE,
+        VIEW_COPY_RATE,
+        VIEW_NEAREST_COPY,
+        Images,
+    )
+    from radsynth.quality.metric import Known, estimated, measured, thresholds_of
+    from radsynth.quality.neighbourhoods import Points, encounter
 
     model, training = DDPM.load(run_dir / "model"), images.train.gray()
     extractor = Pixels()
@@ -454,16 +462,19 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
         other = kernel.Resampled(features(candidate), SEED + 1, draws=sizes.draws)
         return estimated(lambda: kernel.estimates(real, other)["kid"])
 
-    def copies(candidate: np.ndarray) -> measure.Known:
+    def copies(candidate: np.ndarray) -> Known:
         """Return the library's copy rates of images; one half of the held-out reals sets the thresholds."""
-        points = {"train": Points(features(training)), "calibration": Points(features(images.held_out[calibrating]))}
-        thresholds = measure.copy_thresholds(points["train"], points["calibration"])
-        meeting = measure.meet(points["train"], Points(features(candidate)))
-        known = measure.copies(meeting, points["calibration"], thresholds, SEED)
-        found = {name: known[name] for name in ("copy_rate", "nearest_copy")}
-        limits = measure.near_thresholds(measure.near_distances(images.held_out[calibrating], training))
-        found |= measure.near_copies(measure.near_distances(candidate, training), limits)
-        return found | {"exact_copy_rate": measure.repeated(candidate, training)["exact_copy_rate"]}
+        train, calibration = Points(features(training)), Points(features(images.held_out[calibrating]))
+
+        def among(candidates: Points, thresholds: dict[str, float | None]) -> Among:
+            return Among(encounter(train, candidates), calibration, thresholds, SEED)
+
+        of_features = COPY_RATE, NEAREST_COPY
+        limits = thresholds_of(of_features, lambda: among(calibration, {}))
+        found = measured(of_features, lambda: among(Points(features(candidate)), limits))
+        of_images = VIEW_COPY_RATE, HASH_COPY_RATE, VIEW_NEAREST_COPY, EXACT_COPY_RATE
+        limits = thresholds_of(of_images, lambda: Images(images.held_out[calibrating], training))
+        return found | measured(of_images, lambda: Images(candidate, training, limits))
 
     def reals() -> dict[str, Any]:
         control = images.held_out[~calibrating]

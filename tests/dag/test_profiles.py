@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from radsynth.report.gpu_hours import gpu_jobs
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 SITES = ["osc-pitzer", "osc-ascend", "osc-cardinal"]

@@ -160,6 +160,7 @@ def test_a_killed_job_is_named_and_a_second_snakemake_refused(study, running, sn
     finished(study, snakemake)
 
 
+@pytest.mark.slow
 def test_after_the_death_of_snakemake_the_message_says_how_to_go_on(study, running, snakemake):
     first = running()
     job = first.job()

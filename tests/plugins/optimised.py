@@ -12,7 +12,6 @@ class Optimised(PoolKind):
         return Needs(models=(entry["generator"],), classifiers=(entry["classifier"],))
 
     def draw(self, given, indices, conditions, seed):
-
         name, classifier = given.entry["generator"], given.classifiers[given.entry["classifier"]]
         drawn = []
         for candidate in ("first", "second"):

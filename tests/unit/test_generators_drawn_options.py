@@ -85,7 +85,7 @@ def drawn_generator(family, seed):
     raise AssertionError(refused)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 10))])
 @pytest.mark.parametrize("family", list(SMALL))
 def test_any_valid_options_train_preview_and_sample(family, seed, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

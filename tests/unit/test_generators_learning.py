@@ -11,7 +11,7 @@ from radsynth.data.phantom import render
 from radsynth.features.pixels import Pixels
 from radsynth.generators.options import resolve_options, resolve_sampler
 from radsynth.quality import kernel
-from radsynth.quality.memorisation import copy_rate, copy_threshold
+from radsynth.quality.copies import copy_rate, copy_threshold
 from scipy.ndimage import gaussian_filter
 
 N = 200

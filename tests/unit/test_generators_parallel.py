@@ -209,6 +209,7 @@ def workers_of(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_stopped_training_saves_its_state_and_a_killed_one_leaves_no_process(tmp_path, job):
     first = job()

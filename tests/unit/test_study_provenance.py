@@ -10,9 +10,9 @@ from radsynth.common import schema
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS, Entry
 from radsynth.pools.kind import Needs, PoolKind
-from radsynth.report.gpu_hours import gpu_jobs
 from radsynth.study import provenance
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 
 
 @pytest.fixture

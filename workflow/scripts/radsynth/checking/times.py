@@ -26,7 +26,7 @@ class Measured:
 
 def kinds_of(study: Study, files: Sequence[str]) -> dict[str, Kind]:
     """Return the kind of each benchmark file, named ``.../RULE/JOB.tsv``."""
-    from radsynth.report.gpu_hours import gpu_jobs
+    from radsynth.study.gpu_hours import gpu_jobs
 
     known = gpu_jobs(study)
     kinds = {}

@@ -7,7 +7,6 @@ from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect_all_labels
 from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
-from radsynth.data.source import Source
 
 
 def fill_datasets(config: dict[str, Any]) -> None:
@@ -38,20 +37,17 @@ def check_datasets(config: dict[str, Any]) -> None:
                 f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                 "give it as the source's documentation says, in the environment"
             )
-        _source(name, dataset).check(dataset, config["labels"], f"datasets.{name}")
+        where = f"datasets.{name}"
+        find("sources", dataset["source"], f"{where}.source").load().check(dataset, config["labels"], where)
     roles = {dataset["role"] for dataset in config["datasets"].values()}
     if "study" not in roles:
         found = " or ".join(sorted(roles))
         raise UserError(f"datasets: all are {found}, expected at least one with role: study")
 
 
-def _source(name: str, dataset: dict[str, Any]) -> type[Source]:
-    return find("sources", dataset["source"], f"datasets.{name}.source").load()
-
-
 def _check_image_counts(name: str, dataset: dict[str, Any], config: dict[str, Any]) -> None:
     """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
-    images = _source(name, dataset).configured_counts(dataset)
+    images = find("sources", dataset["source"], f"datasets.{name}.source").load().configured_counts(dataset)
     if images is None:
         return
     expect_all_labels(images, config["labels"], f"datasets.{name}.images")

@@ -25,8 +25,8 @@ from radsynth.features.interface import describe
 from radsynth.features.stored import create_extractor
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
+from radsynth.quality.copies import copy_rate, copy_threshold
 from radsynth.quality.feature_sets import groups_of, halves
-from radsynth.quality.memorisation import copy_rate, copy_threshold
 
 log = logging.getLogger(__name__)
 

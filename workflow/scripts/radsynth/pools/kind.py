@@ -70,7 +70,7 @@ class PoolKind:
     def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
         """Yield the images ``indices`` of the pool that belongs to ``seed``, in any order, each once.
 
-        There is one row of conditions per index. An interrupted job asks for what is missing
+        There is one condition per index. An interrupted job asks for what is missing
         alone: an image must not depend on which others are asked for.
         """
         raise NotImplementedError

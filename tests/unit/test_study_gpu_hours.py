@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 from radsynth.common.errors import UserError
-from radsynth.report.gpu_hours import gpu_hours, gpu_jobs, main
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_hours, gpu_jobs, main
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """GPU hours of a study, from the jobs that have been measured.
 
-python -m radsynth.report.gpu_hours CONFIG [BENCHMARKS]
+python -m radsynth.study.gpu_hours CONFIG [BENCHMARKS]
 
 CONFIG is a configuration file. BENCHMARKS is the folder of the study's benchmark files (results/STUDY/benchmarks if not
 given) or the costs.csv of an archive: one finished job of each kind is enough for an estimate.
@@ -99,7 +99,7 @@ def gpu_hours(study: Study, source: Path) -> pd.DataFrame:
 
 def main(arguments: list[str]) -> None:
     if not arguments:
-        raise UserError("usage: python -m radsynth.report.gpu_hours CONFIG [BENCHMARKS]")
+        raise UserError("usage: python -m radsynth.study.gpu_hours CONFIG [BENCHMARKS]")
     study = Study(yaml.safe_load(Path(arguments[0]).read_text(encoding="utf-8")))
     source = Path(arguments[1] if arguments[1:] else f"results/{study['study']}/benchmarks")
     if not source.exists():
