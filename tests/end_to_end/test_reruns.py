@@ -225,7 +225,7 @@ def test_another_name_for_the_archive_or_a_comparison_measures_nothing_again(fin
 @pytest.fixture
 def not_kept(finished):
     """The finished study without its trained classifiers."""
-    models = list((finished / "results/two/classifiers").rglob("model.keras"))
+    models = list((finished / "results/two/classifiers").rglob("model"))
     assert len(models) == 4
     for model in models:
         model.rename(model.with_suffix(".away"))

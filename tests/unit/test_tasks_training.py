@@ -229,6 +229,20 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
     assert both["trained_on"] == {"NORMAL": 3, "PNEUMONIA": 1}
 
 
+def test_numbers_are_learned_as_well_as_labels():
+    """How bright an image is; the counts of a control go by label all the same."""
+    images, labels = easy()
+    means = images.mean(axis=(1, 2), dtype=np.float32)[:, None] / 64
+    from radsynth.tasks.keras_training import predict, train
+
+    more = {**CLASSIFIER, "epochs": 12, "dropout": 0.0}
+    model, history = train(
+        more, images, means, (images, means), 1, 1, loss="squared_error", strata=labels, epoch_counts=[12, 8]
+    )
+    assert list(history) == ["epoch", "loss", "val_loss", "seconds"] and model.output_shape == (None, 1)
+    assert np.abs(predict(model, images) - means).mean() < 0.5 * np.abs(means - means.mean()).mean()
+
+
 def test_a_mix_starts_from_the_weights_of_the_baseline():
     images, targets = easy()
     still = {**CLASSIFIER, "epochs": 1, "learning_rate": 1e-12}
