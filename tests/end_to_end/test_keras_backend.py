@@ -55,7 +55,7 @@ def test_the_backend_chooses_the_environment_under_conda(root, tmp_path, monkeyp
         )
         environments = {rule.name: str(rule.conda_env) for rule in workflow_api._workflow.rules}
     assert environments["train_classifier"].endswith(f"envs/{environment}.yaml")
-    assert environments["evaluate_small"] == environments["judge"] == environments["train_classifier"]
+    assert environments["evaluate"] == environments["judge"] == environments["train_classifier"]
 
 
 def test_another_backend_is_refused():

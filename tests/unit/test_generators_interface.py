@@ -46,6 +46,22 @@ class Pairs(Generator):
         return self.arrays["images"][chosen] // 2 + 100, self.arrays["masks"][chosen]
 
 
+class Joint(ClassMean):
+    """Heeds label and boxes, makes masks and two channels."""
+
+    accepts = frozenset({"label", "boxes"})
+    emits = frozenset({"image", "mask"})
+    channels = ("soft", "bone")
+
+    def draw(self, rng, condition):
+        mean = self.arrays[condition["label"]]
+        mask = np.zeros(mean.shape[:2], np.uint8)
+        for box in condition.get("boxes", ()):
+            x0, y0, x1, y1 = (round(edge * len(mask)) for edge in box)
+            mask[y0:y1, x0:x1] = 2
+        return (mean + rng.normal(0, 8, (*mask.shape, 2))).clip(0, 255).astype(np.uint8), mask
+
+
 def training_set(counts, size=16):
     rng = np.random.default_rng(0)
     labels = [label for label, n in counts.items() for _ in range(n)]
@@ -66,6 +82,23 @@ def test_joint_conditional_family_draws_the_label_it_is_asked_for(tmp_path):
         assert images.dtype == np.uint8
         assert low < images.mean() < high
         assert [index for batch in batches for index in batch.indices] == [0, 1, 2]
+
+
+def test_a_joint_family_heeds_label_and_box_and_makes_masks_and_channels(tmp_path):
+    generator = Joint({})
+    generator.fit(training_set({"NORMAL": 5, "PNEUMONIA": 5}), tmp_path, seed=1)
+    generator.save(tmp_path / "model")
+    asked = Conditions([{"label": "PNEUMONIA", "boxes": [(0.25, 0.5, 0.75, 1)]}, {"label": "NORMAL"}])
+    boxed, plain = Joint.load(tmp_path / "model").sample([3, 5], 7, asked)
+    assert boxed.channels == ("soft", "bone") and boxed.images.shape == (1, 16, 16, 2)
+    assert boxed.images.mean() > 180 > 70 > plain.images.mean()
+    assert (boxed.masks[0, 8:, 4:12] == 2).all() and boxed.masks.sum() == 2 * 8 * 8 and not plain.masks.any()
+    assert not np.array_equal(boxed.images[..., 0], boxed.images[..., 1])
+
+
+def test_a_family_that_tells_no_losses_says_so(tmp_path):
+    with pytest.raises(UserError, match="ClassMean: tells no losses"):
+        ClassMean({}).losses(training_set({"NORMAL": 2}), seed=1)
 
 
 def test_a_model_that_is_cut_off_is_named(tmp_path):
@@ -269,7 +302,13 @@ def test_every_hyperparameter_is_described():
 
 
 def test_configuration_side_imports_no_torch():
-    code = "import sys, radsynth.generators.options, radsynth.generators.training; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, radsynth.generators.options, radsynth.generators.training; "
+        "from radsynth.common.registry import KINDS; "
+        "families = [entry.load() for entry in KINDS['families'].values()]; "
+        "assert families[0].data_parallel and not families[1].data_parallel; "
+        "sys.exit(int(bool({'torch', 'diffusers'} & set(sys.modules))))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 

@@ -261,7 +261,9 @@ def test_how_a_model_is_chosen_is_no_part_of_its_training(root):
     for entry in KINDS["families"].values():
         files = reached_files(root / "workflow/scripts/train_generator.py", entry.module)
         names = {file.relative_to(root / "workflow/scripts").as_posix() for file in files}
-        assert "radsynth/learning/candidates.py" in names
+        assert {"radsynth/learning/candidates.py", "radsynth/learning/loop.py"} <= names
+        own = {"ddpm": "denoising", "pggan": "adversarial"}[entry.module.split(".")[-1]]
+        assert f"radsynth/generators/{own}.py" in names, "what the family imports when it trains"
         assert "radsynth/generators/selection.py" not in names
         assert not [name for name in names if name.startswith(("radsynth/quality", "radsynth/features"))]
 

@@ -91,6 +91,35 @@ def test_masks_lie_beside_their_images(tmp_path):
         assert np.array_equal(np.asarray(Image.open(tmp_path / file)), image > 128)
 
 
+def test_channels_and_masks_are_named_with_their_sums(tmp_path):
+    generator = Noise({})
+    generator.masks, generator.channels, generator.die_at = True, ("soft", "bone"), 7
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path, generator)
+    generator.die_at = None
+    pool(tmp_path, generator)
+    manifest = read_table(tmp_path / "manifest.csv")
+    drawn = [next(generator.sample([index], 4)) for index in range(10)]
+    assert set(manifest["channels"]) == {"soft bone"}
+    assert list(manifest["sha256"]) == [sha256_pixels(batch.images) for batch in drawn]
+    assert list(manifest["mask_sha256"]) == [sha256_pixels(batch.masks) for batch in drawn]
+    with Image.open(tmp_path / "images/000009.png") as image:
+        assert image.mode == "LA" and np.array_equal(np.asarray(image), drawn[9].images[0])
+    gray = np.rint(np.concatenate([batch.images for batch in drawn]).mean(axis=-1))
+    assert np.array_equal(read_image_set(tmp_path / "manifest.csv")[1], gray)
+    assert {path.name for path in (tmp_path / "images").iterdir() if path.suffix != ".png"} == {"masks"}
+
+
+def test_one_pool_has_the_same_channels_in_all_images(tmp_path):
+    class Changing(Noise):
+        @property
+        def channels(self):
+            return ("soft", "bone") if getattr(self, "drawn", 0) > 5 else ("gray",)
+
+    with pytest.raises(UserError, match="'soft', 'bone'., expected .'gray'. as of the first"):
+        pool(tmp_path, Changing({}))
+
+
 def test_an_interrupted_pool_keeps_its_finished_images(tmp_path):
     pool(tmp_path / "whole")
     dying = Noise({})

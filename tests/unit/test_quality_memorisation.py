@@ -79,13 +79,13 @@ def test_rates_of_nothing_are_undefined():
     with pytest.raises(UndefinedError, match="found 0"):
         copies.copy_rate(points(8, 0), points(9, 4), 1.0)
     with pytest.raises(UndefinedError, match="no images"):
-        copying.share_below(np.empty(0), 1.0)
+        copies.share_below(np.empty(0), 1.0)
     with pytest.raises(UndefinedError, match="too few training or held-out images"):
-        copying.share_below(np.ones(3), None)
+        copies.share_below(np.ones(3), None)
     with pytest.raises(UndefinedError, match="no images"):
         image_copies.constant_rate(np.empty((0, 4, 4)))
     with pytest.raises(UndefinedError, match="at least 2 held-out images for a threshold, found 1"):
-        copying.quantile_threshold(np.ones(1))
+        copies.quantile_threshold(np.ones(1))
 
 
 def test_constant_images_are_counted():
@@ -145,6 +145,6 @@ def test_dcr_share_does_not_reward_the_larger_set_and_sees_copies():
 def test_the_tail_shows_a_few_copies_that_the_mean_hides():
     train, usual, fresh = Points(points(33, 300)), Points(points(34, 800)), points(35, 760)
     pool = np.concatenate([fresh, train.features[:40]])
-    threshold = copying.quantile_threshold(encounter(train, usual).distance)
-    tail = copying.share_below(encounter(train, Points(pool)).distance, threshold)
+    threshold = copies.quantile_threshold(encounter(train, usual).distance)
+    tail = copies.share_below(encounter(train, Points(pool)).distance, threshold)
     assert tail > 0.05 and dcr_share(Points(pool), train, usual, seed=0) < 0.6

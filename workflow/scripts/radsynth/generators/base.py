@@ -43,6 +43,11 @@ class Generator:
         """
         return None
 
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        """Return about how many parameters are trained for images of a size, without building them; 0 if not known."""
+        return 0
+
     # Where it was computed last; families that use a GPU set its name.
     device = "cpu"
     # The processes that train it together; see ``parallel``.

@@ -9,7 +9,14 @@ from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
 from radsynth.generators.base import Options, image_rng
 from radsynth.generators.noise import check_noise, check_sampling_steps
 from radsynth.generators.stepwise import Stepwise
-from radsynth.generators.unet import build_scheduler, build_unet, check_unet, count_gflop, import_diffusers
+from radsynth.generators.unet import (
+    build_scheduler,
+    build_unet,
+    check_unet,
+    count_gflop,
+    count_parameters,
+    import_diffusers,
+)
 from radsynth.learning.candidates import count_steps
 
 if TYPE_CHECKING:
@@ -41,6 +48,10 @@ class DDPM(Stepwise):
     @classmethod
     def steps(cls, options: Options, size: int, n: int) -> tuple[int, int]:
         return 1, count_steps(n, options["batch_size"], options["epochs"], options["steps"])
+
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        return count_parameters(options)
 
     def plan(self, training: bool) -> "Plan":
         from radsynth.learning.devices import choose_plan

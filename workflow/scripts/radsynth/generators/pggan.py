@@ -39,6 +39,15 @@ class PGGAN(Stepwise):
         # A model to choose must have reached the last resolution.
         return growth.first_step(growth.last) + 1, growth.count_steps(options["steps"])
 
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        # The convolutions of generator and critic up to the size.
+        widths = options["widths"][: size.bit_length() - 2]
+        pairs = zip([widths[0], *widths], widths, strict=False)
+        layers = [(inputs, outputs) for pair in pairs for inputs, outputs in (pair, (pair[1], pair[1]))]
+        convolutions = sum(9 * inputs * outputs + outputs for inputs, outputs in layers)
+        return 16 * options["latent_size"] * widths[0] + 2 * convolutions
+
     def plan(self, training: bool) -> "Plan":
         from radsynth.learning.devices import choose_plan
 

@@ -57,6 +57,43 @@ def build_unet(options: Mapping[str, Any], height: int, width: int) -> "diffuser
     )
 
 
+def count_parameters(options: Mapping[str, Any]) -> int:
+    """Return the parameters of the U-Net, without building it; they do not depend on the size of the images."""
+    channels, attention, layers = (
+        options["block_out_channels"],
+        options["attention_levels"],
+        options["layers_per_block"],
+    )
+    first, deepest, time = channels[0], channels[-1], 4 * channels[0]
+
+    def block(inputs: int, outputs: int, attends: bool) -> int:
+        shortcut = inputs * outputs + outputs if inputs != outputs else 0
+        residual = 2 * inputs + _conv(inputs, outputs) + (time + 1) * outputs + 2 * outputs + _conv(outputs, outputs)
+        return residual + shortcut + (2 * outputs + 4 * (outputs + 1) * outputs if attends else 0)
+
+    total = _conv(options["channels"], first) + (first + 1) * time + (time + 1) * time
+    inputs = first
+    for level, outputs in enumerate(channels):
+        for _ in range(layers):
+            total += block(inputs, outputs, level in attention)
+            inputs = outputs
+        total += _conv(outputs, outputs) if level < len(channels) - 1 else 0
+    total += block(deepest, deepest, True) + block(deepest, deepest, False)
+    above = deepest
+    for level in reversed(range(len(channels))):
+        outputs, below = channels[level], channels[max(level - 1, 0)]
+        for layer in range(layers + 1):
+            skipped = below if layer == layers else outputs
+            total += block((outputs if layer else above) + skipped, outputs, level in attention)
+        total += _conv(outputs, outputs) if level else 0
+        above = outputs
+    return total + 2 * first + _conv(first, options["channels"])
+
+
+def _conv(inputs: int, outputs: int) -> int:
+    return 9 * inputs * outputs + outputs
+
+
 def build_scheduler(options: Mapping[str, Any]) -> "diffusers.SchedulerMixin":
     """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling; UserError as of ``check_noise``."""
     diffusers = import_diffusers()

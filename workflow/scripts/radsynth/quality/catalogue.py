@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 from radsynth.common.schema import read_schema
-from radsynth.quality import copying, frechet, image_copies, kernel, likeness, neighbourhoods
+from radsynth.quality import copies, frechet, image_copies, kernel, likeness, neighbourhoods
 from radsynth.quality.metric import FAMILIES, Metric
 
 Kind = TypeVar("Kind", bound=Metric)
@@ -17,13 +17,13 @@ METRICS: tuple[Metric, ...] = (
     neighbourhoods.RECALL,
     neighbourhoods.DENSITY,
     neighbourhoods.COVERAGE,
-    copying.AUTHPCT,
-    copying.C_T,
-    copying.DCR_MEDIAN,
-    copying.DCR_SHARE,
-    copying.DCR_TAIL,
-    copying.COPY_RATE,
-    copying.NEAREST_COPY,
+    copies.AUTHPCT,
+    copies.C_T,
+    copies.DCR_MEDIAN,
+    copies.DCR_SHARE,
+    copies.DCR_TAIL,
+    copies.COPY_RATE,
+    copies.NEAREST_COPY,
     likeness.INCEPTION_SCORE,
     likeness.MSE,
     likeness.PSNR,

@@ -1,7 +1,7 @@
 """Every metric of one pool, each beside its control."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ from radsynth.quality.metric import (
     OfImages,
     OfLogits,
     OfSets,
+    UndefinedError,
     measured,
     row,
 )
 from radsynth.quality.neighbourhoods import Points
-from radsynth.quality.samples import Sample, meet
+from radsynth.quality.samples import Meeting, Sample, meet
 
 log = logging.getLogger(__name__)
 
@@ -105,15 +106,25 @@ def _of_features(
         known = measured(catalogue.of_kind(OfSets, reference), meeting)
         if reference == TRAIN:
             held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
-            thresholds = controls.thresholds(OfCopies, name)
-            copied = cache(lambda given=(meeting, held_out, thresholds): Among(given[0](), *given[1:], seed))
-            known |= measured(catalogue.of_kind(OfCopies), copied)
-            among = copied() if len(sample) and len(candidate) else None
+            copied, among = _of_copies(meeting, held_out, controls.thresholds(OfCopies, name), seed)
+            known |= copied
         rows += controls.rows(known, reference, len(sample), **common)
     if score and pool.logits is not None:
         known = measured(catalogue.of_kind(OfLogits), lambda: pool.logits)
         rows += controls.rows(known, NONE, None, **common)
     return rows, among
+
+
+def _of_copies(
+    meeting: Callable[[], Meeting], held_out: Points, thresholds: dict[str, float | None], seed: int
+) -> tuple[Known, Among | None]:
+    """Return what is known of a pool that meets the training images, and how it lies among them; None if undefined."""
+    copied = cache(lambda: Among(meeting(), held_out, thresholds, seed))
+    known = measured(catalogue.of_kind(OfCopies), copied)
+    try:
+        return known, copied()
+    except UndefinedError:
+        return known, None
 
 
 def _of_images(images: Images, controls: Controls) -> list[Row]:

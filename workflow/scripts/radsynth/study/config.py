@@ -147,14 +147,6 @@ class Study:
         """Return which part of the training images cohorts hold back for validation, if any."""
         return held_back_fraction(self.config)
 
-    def evaluated_on(self, scenario: str, mix: str, classifier: str) -> list[str]:
-        """Return the names of all test sets of a classifier on a mix; synthetic ones for experts on the baseline."""
-        judges = mix == "baseline" and classifier in self["experts"]
-        return [
-            *self.real_test_sets(scenario),
-            *(f"synthetic_{pool}" for pool in self["pools"] if judges),
-        ]
-
     def longest_prefix(self, label: str) -> int:
         """Return how many images of ``label`` the largest training cohort takes."""
         return max(scenario["train"][label] for scenario in self["scenarios"].values())
