@@ -1,5 +1,3 @@
-from radsynth.features.registry import EXTRACTORS
-
 # Shared by all studies; no rule's output, for its content depends on what has run before.
 FEATURE_CACHE = "results/.features"
 
