@@ -58,7 +58,7 @@ def test_filtered_and_optimised_pools_go_through_the_whole_study(checkout, snake
     trained = {path.relative_to(results / "classifiers").parts[3:5] for path in results.glob("classifiers/**/run_1")}
     arms = {"baseline", "surest", "better", "matched_better"}
     assert trained == {("baseline", "guide"), *((arm, "custom_cnn") for arm in arms)}, "what steers is trained once"
-    assert not list(results.glob("classifiers/**/guide/run_1/test*")), "and evaluated nowhere"
+    assert not list(results.glob("classifiers/**/guide/run_1/evaluation*")), "and evaluated nowhere"
     known = json.loads((results / f"classifiers/{here}/matched_better/custom_cnn/run_1/training.json").read_text())
     assert set(known["n"]["train"]) == {"real"}
     metrics = results / "metrics"
