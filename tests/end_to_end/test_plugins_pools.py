@@ -74,5 +74,5 @@ def test_filtered_and_optimised_pools_go_through_the_whole_study(checkout, snake
         STUDY | {"classifiers": STUDY["classifiers"] | {"guide": STUDY["classifiers"]["guide"] | {"epochs": 2}}},
     )
     plan = snakemake(checkout, *COMMAND, "-n").stdout
-    drawn = {line.split()[-1] for line in plan.splitlines() if ": Drawing " in line}
+    drawn = {line.split()[-1] for line in plan.splitlines() if " of the pool " in line}
     assert drawn == {"surest", "better"}, plan[-3000:]
