@@ -11,7 +11,6 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/targets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/cohorts.smk"
@@ -40,44 +39,42 @@ localrules:
 rule all:
     default_target: True
     input:
-        analysis_targets(),
-        () if FROM_ARCHIVE else [data_targets(), picture_targets(), neighbour_targets(), suspect_targets()],
-        () if FROM_ARCHIVE else kept_classifier_targets(),
+        P.all_targets(),
 
 
 rule data:
     input:
-        data_targets(),
+        P.data_targets(),
 
 
 rule cohorts:
     input:
-        cohort_targets(),
+        P.cohort_targets(),
 
 
 rule generators:
     input:
-        generator_targets(),
+        P.generator_targets(),
 
 
 rule pools:
     input:
-        pool_targets(),
-        picture_targets(),
+        P.pool_targets(),
+        P.picture_targets(),
 
 
 rule quality:
     input:
-        quality_targets(),
-        neighbour_targets(),
+        P.quality_targets(),
+        P.neighbour_targets(),
 
 
 rule classifiers:
     input:
-        evaluation_targets(),
-        kept_classifier_targets(),
+        P.evaluation_targets(),
+        P.kept_classifier_targets(),
 
 
 rule figures:
     input:
-        analysis_targets(),
+        P.analysis_targets(),

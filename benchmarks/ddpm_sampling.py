@@ -17,9 +17,10 @@ import numpy as np
 from alternating import in_turn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+from radsynth.common.sets import ImageSet
 from radsynth.features.pixels import Pixels
-from radsynth.generators.base import TrainingSet
-from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet
+from radsynth.generators.ddpm import DDPM
+from radsynth.generators.unet import build_scheduler, build_unet
 from radsynth.quality import kernel
 
 
@@ -27,7 +28,7 @@ def draw(model: DDPM, count: int, sampler: Mapping[str, Any]) -> tuple[np.ndarra
     """Return images uint8 (count, height, width) and the seconds per image, after one batch that warms up."""
     list(model.sample(range(min(count, sampler["batch_size"])), 1, sampler={**sampler, "steps": 2}))
     began = time.perf_counter()
-    images = np.concatenate([batch.images for batch in model.sample(range(count), 2, sampler=sampler)])
+    images = np.concatenate([batch.images[..., 0] for batch in model.sample(range(count), 2, sampler=sampler)])
     return images, (time.perf_counter() - began) / count
 
 
@@ -98,7 +99,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
     arguments = parser.parse_args()
     model = DDPM.load(arguments.model)
-    real = TrainingSet.from_manifest(arguments.data / "manifest.csv", arguments.data, [arguments.label]).images
+    real = ImageSet.from_manifest(arguments.data / "manifest.csv", arguments.data, [arguments.label]).gray()
     extractor = Pixels()
     extractor.fit(real)
     real_features = extractor.extract(real).astype(float)

@@ -30,9 +30,9 @@ from accelerate import Accelerator
 from alternating import in_turn, seconds_each
 from diffusers.optimization import get_scheduler
 from radsynth.data.phantom import render
-from radsynth.generators.ddpm import build_scheduler, build_unet
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.options import resolve_options
+from radsynth.generators.unet import build_scheduler, build_unet
 from radsynth.learning.devices import choose_plan
 from radsynth.learning.loop import batch_indices
 from torchvision import transforms

@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 from radsynth.common.torchvision import import_torchvision
-from radsynth.quality import frechet, kernel, manifold
-from radsynth.quality.neighbours import Points, encounter
+from radsynth.quality import frechet, kernel, neighbourhoods
+from radsynth.quality.neighbourhoods import Points, encounter
 
 Method = Callable[[np.ndarray, np.ndarray], float]
 
@@ -34,7 +34,7 @@ def ours_kid(a: np.ndarray, b: np.ndarray) -> float:
 
 def ours_prdc(a: np.ndarray, b: np.ndarray) -> float:
     meeting = encounter(Points(a), Points(b), (5,))
-    return sum(getattr(manifold, metric)(meeting, 5) for metric in ("precision", "recall", "density", "coverage"))
+    return sum(getattr(neighbourhoods, metric)(meeting, 5) for metric in ("precision", "recall", "density", "coverage"))
 
 
 def load_peers(threads: int) -> dict[str, dict[str, Method]]:

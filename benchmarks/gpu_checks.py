@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+from radsynth.common.sets import ImageSet
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
-from radsynth.generators.base import TrainingSet
-from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet
+from radsynth.generators.ddpm import DDPM
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.growth import Growth
 from radsynth.generators.progressive import build_critic, build_generator
+from radsynth.generators.unet import build_scheduler, build_unet
 from radsynth.learning.devices import choose_plan
 from radsynth.learning.loop import batch_indices
 from radsynth.learning.team import Accelerated
@@ -85,7 +86,7 @@ def data_parallel(options: Mapping[str, Any], images: np.ndarray, folder: Path) 
     ``images`` are uint8 (n, height, width); states and logs go below ``folder``.
     """
     options = {**options, "precision": "fp32", "compile": False}
-    data = TrainingSet(images, [{"label": "x"}] * len(images))
+    data = ImageSet(images[..., None], [{"label": "x"}] * len(images))
     alone, together = DDPM(options), DDPM(options)
     alone.fit(data, folder / "alone", 0)
     with patch.dict(os.environ, TEAM_OF_ONE):

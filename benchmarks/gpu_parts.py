@@ -33,13 +33,13 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import Batch, ImageSet
 from radsynth.data.convert import Geometry, to_gray
 from radsynth.data.kaggle import KagglePneumonia
 from radsynth.data.phantom import render
 from radsynth.data.source import RawRecord
-from radsynth.generators.base import Batch, TrainingSet
+from radsynth.generators.ddpm import DDPM
 from radsynth.generators.growth import Growth, size_of
-from radsynth.generators.limits import ddpm_steps
 from radsynth.generators.options import resolve_options
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def installed(package: str) -> str | None:
 class Images:
     """Images to learn from, others held out (uint8 (n, size, size)) with a row each, and where they are from."""
 
-    train: TrainingSet
+    train: ImageSet
     held_out: np.ndarray
     rows: pd.DataFrame
     source: str
@@ -249,7 +249,7 @@ def read_images(raw: Path, label: str, sizes: Sizes) -> Images:
             "sha256": [sha256_pixels(image) for image in held_out],
         }
     )
-    return Images(TrainingSet(images[:count], [{"label": label}] * count), held_out, rows, source)
+    return Images(ImageSet(images[:count, ..., None], [{"label": label}] * count), held_out, rows, source)
 
 
 def _prepared(record: RawRecord, size: int) -> np.ndarray:
@@ -257,7 +257,7 @@ def _prepared(record: RawRecord, size: int) -> np.ndarray:
     return np.asarray(Geometry(*gray.size, size, "squash").of_image(gray, Image.Resampling.LANCZOS))
 
 
-def folder_of_training(state: Path, label: str, options: Mapping[str, Any], data: TrainingSet) -> Path:
+def folder_of_training(state: Path, label: str, options: Mapping[str, Any], data: ImageSet) -> Path:
     """Return where a training's state and model lie: another place for other options, images or code."""
     key = sha256_json([options, data.sha256, code_hash(LIBRARY / "generators/ddpm.py")])
     return state / f"{label}_{key[:12]}"
@@ -348,7 +348,7 @@ def stopped_at(deadline: float) -> Iterator[None]:
 def train(report: Report, sizes: Sizes, images: Images, run_dir: Path) -> None:
     """Train the paper's DDPM on the images as far as the time allows."""
     options = resolve_options("ddpm", *sizes.ddpm)
-    steps = ddpm_steps(options, sizes.size, len(images.train))[1]
+    steps = DDPM.steps(options, sizes.size, len(images.train))[1]
 
     def training() -> dict[str, Any]:
         from radsynth.generators.training import train_generator
@@ -430,12 +430,20 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
     from radsynth.pools.kind import Given
     from radsynth.pools.sampled import Sampled
     from radsynth.pools.writing import write_pool
-    from radsynth.quality import kernel, measure
+    from radsynth.quality import kernel
+    from radsynth.quality.copies import COPY_RATE, NEAREST_COPY, Among
     from radsynth.quality.feature_sets import groups_of, halves
-    from radsynth.quality.neighbours import Points
-    from radsynth.quality.rows import estimated
+    from radsynth.quality.image_copies import (
+        EXACT_COPY_RATE,
+        HASH_COPY_RATE,
+        VIEW_COPY_RATE,
+        VIEW_NEAREST_COPY,
+        Images,
+    )
+    from radsynth.quality.metric import Known, estimated, measured, thresholds_of
+    from radsynth.quality.neighbourhoods import Points, encounter
 
-    model, training = DDPM.load(run_dir / "model"), images.train.images
+    model, training = DDPM.load(run_dir / "model"), images.train.gray()
     extractor = Pixels()
     extractor.fit(np.concatenate([training, images.held_out]))
     calibrating = images.rows["image_id"].isin(halves(images.rows)[0]["image_id"]).to_numpy()
@@ -454,16 +462,19 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
         other = kernel.Resampled(features(candidate), SEED + 1, draws=sizes.draws)
         return estimated(lambda: kernel.estimates(real, other)["kid"])
 
-    def copies(candidate: np.ndarray) -> measure.Known:
+    def copies(candidate: np.ndarray) -> Known:
         """Return the library's copy rates of images; one half of the held-out reals sets the thresholds."""
-        points = {"train": Points(features(training)), "calibration": Points(features(images.held_out[calibrating]))}
-        thresholds = measure.copy_thresholds(points["train"], points["calibration"])
-        meeting = measure.meet(points["train"], Points(features(candidate)))
-        known = measure.copies(meeting, points["calibration"], thresholds, SEED)
-        found = {name: known[name] for name in ("copy_rate", "nearest_copy")}
-        limits = measure.near_thresholds(measure.near_distances(images.held_out[calibrating], training))
-        found |= measure.near_copies(measure.near_distances(candidate, training), limits)
-        return found | {"exact_copy_rate": measure.repeated(candidate, training)["exact_copy_rate"]}
+        train, calibration = Points(features(training)), Points(features(images.held_out[calibrating]))
+
+        def among(candidates: Points, thresholds: dict[str, float | None]) -> Among:
+            return Among(encounter(train, candidates), calibration, thresholds, SEED)
+
+        of_features = COPY_RATE, NEAREST_COPY
+        limits = thresholds_of(of_features, lambda: among(calibration, {}))
+        found = measured(of_features, lambda: among(Points(features(candidate)), limits))
+        of_images = VIEW_COPY_RATE, HASH_COPY_RATE, VIEW_NEAREST_COPY, EXACT_COPY_RATE
+        limits = thresholds_of(of_images, lambda: Images(images.held_out[calibrating], training))
+        return found | measured(of_images, lambda: Images(candidate, training, limits))
 
     def reals() -> dict[str, Any]:
         control = images.held_out[~calibrating]

@@ -114,11 +114,13 @@ def controls_of_images(n: int) -> Callable[[], object]:
 
 def quality_of_features(n: int) -> Callable[[], object]:
     """One pool by one extractor, against all originals, the training images and those held out."""
-    from radsynth.quality import measure
+    from radsynth.quality import catalogue
     from radsynth.quality.controls import keep, kept_of, sample_of
+    from radsynth.quality.copies import Among
     from radsynth.quality.feature_sets import halves
-    from radsynth.quality.neighbours import Points
-    from radsynth.quality.sample import Sample
+    from radsynth.quality.metric import OfCopies, OfSets, measured
+    from radsynth.quality.neighbourhoods import Points
+    from radsynth.quality.samples import Sample, meet
 
     real, known, candidate = feature_set(n, 1), references(n), Sample(features(n, 2), 1)
     kept = {}
@@ -128,27 +130,26 @@ def quality_of_features(n: int) -> Callable[[], object]:
     def stage() -> None:
         for reference, rows in known.items():
             sample = sample_of(real, reference, rows, 0).restore(kept_of(real, reference, kept))
-            meeting = measure.meet(sample, candidate)
-            measure.between(meeting)
+            meeting = meet(sample, candidate)
+            measured(catalogue.of_kind(OfSets), lambda meeting=meeting: meeting)
             if reference == "train":
                 held_out = Points(real.of(halves(known["held_out"])[0]["image_id"]))
-                measure.copies(meeting, held_out, {"dcr_tail": 1.0, "copy_rate": 0.5}, 0)
+                among = Among(meeting, held_out, {"dcr_tail": 1.0, "copy_rate": 0.5}, 0)
+                measured(catalogue.of_kind(OfCopies), lambda among=among: among)
 
     return stage
 
 
 def quality_of_images(n: int) -> Callable[[], object]:
     """One pool's images among the training images: views, hashes, similarities, exact copies."""
-    from radsynth.quality import measure
+    from radsynth.quality import catalogue
+    from radsynth.quality.image_copies import Images
+    from radsynth.quality.metric import OfImages, measured
 
     pool, training = images(n, 2), images(len(references(n)["train"]), 1)
 
-    def stage() -> None:
-        measure.near_distances(pool, training)
-        measure.repeated(pool, training)
-        measure.similarities(pool, training)
-
-    return stage
+    thresholds = {"view_copy_rate": 0.5, "hash_copy_rate": 4.0}
+    return lambda: measured(catalogue.of_kind(OfImages), lambda: Images(pool, training, thresholds))
 
 
 def preview(n: int) -> Callable[[], object]:
@@ -161,7 +162,8 @@ def preview(n: int) -> Callable[[], object]:
 
 def pool_writing(n: int) -> Callable[[], object]:
     """Write a pool of images that cost nothing to make, its manifest, duplicates and grid."""
-    from radsynth.generators.base import Batch, Generator
+    from radsynth.common.sets import Batch
+    from radsynth.generators.base import Generator
     from radsynth.pools.grid import write_grid
     from radsynth.pools.kind import Given
     from radsynth.pools.sampled import Sampled
@@ -171,7 +173,7 @@ def pool_writing(n: int) -> Callable[[], object]:
         def sample(self, indices, seed, conditions=None, sampler=None):  # noqa: ANN001, ANN202
             for start in range(0, len(indices), 100):
                 chosen = indices[start : start + 100]
-                yield Batch(chosen, stack[[i % len(stack) for i in chosen]])
+                yield Batch(chosen, stack[[i % len(stack) for i in chosen], ..., None])
 
     stack = images(min(n, 500), 1)
 

@@ -22,7 +22,7 @@ def core_plan(root, snakemake):
 
 
 def test_the_core_study_is_planned_as_in_the_paper(core_plan):
-    assert core_plan["cohort_small"] == core_plan["cohort_imbalanced"] == 2, "2 samplings x 2 scenarios"
+    assert core_plan["cohort"] == 4, "2 samplings x 2 scenarios"
     assert core_plan["gates"] == 4
     assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["cohort_order"] == 4, "2 samplings x 2 labels"
@@ -32,7 +32,7 @@ def test_the_core_study_is_planned_as_in_the_paper(core_plan):
     assert core_plan["quality_controls"] == 4, "one per sampling and label, for both generators"
     paper = 2 * 2 * 3 * 4 * 5  # samplings x scenarios x mixes x classifiers x runs
     assert core_plan["train_classifier"] == paper + 80, "one matched control serves both mixes"
-    assert core_plan["evaluate_small"] == core_plan["evaluate_imbalanced"] == 160
+    assert core_plan["evaluate"] == 320
     assert core_plan["common_test"] == 2, "one per scenario, for both samplings"
     assert core_plan["judge"] == 2 * 2 * 5 * 2, "the five expert runs of each cohort judge two generators"
     assert core_plan["download"] == core_plan["prepare_data"] == 1
@@ -50,7 +50,7 @@ def test_a_third_generator_adds_models_and_pools_and_an_external_dataset_test_se
     assert plan["train_generator"] == plan["write_pool"] == 12
     assert plan["external_test"] == 4, "one per cohort"
     assert plan["prepare_data"] == 2 and plan["cohort_order"] == 4, "the external dataset is only prepared"
-    assert plan["evaluate_small"] == plan["evaluate_imbalanced"] == 160 and plan["judge"] == 2 * 2 * 5 * 3
+    assert plan["evaluate"] == 320 and plan["judge"] == 2 * 2 * 5 * 3
 
 
 def test_without_matched_controls_the_papers_trainings_alone_are_planned(root, snakemake):
@@ -118,10 +118,10 @@ def test_samplings_share_a_test_set_that_each_training_and_validation_set_is_hel
             for file in ("train", "validation")
         }
         assert {file for file in files.split(", ") if file.startswith(cohorts)} == seen
-    evaluated = "results/never_run/classifiers/kaggle_cxr/greedy/small/baseline/custom_cnn/run_1/common.json"
+    evaluated = "results/never_run/classifiers/kaggle_cxr/greedy/small/baseline/custom_cnn/run_1/evaluation.json"
     plan = job_counts(snakemake(root, "-n", "-q", "rules", "--config", "study=never_run", "--", evaluated).stdout)
-    assert plan["common_test"] == plan["train_classifier"] == plan["evaluate_small"] == 1
-    assert plan["cohort_small"] == 2, "those of both samplings"
+    assert plan["common_test"] == plan["train_classifier"] == plan["evaluate"] == 1
+    assert plan["cohort"] == 2, "those of both samplings"
 
 
 def test_one_sampling_needs_no_common_test_set(root, snakemake):
@@ -194,7 +194,7 @@ def test_every_rule_says_what_it_needs(root: Path, workflow):
         text = path.read_text()
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
-    can_use_gpu |= {"evaluate_small", "evaluate_imbalanced", "features_domain_real", "features_domain_pool"}
+    can_use_gpu |= {"evaluate", "features_domain_real", "features_domain_pool"}
     can_use_gpu |= {"select_model", "pairs_real", "pairs_pool"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {

@@ -13,7 +13,7 @@ def test_the_demo_is_one_cohort_with_five_runs_and_a_matched_control(root, snake
     jobs = Counter({name: int(n) for name, n in re.findall(r"^(\S+)\s+(\d+)$", result.stdout, re.MULTILINE)})
     assert jobs["gates"] == 1, "one sampling, one scenario"
     assert jobs["train_generator"] == jobs["write_pool"] == 2
-    assert jobs["train_classifier"] == jobs["evaluate_small"] == 3 * 5, "baseline, ddpm and its matched control x runs"
+    assert jobs["train_classifier"] == jobs["evaluate"] == 3 * 5, "baseline, ddpm and its matched control x runs"
     assert jobs["total"] <= 70, "each costs seconds to start: the demo is to take minutes"
 
 

@@ -18,7 +18,7 @@ def plan(root, snakemake, file, *settings):
 def test_the_real_study_is_planned_by_the_rules_of_chest_radiographs(root, snakemake):
     jobs = plan(root, snakemake, "vindr_mammo")
     assert jobs["download"] == jobs["prepare_data"] == jobs["describe_data"] == 1
-    assert jobs["cohort_small"] == jobs["cohort_imbalanced"] == 1 and jobs["gates"] == 2
+    assert jobs["cohort"] == 2 and jobs["gates"] == 2
     assert jobs["train_classifier"] == 2 * (5 + 2) * 2 * 5, "scenarios x mixes and controls x classifiers x runs"
     core = plan(root, snakemake, "config", "runs=5")
     assert set(jobs) - set(core) == set(), "no rule of their own"

@@ -3,13 +3,12 @@
 import logging
 import re
 from collections import Counter
-from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from radsynth.report.gpu_hours import gpu_jobs
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 SITES = ["osc-pitzer", "osc-ascend", "osc-cardinal"]
@@ -17,13 +16,10 @@ PLAN = ["-n", "-q", "rules", "--profile", "profiles/slurm", "--config", "study=n
 
 
 def written_rules(root) -> dict[str, str]:
-    """Return the text of every rule that makes something, by its name; a rule per scenario has `*` for that."""
+    """Return the text of every rule that makes something, by its name."""
     text = "\n".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
-    rules = {}
-    for block in re.split(r"^ *(?=rule(?: \w+)?:$)", text, flags=re.MULTILINE)[1:]:
-        name = re.match(r"rule (\w+):", block) or re.search(r'name:\s+f"(\w+\{scenario\})"', block)
-        rules[name[1].replace("{scenario}", "*")] = block
-    return rules
+    blocks = re.split(r"^ *(?=rule \w+:$)", text, flags=re.MULTILINE)[1:]
+    return {re.match(r"rule (\w+):", block)[1]: block for block in blocks}
 
 
 def test_a_cluster_profile_plans_the_core_study_and_its_gpu_jobs_are_counted(root, snakemake, monkeypatch):
@@ -37,13 +33,12 @@ def test_a_cluster_profile_plans_the_core_study_and_its_gpu_jobs_are_counted(roo
     with_gpu = {name for name, text in written_rules(root).items() if re.search(r"^ +gpu=", text, re.MULTILINE)}
     # Snakemake prints its statistics twice.
     for name, count in dict(re.findall(r"^(\w+) +(\d+)$", result.stdout, re.MULTILINE)).items():
-        found = [rule for rule in with_gpu if fnmatch(name, rule)]
-        planned.update({rule.removesuffix("_*"): int(count) for rule in found})
+        planned.update({name: int(count)} if name in with_gpu else {})
     assert planned["train_generator"] == 8 and planned["select_model"] == 4
     core = yaml.safe_load((root / "config/config.yaml").read_text())
     core["generators"]["ddpm"] |= kid["generators"]["ddpm"]
     assert planned == Counter(stage for stage, _ in gpu_jobs(Study(core)).values())
-    assert set(planned) == {rule.removesuffix("_*") for rule in with_gpu}, "no rule is left out"
+    assert set(planned) == with_gpu, "no rule is left out"
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -106,11 +101,29 @@ def test_every_small_job_without_a_gpu_is_submitted_together_with_others(root):
     groups = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())["groups"]
     rules = written_rules(root)
     assert len(rules) > 25
-    assert all(any(fnmatch(name, rule) for rule in rules) for name in groups), "rules that exist"
+    assert set(groups) <= set(rules), "rules that exist"
     local = {"download", "weights", "check", "metrics"}
     for rule, text in rules.items():
-        grouped = any(fnmatch(name, rule) for name in groups)
         if rule not in local:
             has_gpu = re.search(r"^ +gpu=", text, re.MULTILINE)
             # A classifier's training and its evaluation hold the same GPU one after the other.
-            assert grouped == (not has_gpu or rule in ("train_classifier", "evaluate_*")), rule
+            assert (rule in groups) == (not has_gpu or rule in ("train_classifier", "evaluate")), rule
+
+
+def test_a_scenario_of_ones_own_gets_the_threads_and_the_groups_of_ours(root, snakemake, tmp_path):
+    (tmp_path / "study.yaml").write_text(
+        "study: never_run\n"
+        "labels: [a, b]\n"
+        "datasets: {phantom: {source: phantom, images: {a: 90, b: 90}}}\n"
+        "scenarios: {my_own: {train: {a: 30, b: 30}}}\n"
+        "image_size: 32\n"
+    )
+    command = ["-n", "-q", "rules", "--cores", "4", "--configfile", str(tmp_path / "study.yaml"), "--", "classifiers"]
+    result = snakemake(root, *command, "--profile", "profiles/cpu")
+    assert result.returncode == 0, result.stdout
+    planned = set(re.findall(r"^(\w+) +\d+$", result.stdout, re.MULTILINE)) - {"classifiers", "total"}
+    rules = written_rules(root)
+    assert {"cohort", "train_classifier", "evaluate"} < planned <= set(rules), "no rule has the scenario in its name"
+    threads = yaml.safe_load((root / "profiles/cpu/config.yaml").read_text())["set-threads"]
+    groups = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())["groups"]
+    assert set(threads) <= set(rules) and {"cohort", "train_classifier", "evaluate"} <= set(threads) & set(groups)

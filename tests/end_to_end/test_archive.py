@@ -62,6 +62,7 @@ def single_error(output: str, about: str) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_an_archive_is_drawn_without_what_only_other_environments_hold(root, checkout, snakemake):
     others = {path.stem for path in (root / "workflow/envs").glob("*.yaml")} - {"analysis"}
     without = set().union(*(packages(root, name) for name in others)) - packages(root, "analysis")

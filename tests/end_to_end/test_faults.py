@@ -132,7 +132,7 @@ def finished(study: Path, snakemake) -> None:
     """Let Snakemake finish the training that was begun."""
     result = snakemake(study, *TRAIN)
     assert result.returncode == 0, result.stdout[-3000:]
-    log = (study / "results/own/logs/train_generator/own_random_small_ddpm_NORMAL.log").read_text()
+    log = (study / "results/own/logs/train_generator/own/random/small/ddpm/NORMAL.log").read_text()
     assert re.search(r"going on from step [1-9]\d* of 40", log), log
     assert (study / RUN / "model/generator.json").is_file()
     assert {path.name for path in (study / RUN).iterdir()} == {
@@ -160,6 +160,7 @@ def test_a_killed_job_is_named_and_a_second_snakemake_refused(study, running, sn
     finished(study, snakemake)
 
 
+@pytest.mark.slow
 def test_after_the_death_of_snakemake_the_message_says_how_to_go_on(study, running, snakemake):
     first = running()
     job = first.job()
@@ -207,7 +208,7 @@ def test_an_image_that_was_cut_off_or_vanished_between_stages_is_named(study, sn
 def test_too_few_images_name_the_key(study, snakemake):
     few = {"scenarios": {"small": {"train": {"NORMAL": 5, "PNEUMONIA": 20}}}}
     (study / "study.yaml").write_text(yaml.safe_dump(STUDY | few))
-    line = single_error(snakemake(study, *COMMAND, "--", "cohorts").stdout, "cohort_small")
+    line = single_error(snakemake(study, *COMMAND, "--", "cohorts").stdout, "cohort")
     assert "scenarios.small.train.PNEUMONIA" in line and "20" in line and "12" in line
 
 

@@ -13,22 +13,29 @@ from PIL import Image
 pytestmark = pytest.mark.slow
 
 JOINT = '''
-"""One conditional model for all labels: class mean and noise."""
+"""One model of all labels: class mean and noise in two channels, and the mask, with what was boxed as a lesion."""
 
 import numpy as np
 from radsynth.generators.base import Generator
 
 
 class Joint(Generator):
-    conditional = True
+    accepts = frozenset({"label", "boxes"})
+    emits = frozenset({"image", "mask"})
+    channels = ("soft", "bone")
 
     def learn(self, data, run_dir, seed):
         for label in data.label_counts:
-            self.arrays[label] = data.images[data.labels == label].mean(axis=0)
+            own = data.labels == label
+            self.arrays |= {label: data.images[own].mean(axis=0), f"mask of {label}": data.masks[own][0]}
 
     def draw(self, rng, condition):
-        mean = self.arrays[condition["label"]]
-        return np.clip(mean + rng.normal(0, self.options["noise"], mean.shape), 0, 255).astype(np.uint8)
+        mask = self.arrays[f"mask of {condition['label']}"].copy()
+        for box in condition.get("boxes", ()):
+            x0, y0, x1, y1 = (round(edge * len(mask)) for edge in box)
+            mask[y0:y1, x0:x1] = 2
+        image = self.arrays[condition["label"]] + rng.normal(0, self.options["noise"], (*mask.shape, 2))
+        return np.clip(image, 0, 255).astype(np.uint8), mask
 '''
 MASKED = '''
 """A training image with noise, and its mask."""
@@ -38,12 +45,14 @@ from radsynth.generators.base import Generator
 
 
 class Masked(Generator):
+    emits = frozenset({"image", "mask"})
+
     def learn(self, data, run_dir, seed):
         self.arrays = {"images": data.images, "masks": data.masks}
 
     def draw(self, rng, condition):
         index = rng.integers(len(self.arrays["images"]))
-        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32))
+        image = self.arrays["images"][index] + rng.normal(0, self.options["noise"], (32, 32, 1))
         return np.clip(image, 0, 255).astype(np.uint8), self.arrays["masks"][index]
 '''
 SCHEMA = """
@@ -159,18 +168,23 @@ def test_two_generators_and_four_classifiers(finished):
     assert set(quality["generator"]) == set(GRID["generators"])
     assert set(quality["label"]) == {"PNEUMONIA"}, "no mix adds NORMAL images"
     cohort = results / "classifiers/phantom/random/imbalanced/baseline/vgg16_pretrained/run_1"
-    judged = json.loads((cohort / "synthetic_pggan.json").read_text())
+    judged = json.loads((cohort / "synthetic/pggan/evaluation.json").read_text())["synthetic_pggan"]
     assert judged["n"] == {"NORMAL": 0, "PNEUMONIA": 16}
-    assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic_*.json")), "only experts judge"
+    assert not list(results.glob("classifiers/**/custom_cnn/**/synthetic")), "only experts judge"
     assert "random" in (results / "summary.md").read_text(), "random weights are named in the answer"
-    for name in ("training", "test_1"):
-        files = list(results.glob(f"classifiers/**/{name}.json"))
-        assert len(files) == 8 and {json.loads(file.read_text())["backend"] for file in files} == {"torch"}
+    made = [json.loads(file.read_text()) for file in results.glob("classifiers/**/training.json")]
+    examined = [json.loads(file.read_text())["test_1"] for file in results.glob("classifiers/**/run_*/evaluation.json")]
+    assert len(made) == len(examined) == 8 and {report["backend"] for report in made + examined} == {"torch"}
 
 
 def test_new_families_are_a_file_a_line_and_a_schema(finished):
-    """A joint conditional family and one that also writes masks have passed through the whole study."""
+    """A joint family with masks and two channels, and one with masks alone, have passed through the whole study."""
     results = finished / "results/grid"
+    joint = results / "pools/phantom/random/imbalanced/joint/PNEUMONIA"
+    table = pd.read_csv(joint / "manifest.csv")
+    assert set(table["channels"]) == {"soft bone"} and table["mask_sha256"].str.fullmatch("[0-9a-f]{64}").all()
+    with Image.open(joint / table["file"][0]) as image, Image.open(joint / table["mask_file"][0]) as mask:
+        assert (image.mode, image.size, mask.mode, mask.size) == ("LA", (32, 32), "L", (32, 32))
     assert list((results / "generators/phantom/random/imbalanced/joint/joint/model").iterdir())
     pool = results / "pools/phantom/random/imbalanced/masked/PNEUMONIA"
     masked = pd.read_csv(pool / "manifest.csv")
@@ -198,7 +212,7 @@ def test_the_other_arms_and_an_external_dataset(finished, snakemake):
     config["datasets"] = {"phantom": PHANTOM, "elsewhere": external}
     wanted = "results/grid/classifiers/phantom/random/imbalanced"
     targets = [f"{wanted}/{mix}/custom_cnn/run_1/training.json" for mix in (*mixes, "matched_ddpm")]
-    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/external_elsewhere.json")
+    results = run(finished, snakemake, config, *targets, f"{wanted}/baseline/custom_cnn/run_1/evaluation.json")
 
     cohort = finished / wanted
     trained = {mix: json.loads((cohort / mix / "custom_cnn/run_1/training.json").read_text()) for mix in mixes}
@@ -220,7 +234,8 @@ def test_the_other_arms_and_an_external_dataset(finished, snakemake):
         for mix in ("baseline", "classical", "baseline_long")
     }
     assert len(set(map(tuple, loss.values()))) == 3, "other pixels or other steps give another training"
-    elsewhere = json.loads((cohort / "baseline/custom_cnn/run_1/external_elsewhere.json").read_text())
+    evaluation = json.loads((cohort / "baseline/custom_cnn/run_1/evaluation.json").read_text())
+    elsewhere = evaluation["external_elsewhere"]
     assert elsewhere["n"] == {"NORMAL": 10, "PNEUMONIA": 14}
     gates = json.loads((results / "cohorts/phantom/random/imbalanced/gates.json").read_text())
     assert gates["checked"]["test_images"] == 36

@@ -24,6 +24,7 @@ STUDY = {
 RUN = "results/tiny/classifiers/phantom/random/small/baseline/custom_cnn/run_1"
 
 
+@pytest.mark.slow
 def test_a_gpu_that_the_backend_cannot_use_is_named(checkout, snakemake, tmp_path, monkeypatch):
     """On a machine with a (pretended) GPU, jobs of both backends lease it, and say that their build cannot use it."""
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: Pretended GPU (UUID: GPU-00000000)'\n")
@@ -54,7 +55,7 @@ def test_the_backend_chooses_the_environment_under_conda(root, tmp_path, monkeyp
         )
         environments = {rule.name: str(rule.conda_env) for rule in workflow_api._workflow.rules}
     assert environments["train_classifier"].endswith(f"envs/{environment}.yaml")
-    assert environments["evaluate_small"] == environments["judge"] == environments["train_classifier"]
+    assert environments["evaluate"] == environments["judge"] == environments["train_classifier"]
 
 
 def test_another_backend_is_refused():

@@ -87,6 +87,7 @@ def test_files_that_were_missing_and_skipped_are_prepared_once_they_are_there(ch
     assert data(dataset, "--dry-run") == set(), "prepared images need no raw ones"
 
 
+@pytest.mark.slow
 def test_a_kaggle_set_placed_by_hand_is_prepared_anew_when_its_files_change(checkout, data, tmp_path):
     raw, rng = tmp_path / "raw", np.random.default_rng(0)
     for label in LABELS:

@@ -204,9 +204,9 @@ def test_an_edited_classifier_runs_no_generator_again(finished, planned):
 
 
 def test_an_edited_analysis_draws_again_what_it_draws(finished, planned):
-    with edited(finished / LIBRARY / "analysis/figures.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "report/utility_figures.py", "import ", "import sys\nimport "):
         assert planned(finished) == {"Drawing the figures"}
-    with edited(finished / LIBRARY / "analysis/collect.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "report/utility_rows.py", "import ", "import sys\nimport "):
         assert planned(finished) == COLLECTING | ANALYSIS
     with edited(finished / "workflow/scripts/metrics.py", "import ", "import sys\nimport "):
         assert planned(finished) == COLLECTING | ANALYSIS

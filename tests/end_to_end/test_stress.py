@@ -338,7 +338,7 @@ def test_a_study_that_was_killed_and_filled_ends_with_the_numbers_of_an_undistur
             raise AssertionError(f"{error}\nafter {[line for _, line in story]}") from None
         finally:
             run.kill()
-        for log in (disturbed / RESULTS / "logs/train_generator").glob("*.log"):
+        for log in (disturbed / RESULTS / "logs/train_generator").rglob("*.log"):
             if re.search("going on from step [1-9]", log.read_text()):
                 resumed.add((log, log.stat().st_mtime_ns))
 

@@ -201,7 +201,7 @@ def test_exchanged_images_are_seen_by_every_rule_that_reads_them(tiny, snakemake
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        (f"classifiers/{HERE}/ddpm/custom_cnn/run_1/test_1.json", "{"),
+        (f"classifiers/{HERE}/ddpm/custom_cnn/run_1/evaluation.json", "{"),
         (f"cohorts/{HERE}/summary.json", ""),
     ],
 )

@@ -56,7 +56,7 @@ QUICK = [
 ]
 PROFILE = ["--profile", "profiles/slurm", *QUICK]
 # With two cores, threads only stand in each other's way; other thread counts would also sum in another order.
-THREADS = ["--set-threads", "train_generator=1", "write_pool=1", "train_classifier=1", "evaluate_small=1"]
+THREADS = ["--set-threads", "train_generator=1", "write_pool=1", "train_classifier=1", "evaluate=1"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_interrupted_trainings_go_on_and_the_study_finishes(slurm, checkout, sna
     assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in said
     assert "SLURM status is: 'TIMEOUT'" in said
     for unit in ("NORMAL", "PNEUMONIA"):
-        log = checkout / f"results/tiny/logs/train_generator/phantom_random_small_ddpm_{unit}.log"
+        log = checkout / f"results/tiny/logs/train_generator/phantom/random/small/ddpm/{unit}.log"
         assert re.search(rf"going on from step {STEPS // 2 + 1} of {STEPS}", log.read_text()), log.read_text()
 
     models = [f"{MODELS}/{unit}/model" for unit in ("NORMAL", "PNEUMONIA")]

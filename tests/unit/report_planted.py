@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from radsynth.cohorts.testsets import stacked
 from radsynth.common.files import write_json, write_text
 from radsynth.report.arms import CONTROL
 from radsynth.report.chapter import read_metrics, tidy_tables
@@ -56,7 +57,7 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
         paths[kind].append(str(results / path))
 
     def cost(stage: str, *names: object, seconds: float) -> None:
-        path = results / f"benchmarks/{stage}/{'_'.join(map(str, names))}.tsv"
+        path = results / f"benchmarks/{stage}/{'/'.join(map(str, names))}.tsv"
         write_text(path, f"s\th:m:s\tmax_rss\tmean_load\n{seconds}\t0:00:10\t{800 + seconds}\t150\n")
         paths["benchmarks"].append(str(path))
 
@@ -79,19 +80,30 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                     for run in range(1, plan["runs"] + 1):
                         shared = rng.normal(0, 0.01)
                         for mix, effect in (plan["mixes"] | _control_effects(plan)).items():
-                            folder = f"classifiers/{'/'.join(cohort)}/{mix}/{classifier}/run_{run}"
+                            arm = (*cohort, mix, classifier, f"run_{run}")
+                            folder = f"classifiers/{'/'.join(arm)}"
                             put("trainings", f"{folder}/training.json", {"device": "cpu"})
-                            cost("train_classifier", *cohort, mix, classifier, run, seconds=10.5 + run)
-                            cost("evaluate", *cohort, mix, classifier, run, seconds=2)
+                            cost("train_classifier", *arm, seconds=10.5 + run)
+                            cost("evaluate", *arm, seconds=2)
                             right = np.clip(accuracy + effect + shared + rng.normal(0, 0.005), 0, 0.995)
                             judges = mix == "baseline" and classifier in plan.get("experts", [])
                             for generator in plan["generators"] if judges else []:
-                                cost("judge", *cohort, mix, classifier, run, generator, seconds=1)
-                            for name, test in (tests | pools if judges else tests).items():
-                                table = predict(test, right - 0.15 * name.startswith("external"), rng)
-                                made = report(table, _train(scenario), _threshold(plan))
-                                put("evaluations", f"{folder}/{name}.json", made)
-                                write_text(results / f"{folder}/{name}.csv", table.to_csv(index=False))
+                                cost("judge", *arm, "synthetic", generator, seconds=1)
+                            examined = {"": tests}
+                            if judges:
+                                examined |= {f"{name.replace('_', '/', 1)}/": {name: pools[name]} for name in pools}
+                            for below, sets in examined.items():
+                                found = {
+                                    name: predict(test, right - 0.15 * name.startswith("external"), rng)
+                                    for name, test in sets.items()
+                                }
+                                made = {
+                                    name: report(table, _train(scenario), _threshold(plan))
+                                    for name, table in found.items()
+                                }
+                                put("evaluations", f"{folder}/{below}evaluation.json", made)
+                                predictions = stacked(found).to_csv(index=False)
+                                write_text(results / f"{folder}/{below}predictions.csv", predictions)
             for generator in plan["generators"]:
                 for label in LABELS:
                     names = (dataset, sampling, "small", generator, label)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
-from radsynth.generators.base import Batch
+from radsynth.common.sets import Batch
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +167,7 @@ def test_train_goes_on_and_its_model_fills_a_pool(root, tmp_path, raw):
 
 def test_images_are_of_the_raw_folder_or_phantoms(gpu_parts, raw, tmp_path):
     images = gpu_parts.read_images(raw, "NORMAL", gpu_parts.TINY)
-    assert images.source == "kaggle_pneumonia" and images.train.images.shape == (100, 16, 16)
+    assert images.source == "kaggle_pneumonia" and images.train.images.shape == (100, 16, 16, 1)
     assert images.train.label_counts == {"NORMAL": 100}
     assert images.held_out.shape == (40, 16, 16) and len(images.rows) == 40
     # Of patients from whom nothing is learnt, so that both images of each are there.
@@ -190,7 +190,7 @@ def test_a_pool_that_has_no_time_begins_no_batch(gpu_parts):
         def sample(self, indices, *_):
             for index in indices:
                 time.sleep(0.2)
-                yield Batch([index], np.zeros((1, 4, 4), np.uint8))
+                yield Batch([index], np.zeros((1, 4, 4, 1), np.uint8))
 
     timed, drawn = gpu_parts.Timed(Model(), time.monotonic() + 0.7), []
     with pytest.raises(gpu_parts.OutOfTimeError):

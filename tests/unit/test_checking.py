@@ -12,14 +12,14 @@ from radsynth.checking.datasets import data_part, missing_credentials
 from radsynth.checking.folders import suggest_pattern
 from radsynth.checking.machine import Machine, machine_part
 from radsynth.checking.needs import disk_needed, needs_part, weights_needed
-from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part
 from radsynth.checking.plan import plan_part
 from radsynth.checking.report import render, start_command
 from radsynth.checking.times import borrowed, times_part
 from radsynth.data.source import load_source
-from radsynth.generators.ddpm import build_unet
+from radsynth.generators.ddpm import DDPM
 from radsynth.generators.options import resolve_options
+from radsynth.generators.unet import build_unet
 from radsynth.study.config import Study
 
 LABELS = ("healthy", "ill")
@@ -250,7 +250,7 @@ def test_the_plan_of_the_core_study():
 def test_parameters_of_the_unet_are_counted_exactly(preset):
     options = resolve_options("ddpm", preset, {})
     built = sum(parameter.numel() for parameter in build_unet(options, 64, 64).parameters())
-    assert count_parameters("ddpm", options, 64) == built
+    assert DDPM.count_parameters(options, 64) == built
 
 
 def test_disk_memory_and_weights(tmp_path):
@@ -293,8 +293,8 @@ def benchmark(file: Path, seconds: float, memory: str) -> str:
 
 def test_times_are_those_that_were_measured(tmp_path):
     mine, folder = study(tmp_path), tmp_path / "results/mine/benchmarks"
-    jobs = [f"{folder}/train_generator/mine_random_small_ddpm_{label}.tsv" for label in LABELS]
-    jobs += [f"{folder}/train_classifier/mine_random_small_baseline_custom_cnn_{run}.tsv" for run in range(1, 6)]
+    jobs = [f"{folder}/train_generator/mine/random/small/ddpm/{label}.tsv" for label in LABELS]
+    jobs += [f"{folder}/train_classifier/mine/random/small/baseline/custom_cnn/run_{run}.tsv" for run in range(1, 6)]
     part, memory = times_part(mine, jobs, 2, tmp_path / "results")
     assert part.lines == ["nothing is known yet: no job has been measured; the first jobs will tell"] and not memory
     benchmark(Path(jobs[0]), 7200, "900.5")
@@ -306,7 +306,7 @@ def test_times_are_those_that_were_measured(tmp_path):
     assert line.startswith("about 2.0 h of jobs one after the other, 62 min if 2 cores each run one")
     assert line.endswith("(3 jobs of 7 that cost something are done)")
     assert memory == 900.5
-    part, _ = times_part(mine, [*jobs, f"{folder}/evaluate/mine_random_small_baseline_custom_cnn_1.tsv"], 1)
+    part, _ = times_part(mine, [*jobs, f"{folder}/evaluate/mine/random/small/baseline/custom_cnn/run_1.tsv"], 1)
     assert (
         part.lines[0].startswith("at least") and part.lines[1] == "not measured yet, jobs left: evaluate custom_cnn (1)"
     )
@@ -317,10 +317,10 @@ def test_times_of_another_study_count_where_the_same_runs_in_it(tmp_path):
     other = study(tmp_path).config | {"study": "other"}
     (folder / "other/metrics").mkdir(parents=True)
     (folder / "other/metrics/config.yaml").write_text(yaml.safe_dump(other))
-    benchmark(folder / "other/benchmarks/train_generator/mine_random_small_ddpm_ill.tsv", 100, "10")
+    benchmark(folder / "other/benchmarks/train_generator/mine/random/small/ddpm/ill.tsv", 100, "10")
     name, seconds = borrowed(mine, folder)
     assert name == "other" and seconds == {("train_generator", "ddpm"): [100.0]}
-    jobs = [f"{folder}/mine/benchmarks/train_generator/mine_random_small_ddpm_{label}.tsv" for label in LABELS]
+    jobs = [f"{folder}/mine/benchmarks/train_generator/mine/random/small/ddpm/{label}.tsv" for label in LABELS]
     assert "200 s" not in times_part(mine, jobs, 1, folder)[0].lines[0]
     assert "about 3 min" in times_part(mine, jobs, 1, folder)[0].lines[0]
     assert "measured in the study other" in times_part(mine, jobs, 1, folder)[0].lines[0]

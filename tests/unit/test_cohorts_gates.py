@@ -13,6 +13,7 @@ from conftest import stand_in
 from PIL import Image
 from radsynth.cohorts.external import describe_external, seen_before, unseen_images
 from radsynth.cohorts.gates import check_gates
+from radsynth.cohorts.testsets import stacked
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_features
 from radsynth.common.hashing import sha256_pixels
@@ -40,20 +41,21 @@ def cohorts(tmp_path):
         train=tmp_path / "train.csv",
         validation=tmp_path / "validation.csv",
         generator=tmp_path / "generator.csv",
-        tests=[tmp_path / "test_1.csv", tmp_path / "test_2.csv"],
+        tests=tmp_path / "tests.csv",
     )
     rows = {files.train: [0, 1, 2, 3], files.validation: [12], files.generator: [0, 1, 4, 5]}
-    rows |= {files.tests[0]: [6, 7, 8], files.tests[1]: [8, 9, 10]}
     manifest.to_csv(files.manifest, index=False)
     for path, images in rows.items():
         manifest.iloc[images].to_csv(path, index=False)
+    tests = {"test_1": manifest.iloc[[6, 7, 8]], "test_2": manifest.iloc[[8, 9, 10]]}
+    stacked(tests).to_csv(files.tests, index=False)
     return files
 
 
 def check(files, counts=None, **gates):
     trains, gates = [files.train, files.generator], GATES | gates
     return check_gates(
-        files.train, files.tests, trains, files.manifest, gates, validation=files.validation, counts=counts
+        files.train, [files.tests], trains, files.manifest, gates, validation=files.validation, counts=counts
     )
 
 
@@ -63,10 +65,13 @@ def plant(files, changes=(), test_images=None, validation_images=None):
     for row, column, value in changes:
         manifest.loc[row, column] = value
     manifest.to_csv(files.manifest, index=False)
-    others = {files.tests[0]: test_images, files.validation: validation_images}
-    for path in (files.train, files.validation, files.generator, *files.tests):
-        images = others.get(path) or read_table(path)["image_id"].tolist()
-        manifest.set_index("image_id", drop=False).loc[images].to_csv(path, index=False)
+    known = manifest.set_index("image_id", drop=False)
+    for path in (files.train, files.validation, files.generator):
+        images = path == files.validation and validation_images or read_table(path)["image_id"].tolist()
+        known.loc[images].to_csv(path, index=False)
+    tests = {name: rows["image_id"].tolist() for name, rows in read_table(files.tests).groupby("testset")}
+    tests |= {"test_1": test_images} if test_images else {}
+    stacked({name: known.loc[images] for name, images in tests.items()}).to_csv(files.tests, index=False)
 
 
 def test_another_dataset_is_cleared_of_pixels_that_were_trained_on(cohorts):
@@ -156,7 +161,7 @@ def test_a_planted_leak_is_refused_by_its_gate_and_counted_without_it(cohorts, g
     with pytest.raises(UserError) as error:
         check(cohorts)
     message = str(error.value)
-    assert message.startswith(f"{cohorts.tests[0]}: {images} in ")
+    assert message.startswith(f"{cohorts.tests}, test_1: {images} in ")
     assert reason in message
     assert "\n" not in message
     found = check(cohorts, **{gate: False})
@@ -166,7 +171,7 @@ def test_a_planted_leak_is_refused_by_its_gate_and_counted_without_it(cohorts, g
 
 def test_a_generators_training_image_in_a_test_set_is_refused_with_all_gates_off(cohorts):
     plant(cohorts, test_images=["i7", "i4"])
-    with pytest.raises(UserError, match=r"test_1.csv: i4 and i4 in .*generator.csv are the same"):
+    with pytest.raises(UserError, match=r"tests.csv, test_1: i4 and i4 in .*generator.csv are the same"):
         check(cohorts, **dict.fromkeys(GATES, False))
 
 
@@ -178,7 +183,7 @@ def test_a_patient_of_a_generators_training_image_is_refused(cohorts):
 
 def test_a_test_image_of_a_validation_images_patient_is_refused(cohorts):
     plant(cohorts, [(12, "patient_id", "p4")])
-    with pytest.raises(UserError, match=r"test_1.csv: i8 and i12 in .*validation.csv are of the same patient"):
+    with pytest.raises(UserError, match=r"tests.csv, test_1: i8 and i12 in .*validation.csv are of the same patient"):
         check(cohorts)
     found = check(cohorts, patient=False)
     assert found["overlaps"]["patient"] == 3, "i8 in both test sets, i9"
@@ -215,7 +220,7 @@ def test_a_training_image_in_the_validation_set_is_refused_with_all_gates_off(co
 
 def test_an_image_twice_in_one_set_is_refused(cohorts):
     plant(cohorts, test_images=["i6", "i7", "i6"])
-    with pytest.raises(UserError, match=r"test_1.csv: image i6 is in the set twice"):
+    with pytest.raises(UserError, match=r"tests.csv, test_1: image i6 is in the set twice"):
         check(cohorts)
 
 
@@ -299,17 +304,16 @@ def draw_cohort(study, folder, scenario, method="random", replicate=1, **params)
     orders = [folder / "order_A.csv", folder / "order_B.csv"]
     for label, order in zip("AB", orders, strict=True):
         study.order(order, label, replicate=replicate, method=method)
-    tests = [folder / f"test_{k}.csv" for k in range(1, 1 + scenario["test"]["sets"])]
-    outputs = {name: folder / f"{name}.csv" for name in ("train", "validation")}
+    outputs = {name: folder / f"{name}.csv" for name in ("train", "validation", "tests")}
     params = {"labels": ["A", "B"], "spent": {"A": 15}, "validation_fraction": None} | params
     study.run(
         "cohort",
         {"orders": orders, "features": study.path / "features.npz"},
-        outputs | {"tests": tests, "summary": folder / "summary.json"},
+        outputs | {"summary": folder / "summary.json"},
         {"scenario": scenario, "scenario_name": "small"} | params,
         sampling="greedy",
     )
-    return tests
+    return outputs["tests"]
 
 
 @pytest.mark.parametrize("validation_fraction", [None, 0.3])
@@ -351,7 +355,7 @@ def test_scripts_make_a_scenario_that_passes_its_gates(study, method, test_split
     figure = summary["subsets"]["train"]["B"]["mean_pairwise_distance"]
     assert figure == pytest.approx(distances.sum() / (len(chosen) * (len(chosen) - 1)))
     if test_split:
-        assert set(train["split"]) == {"train"} and all(set(read_table(test)["split"]) == {"test"} for test in tests)
+        assert set(train["split"]) == {"train"} and set(read_table(tests)["split"]) == {"test"}
         longer = pd.concat([read_table(path / f"order_{label}.csv") for label in "AB"])
         assert set(longer["split"]) == {"train"} and len(longer) < 60
 
@@ -416,10 +420,10 @@ def test_the_common_test_set_passes_the_gates_or_is_not_made(study, monkeypatch,
     scenario = {"train": {"A": 12, "B": 6}, "test": {"sets": 1, "counts": {"A": 1, "B": 1}}}
     for name in ("random", "random_2"):
         draw_cohort(study, study.path / name, scenario, replicate=len(name))
-    monkeypatch.setattr("radsynth.cohorts.scenarios.untouched", lambda images, *_: (images, {"A": 0, "B": 0}))
+    monkeypatch.setattr("radsynth.cohorts.common_images.untouched", lambda images, *_: (images, {"A": 0, "B": 0}))
     with pytest.raises(SystemExit):
         share_tests(study, ["random", "random_2"])
-    assert "common.csv: i" in capsys.readouterr().err
+    assert "common.csv, common: i" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["random", "k_center_greedy"])
@@ -461,13 +465,14 @@ def test_gates_refuse_images_on_the_wrong_side_of_the_published_split(study, cap
         images = manifest[manifest["split"] == split]
         images.head(3).to_csv(path / f"{split}.csv", index=False)
         images.tail(3).to_csv(path / f"other_{split}.csv", index=False)
-    for train, test, wrong in (("test", "other_test", "test"), ("train", "other_train", "other_train")):
-        inputs = {"train": path / f"{train}.csv", "tests": [path / f"{test}.csv"], "generator_trains": []}
+    for train, test, wrong in (("test", "other_test", "/test.csv"), ("train", "other_train", "/tests.csv, test_1")):
+        stacked({"test_1": read_table(path / f"{test}.csv")}).to_csv(path / "tests.csv", index=False)
+        inputs = {"train": path / f"{train}.csv", "tests": path / "tests.csv", "generator_trains": []}
         inputs["validation"] = path / "empty.csv"
         with pytest.raises(SystemExit):
             study.run("gates", inputs, {"gates": path / "gates.json"}, {"scenario_name": "small", "counts": None})
         error = capsys.readouterr().err
-        assert f"/{wrong}.csv: i" in error and "on the wrong side of the published split test" in error
+        assert f"{wrong}: i" in error and "on the wrong side of the published split test" in error
 
 
 def test_an_unknown_class_ends_the_job_in_one_line(study, capsys):

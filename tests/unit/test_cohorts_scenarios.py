@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from radsynth.cohorts.describing import describe_subset, images_per_patient
 from radsynth.cohorts.groups import image_groups
 from radsynth.cohorts.orders import farthest_first, random_order
-from radsynth.cohorts.scenarios import build_cohort, describe_subset, images_per_patient
+from radsynth.cohorts.scenarios import build_cohort
 from radsynth.common.errors import UserError
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
-from radsynth.generators.base import TrainingSet, image_rng
-from radsynth.generators.ddpm import DDPM, build_scheduler, build_unet, count_gflop
+from radsynth.common.sets import ImageSet
+from radsynth.generators.base import image_rng
+from radsynth.generators.ddpm import DDPM
 from radsynth.generators.denoising import DenoisingTask, learning_rate
 from radsynth.generators.diffusion import (
     clean_estimate,
@@ -18,6 +19,7 @@ from radsynth.generators.diffusion import (
     target,
 )
 from radsynth.generators.options import resolve_options
+from radsynth.generators.unet import build_scheduler, build_unet, count_gflop
 from radsynth.learning.devices import choose_plan
 
 TINY = {
@@ -37,7 +39,7 @@ TINY = {
 @pytest.fixture(scope="module")
 def data():
     images = np.random.default_rng(0).integers(0, 256, (9, 16, 16), dtype=np.uint8)
-    return TrainingSet(images, [{"label": "NORMAL"}] * 9)
+    return ImageSet(images[..., None], [{"label": "NORMAL"}] * 9)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def test_shards_and_batch_sizes_give_the_same_pool(fitted, name):
     batches = list(generator.sample(range(10), 21, sampler=sampler))
     assert [len(batch.images) for batch in batches] == [7, 3]
     whole = np.concatenate([batch.images for batch in batches])
-    assert whole.shape == (10, 16, 16)
+    assert whole.shape == (10, 16, 16, 1)
     assert whole.dtype == np.uint8
     shards = [generator.sample(part, 21, sampler={**sampler, "batch_size": 2}) for part in ([8, 9, 3], range(3))]
     parts = {index: image for shard in shards for b in shard for index, image in zip(b.indices, b.images, strict=True)}
@@ -222,7 +224,7 @@ def test_saved_weights_are_the_average_not_the_last(fitted):
 def test_three_channels_repeat_the_gray_image(data, tmp_path):
     generator = DDPM(resolve_options("ddpm", "cpu", {**TINY, "channels": 3, "steps": 2, "ema_decay": 0}))
     generator.fit(data, tmp_path, seed=3)
-    assert next(generator.sample([0], 1)).images.shape == (1, 16, 16)
+    assert next(generator.sample([0], 1)).images.shape == (1, 16, 16, 1)
 
 
 def test_training_depends_on_the_seed_only(data, tmp_path):
@@ -276,7 +278,7 @@ def test_impossible_networks_are_refused(overrides, size, message):
 def task(data):
     options = resolve_options("ddpm", "cpu", TINY | {"ema_decay": 0.5})
     torch.manual_seed(0)
-    return DenoisingTask(build_unet(options, 16, 16), build_scheduler(options), data.images, options, 6, choose_plan())
+    return DenoisingTask(build_unet(options, 16, 16), build_scheduler(options), data.gray(), options, 6, choose_plan())
 
 
 def test_the_average_warms_up_to_its_highest_decay(task):
@@ -314,7 +316,7 @@ def test_betas_that_leave_nothing_of_the_image_are_refused():
 def test_few_timesteps_can_be_previewed(data, tmp_path):
     generator = DDPM(resolve_options("ddpm", "cpu", {**TINY, "timesteps": 4, "steps": 1, "previews": 0}))
     generator.fit(data, tmp_path, seed=3)
-    assert next(generator.sample([0], 1)).images.shape == (1, 16, 16)
+    assert next(generator.sample([0], 1)).images.shape == (1, 16, 16, 1)
 
 
 def test_nan_loss_leaves_the_weights_untouched(task):

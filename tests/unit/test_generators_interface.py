@@ -13,8 +13,9 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.registry import KINDS, Entry, find
+from radsynth.common.sets import Conditions, ImageSet
 from radsynth.generators import options as options_module
-from radsynth.generators.base import Generator, TrainingSet
+from radsynth.generators.base import Generator
 from radsynth.generators.options import resolve_options, resolve_sampler
 from radsynth.generators.training import train_generator
 
@@ -22,7 +23,7 @@ from radsynth.generators.training import train_generator
 class ClassMean(Generator):
     """Joint and conditional: the mean image of the asked label, and noise."""
 
-    conditional = True
+    accepts = frozenset({"label"})
 
     def learn(self, data, run_dir, seed):
         self.arrays = {label: data.images[data.labels == label].mean(axis=0) for label in data.label_counts}
@@ -35,6 +36,8 @@ class ClassMean(Generator):
 class Pairs(Generator):
     """Writes masks: a random training image, brightened, with its mask."""
 
+    emits = frozenset({"image", "mask"})
+
     def learn(self, data, run_dir, seed):
         self.arrays = {"images": data.images, "masks": data.masks}
 
@@ -43,12 +46,28 @@ class Pairs(Generator):
         return self.arrays["images"][chosen] // 2 + 100, self.arrays["masks"][chosen]
 
 
+class Joint(ClassMean):
+    """Heeds label and boxes, makes masks and two channels."""
+
+    accepts = frozenset({"label", "boxes"})
+    emits = frozenset({"image", "mask"})
+    channels = ("soft", "bone")
+
+    def draw(self, rng, condition):
+        mean = self.arrays[condition["label"]]
+        mask = np.zeros(mean.shape[:2], np.uint8)
+        for box in condition.get("boxes", ()):
+            x0, y0, x1, y1 = (round(edge * len(mask)) for edge in box)
+            mask[y0:y1, x0:x1] = 2
+        return (mean + rng.normal(0, 8, (*mask.shape, 2))).clip(0, 255).astype(np.uint8), mask
+
+
 def training_set(counts, size=16):
     rng = np.random.default_rng(0)
     labels = [label for label, n in counts.items() for _ in range(n)]
     levels = {label: 40 + 150 * position for position, label in enumerate(counts)}
     images = np.stack([rng.integers(0, 20, (size, size)) + levels[label] for label in labels]).astype(np.uint8)
-    return TrainingSet(images, [{"label": label} for label in labels], (images > 50).astype(np.uint8))
+    return ImageSet(images[..., None], [{"label": label} for label in labels], masks=(images > 50).astype(np.uint8))
 
 
 def test_joint_conditional_family_draws_the_label_it_is_asked_for(tmp_path):
@@ -57,12 +76,29 @@ def test_joint_conditional_family_draws_the_label_it_is_asked_for(tmp_path):
     generator.save(tmp_path / "model")
     loaded = ClassMean.load(tmp_path / "model")
     for label, low, high in [("NORMAL", 30, 70), ("PNEUMONIA", 180, 220)]:
-        batches = list(loaded.sample(range(3), 7, [{"label": label}] * 3))
+        batches = list(loaded.sample(range(3), 7, Conditions.of_label(label, 3)))
         images = np.concatenate([batch.images for batch in batches])
-        assert images.shape == (3, 16, 16)
+        assert images.shape == (3, 16, 16, 1)
         assert images.dtype == np.uint8
         assert low < images.mean() < high
         assert [index for batch in batches for index in batch.indices] == [0, 1, 2]
+
+
+def test_a_joint_family_heeds_label_and_box_and_makes_masks_and_channels(tmp_path):
+    generator = Joint({})
+    generator.fit(training_set({"NORMAL": 5, "PNEUMONIA": 5}), tmp_path, seed=1)
+    generator.save(tmp_path / "model")
+    asked = Conditions([{"label": "PNEUMONIA", "boxes": [(0.25, 0.5, 0.75, 1)]}, {"label": "NORMAL"}])
+    boxed, plain = Joint.load(tmp_path / "model").sample([3, 5], 7, asked)
+    assert boxed.channels == ("soft", "bone") and boxed.images.shape == (1, 16, 16, 2)
+    assert boxed.images.mean() > 180 > 70 > plain.images.mean()
+    assert (boxed.masks[0, 8:, 4:12] == 2).all() and boxed.masks.sum() == 2 * 8 * 8 and not plain.masks.any()
+    assert not np.array_equal(boxed.images[..., 0], boxed.images[..., 1])
+
+
+def test_a_family_that_tells_no_losses_says_so(tmp_path):
+    with pytest.raises(UserError, match="ClassMean: tells no losses"):
+        ClassMean({}).losses(training_set({"NORMAL": 2}), seed=1)
 
 
 def test_a_model_that_is_cut_off_is_named(tmp_path):
@@ -122,10 +158,10 @@ def test_a_model_is_whole_or_not_there_when_its_training_is_killed(tmp_path, tra
 def test_images_depend_on_seed_and_index_alone(tmp_path):
     generator = ClassMean({})
     generator.fit(training_set({"NORMAL": 5}), tmp_path, seed=1)
-    condition = {"label": "NORMAL"}
-    whole = np.concatenate([b.images for b in generator.sample(range(6), 7, [condition] * 6)])
-    shard = np.concatenate([b.images for b in generator.sample([4, 2], 7, [condition] * 2)])
-    other = np.concatenate([b.images for b in generator.sample(range(6), 8, [condition] * 6)])
+    asked = Conditions.of_label("NORMAL", 6)
+    whole = np.concatenate([b.images for b in generator.sample(range(6), 7, asked)])
+    shard = np.concatenate([b.images for b in generator.sample([4, 2], 7, asked.at([4, 2]))])
+    other = np.concatenate([b.images for b in generator.sample(range(6), 8, asked)])
     assert np.array_equal(shard, whole[[4, 2]])
     assert not np.array_equal(other, whole)
 
@@ -135,7 +171,7 @@ def test_family_with_masks_returns_the_mask_of_each_image(tmp_path):
     data = training_set({"NORMAL": 5})
     generator.fit(data, tmp_path, seed=1)
     for batch in generator.sample(range(4), 3):
-        match = (data.images // 2 + 100 == batch.images).all(axis=(1, 2)).argmax()
+        match = (data.images // 2 + 100 == batch.images).all(axis=(1, 2, 3)).argmax()
         assert np.array_equal(batch.masks[0], data.masks[match])
 
 
@@ -170,33 +206,35 @@ def test_training_set_reads_the_unit_of_a_cohort(tmp_path):
         about = {"image_id": str(index), "label": label, "patient_id": "p", "view": "PA"}
         rows.append(about | files | {"sha256": sums["images"], "mask_sha256": sums["masks"]})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
-    data = TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
+    data = ImageSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
     assert len(data) == 2
-    assert data.attributes == [{"label": "A", "view": "PA"}] * 2
+    assert data.rows == [{"label": "A", "view": "PA"}] * 2
     assert np.array_equal(data.masks[1], np.asarray(Image.open(tmp_path / "masks/2.png")))
-    assert TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "B"]).label_counts == {"A": 2, "B": 1}
+    assert ImageSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "B"]).label_counts == {"A": 2, "B": 1}
     with pytest.raises(UserError, match="no training image of C"):
-        TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "C"])
+        ImageSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A", "C"])
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "masks/2.png")
     with pytest.raises(UserError, match="masks/2.png: not the image that its manifest names"):
-        TrainingSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
+        ImageSet.from_manifest(tmp_path / "train.csv", tmp_path, ["A"])
 
 
 def test_data_hash_changes_with_pixels_masks_attributes_and_order():
     data = training_set({"A": 3})
     changed = data.images.copy()
-    changed[0, 0, 0] += 1
+    changed[0, 0, 0, 0] += 1
     masks = data.masks.copy()
     masks[0, 0, 0] += 1
     others = [
-        TrainingSet(changed, data.attributes, data.masks),
-        TrainingSet(data.images, data.attributes, masks),
-        TrainingSet(data.images, data.attributes),
-        TrainingSet(data.images, [{"label": "B"}] * 3, data.masks),
-        TrainingSet(data.images[::-1], data.attributes, data.masks),
+        ImageSet(changed, data.rows, masks=data.masks),
+        ImageSet(data.images, data.rows, masks=masks),
+        ImageSet(data.images, data.rows),
+        ImageSet(data.images, [{"label": "B"}] * 3, masks=data.masks),
+        ImageSet(data.images[::-1], data.rows, masks=data.masks),
+        ImageSet(data.images, data.rows, ("other",), data.masks),
+        ImageSet(data.images, data.rows, masks=data.masks, has_mask=np.array([True, True, False])),
     ]
     hashes = {data.sha256, *(other.sha256 for other in others)}
-    assert len(hashes) == 6
+    assert len(hashes) == len(others) + 1
     assert training_set({"A": 3}).sha256 == data.sha256
 
 
@@ -264,7 +302,13 @@ def test_every_hyperparameter_is_described():
 
 
 def test_configuration_side_imports_no_torch():
-    code = "import sys, radsynth.generators.options, radsynth.generators.training; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, radsynth.generators.options, radsynth.generators.training; "
+        "from radsynth.common.registry import KINDS; "
+        "families = [entry.load() for entry in KINDS['families'].values()]; "
+        "assert families[0].data_parallel and not families[1].data_parallel; "
+        "sys.exit(int(bool({'torch', 'diffusers'} & set(sys.modules))))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 

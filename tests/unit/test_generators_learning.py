@@ -5,13 +5,13 @@ import pytest
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.registry import find
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import ImageSet
 from radsynth.common.shares import excess_p_value
 from radsynth.data.phantom import render
 from radsynth.features.pixels import Pixels
-from radsynth.generators.base import TrainingSet
 from radsynth.generators.options import resolve_options, resolve_sampler
 from radsynth.quality import kernel
-from radsynth.quality.memorisation import copy_rate, copy_threshold
+from radsynth.quality.copies import copy_rate, copy_threshold
 from scipy.ndimage import gaussian_filter
 
 N = 200
@@ -48,9 +48,9 @@ class Experiment:
         generator = find("families", family, "family").load()(
             resolve_options(family, "cpu", {"previews": 0, **overrides})
         )
-        generator.fit(TrainingSet(self.training, [{"label": "NORMAL"}] * N), folder, seed=3)
+        generator.fit(ImageSet(self.training[..., None], [{"label": "NORMAL"}] * N), folder, seed=3)
         batches = generator.sample(range(self.n), 5, sampler=resolve_sampler(family, "cpu", {}))
-        return np.concatenate([batch.images for batch in batches])
+        return np.concatenate([batch.images[..., 0] for batch in batches])
 
 
 def blurred_means(training):

@@ -9,11 +9,10 @@ import torch
 from radsynth.common.errors import UserError
 from radsynth.common.seeds import derive_seed
 from radsynth.generators.base import image_rng
-from radsynth.generators.ddpm import build_scheduler
 from radsynth.generators.diffusion import ancestral_step, denoise, sampling_scheduler
-from radsynth.generators.limits import check_generator
 from radsynth.generators.noise import ancestral_timesteps, check_noise, noise_variances, terminal_snr
-from radsynth.generators.options import resolve_options, resolve_sampler
+from radsynth.generators.options import check_generator, resolve_options, resolve_sampler
+from radsynth.generators.unet import build_scheduler
 
 SCHEDULES = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
 

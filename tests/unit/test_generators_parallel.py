@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
-from radsynth.generators.base import TrainingSet
+from radsynth.common.sets import ImageSet
 from radsynth.generators.ddpm import DDPM
-from radsynth.generators.limits import check_generator
-from radsynth.generators.options import resolve_options
+from radsynth.generators.options import check_generator, resolve_options
 from radsynth.generators.parallel import fit_together
 from radsynth.generators.training import train_generator
 from radsynth.learning.team import Accelerated
@@ -41,7 +40,7 @@ def train(folder: Path, processes: int, **overrides) -> Path:
     train_generator(
         "ddpm",
         resolve_options("ddpm", "cpu", {**OPTIONS, **overrides}),
-        TrainingSet(images, [{"label": "A"}] * 11, masks),
+        ImageSet(images[..., None], [{"label": "A"}] * 11, masks=masks),
         model_dir=folder / "model",
         training_png=folder / "training.png",
         preview_png=folder / "preview.png",
@@ -141,7 +140,7 @@ def test_processes_leave_together_whoever_is_late(tmp_path, root, monkeypatch):
         lambda command, **settings: popen([sys.executable, "-c", LEAVING, command[-1], str(tmp_path)], **settings),
     )
     busy = [popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    data = TrainingSet(np.zeros((2, 4, 4), np.uint8), [{"label": "A"}] * 2)
+    data = ImageSet(np.zeros((2, 4, 4, 1), np.uint8), [{"label": "A"}] * 2)
     try:
         for seconds in [[0, 3], [3, 0], [0, 0]]:
             fit_together("quick", {"seconds": seconds}, data, tmp_path, 3, None, 2)
@@ -210,6 +209,7 @@ def workers_of(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_stopped_training_saves_its_state_and_a_killed_one_leaves_no_process(tmp_path, job):
     first = job()

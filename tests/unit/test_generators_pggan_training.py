@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
+from radsynth.common.sets import ImageSet
 from radsynth.generators import options as options_module
 from radsynth.generators.adversarial import MEASURES, AdversarialTask
 from radsynth.generators.augmentation import augment, draw_changes
-from radsynth.generators.base import TrainingSet
 from radsynth.generators.growth import Growth
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN
@@ -49,7 +49,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def data():
     images = np.random.default_rng(0).integers(0, 256, (9, 16, 16), dtype=np.uint8)
-    return TrainingSet(images, [{"label": "NORMAL"}] * 9)
+    return ImageSet(images[..., None], [{"label": "NORMAL"}] * 9)
 
 
 def tiny(**overrides):
@@ -70,7 +70,7 @@ def make_task(data, **overrides):
     growth = Growth.plan(options, 16, 16)
     torch.manual_seed(4)
     networks = build_generator(options, growth.last), build_critic(options, growth.last)
-    return AdversarialTask(*networks, data.images, growth, options, choose_plan("fp32"))
+    return AdversarialTask(*networks, data.gray(), growth, options, choose_plan("fp32"))
 
 
 def take(task, step):
@@ -104,7 +104,7 @@ def plain_steps(task, data, steps):
         level, alpha = growth.at(step)
         torch.manual_seed(100 + step)
         latents, mixing = torch.randn(4, 6), torch.rand(4, 1, 1, 1)
-        reals = torch.from_numpy(data.images[np.arange(step, step + 4) % 9]).float()[:, None] / 127.5 - 1
+        reals = torch.from_numpy(data.gray()[np.arange(step, step + 4) % 9]).float()[:, None] / 127.5 - 1
         for _ in range(2 - level):
             reals = halve(reals)
         reals = alpha * reals + (1 - alpha) * enlarge(halve(reals), options["upsampling"])
@@ -349,7 +349,7 @@ def pool(generator, indices, seed, **sampler):
 def test_images_depend_on_seed_and_index_alone(fitted):
     generator, _ = fitted
     whole = pool(generator, range(10), 21, batch_size=7)
-    assert whole.shape == (10, 16, 16)
+    assert whole.shape == (10, 16, 16, 1)
     assert whole.dtype == np.uint8
     shard = pool(generator, [8, 9, 3], 21, batch_size=2)
     assert np.abs(shard.astype(int) - whole[[8, 9, 3]]).max() <= 1
@@ -392,7 +392,7 @@ def test_previews_of_smaller_resolutions_have_the_size_of_the_data(fitted):
     early = PGGAN(generator.options)
     early.generator, early.facts = generator.generator, {**generator.facts, "resolution": 4}
     images = pool(early, range(2), 1)
-    assert images.shape == (2, 16, 16)
+    assert images.shape == (2, 16, 16, 1)
     assert np.array_equal(images, images[:, ::4, ::4].repeat(4, axis=1).repeat(4, axis=2))
 
 
@@ -400,8 +400,8 @@ def test_previews_of_smaller_resolutions_have_the_size_of_the_data(fitted):
 def test_images_of_the_first_resolution_need_no_growth(tmp_path, size):
     images = np.random.default_rng(0).integers(0, 256, (5, size, size), dtype=np.uint8)
     generator = PGGAN(tiny(start_size=size, previews=0))
-    generator.fit(TrainingSet(images, [{"label": "A"}] * 5), tmp_path, seed=1)
-    assert pool(generator, range(2), 1).shape == (2, size, size)
+    generator.fit(ImageSet(images[..., None], [{"label": "A"}] * 5), tmp_path, seed=1)
+    assert pool(generator, range(2), 1).shape == (2, size, size, 1)
 
 
 # Metrics and picture

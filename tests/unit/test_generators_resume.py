@@ -12,7 +12,7 @@ DRIVER = """
 import hashlib, json, os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from radsynth.generators.base import TrainingSet
+from radsynth.common.sets import ImageSet
 from radsynth.generators.ddpm import DDPM
 from radsynth.generators.options import resolve_options
 
@@ -22,7 +22,7 @@ options = resolve_options("ddpm", "cpu", {
     "batch_size": 4, "log_every": 7, "previews": 0, "dropout": 0.1, "checkpoint_minutes": 0,
 })
 images = np.random.default_rng(0).integers(0, 256, (10, 16, 16), dtype=np.uint8)
-data = TrainingSet(images, [{"label": "A"}] * 10)
+data = ImageSet(images[..., None], [{"label": "A"}] * 10)
 
 def train(run):
     generator = DDPM(options)

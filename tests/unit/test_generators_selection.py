@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from radsynth.common import sets
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.registry import KINDS, Entry
+from radsynth.common.sets import ImageSet
 from radsynth.common.tables import read_table
 from radsynth.generators import selection
-from radsynth.generators.base import Generator, TrainingSet
-from radsynth.generators.limits import check_selection
-from radsynth.generators.options import resolve_selection
+from radsynth.generators.base import Generator
+from radsynth.generators.options import check_selection, resolve_selection
 from radsynth.generators.selection_figure import plot_selection
 from radsynth.generators.training import train_generator
 from radsynth.generators.withholding import withhold
@@ -158,6 +159,10 @@ STEPS = [1, 2, 3, 4]
 class Stepwise(Generator):
     """Step by step: noise, the truth, what it has learnt, nothing but black."""
 
+    @classmethod
+    def steps(cls, options, size, n):
+        return 1, 4
+
     def learn(self, data, run_dir, seed):
         assert candidate_steps(self.selection, 1, 4) == STEPS
         kept = Candidates(run_dir / "candidates", STEPS, self.save)
@@ -169,10 +174,10 @@ class Stepwise(Generator):
         assert condition == {"label": "A"}
         learnt = self.arrays["images"]
         return {
-            1: lambda: rng.integers(0, 256, (32, 32), dtype=np.uint8),
-            2: lambda: phantom(rng),
+            1: lambda: rng.integers(0, 256, (32, 32, 1), dtype=np.uint8),
+            2: lambda: phantom(rng)[..., None],
             3: lambda: learnt[rng.integers(len(learnt))],
-            4: lambda: np.zeros((32, 32), np.uint8),
+            4: lambda: np.zeros((32, 32, 1), np.uint8),
         }[self.facts["stage"]]()
 
 
@@ -201,7 +206,7 @@ def trained(tmp_path, monkeypatch):
     rows.to_csv(data / "train.csv", index=False)
     rows = read_table(data / "train.csv")
     withheld = withhold(rows, 0.4, GATES, seed=7)
-    images = TrainingSet.from_manifest(data / "train.csv", data, ["A"], withheld["image_id"])
+    images = ImageSet.from_manifest(data / "train.csv", data, ["A"], withheld["image_id"])
     model = tmp_path / "unit" / "model"
     outputs = {"training_png": tmp_path / "t.png", "preview_png": tmp_path / "p.png"}
     train_generator("stepwise", {}, images, model_dir=model, **outputs, seed=1, selection=SETTINGS, withheld=withheld)
@@ -275,10 +280,10 @@ def test_a_given_step_is_taken_as_it_is(trained, tmp_path):
 def test_only_training_images_are_read(trained, monkeypatch):
     """The cohort's own images are all that lies in the folder, and each is read from there."""
     read = []
-    for module in (selection, __import__("radsynth.generators.base", fromlist=["base"])):
-        original = module.read_gray_stack
+    for module, name in ((selection, "read_gray_stack"), (sets, "read_image_stack")):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            module, "read_gray_stack", lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
+            module, name, lambda root, files, f=original: (read.extend(files["file"]), f(root, files))[1]
         )
     select(trained)
     assert sorted(read) == sorted(read_table(trained[1] / "train.csv")["file"])
@@ -321,7 +326,7 @@ def test_without_selection_nothing_more_is_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Entry, "load", lambda self: Plain)
     monkeypatch.setitem(KINDS["families"], "plain", Entry(""))
-    images = TrainingSet(np.random.default_rng(0).integers(0, 255, (4, 16, 16), dtype=np.uint8), [{"label": "A"}] * 4)
+    images = ImageSet(np.random.default_rng(0).integers(0, 255, (4, 16, 16, 1), dtype=np.uint8), [{"label": "A"}] * 4)
     outputs = {"training_png": tmp_path / "t.png", "preview_png": tmp_path / "p.png"}
     train_generator("plain", {}, images, model_dir=tmp_path / "model", **outputs, seed=1)
     assert {file.name for file in (tmp_path / "model").iterdir()} == {
@@ -395,6 +400,7 @@ def test_keys_of_another_method_are_refused(settings, message):
         ),
     ],
 )
-def test_choices_that_are_impossible_name_the_key(entry, images, message):
+def test_choices_that_are_impossible_name_the_key(entry, images, message, monkeypatch):
+    monkeypatch.setitem(KINDS["families"], "joint", Entry("radsynth.generators.base:Generator"))
     with pytest.raises(UserError, match=rf"^generators\.x\.{message}"):
         check_selection(entry, 32, images, "generators.x")

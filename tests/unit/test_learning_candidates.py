@@ -10,15 +10,14 @@ import torch
 from radsynth.common.code import BESIDE, reached_files
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS
-from radsynth.generators.base import TrainingSet
+from radsynth.common.sets import ImageSet
 from radsynth.generators.ddpm import DDPM
-from radsynth.generators.limits import pggan_steps
 from radsynth.generators.options import resolve_options
 from radsynth.generators.pggan import PGGAN
 from radsynth.learning.candidates import candidate_steps
 from radsynth.learning.checkpoints import Checkpoints
 from radsynth.learning.devices import choose_plan
-from radsynth.learning.loop import train
+from radsynth.learning.loop import Training
 from test_learning_loop import OPTIONS, Chain
 
 KID = {"method": "kid", "checkpoints": 4, "first": None}
@@ -63,7 +62,7 @@ def test_steps_that_do_not_exist_are_refused(selection, message):
 
 
 def test_the_paper_preset_of_pggan_reaches_128_px_late():
-    assert pggan_steps(resolve_options("pggan", "paper", {}), 128, 200) == (133_334, 160_000)
+    assert PGGAN.steps(resolve_options("pggan", "paper", {}), 128, 200) == (133_334, 160_000)
 
 
 # The loop, with a number in place of a model
@@ -79,7 +78,7 @@ def run(task, folder, keep=None, **overrides):
 
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": lambda path: None}
     arguments |= {"candidates": [3, 10, 21, 40], "keep": keep or write}
-    train(task, steps=40, options=OPTIONS | overrides, run_dir=folder, **arguments)
+    Training(task, steps=40, options=OPTIONS | overrides, run_dir=folder, **arguments).run()
     return task.value.item()
 
 
@@ -107,7 +106,7 @@ def test_models_are_kept_after_their_steps_and_change_nothing(tmp_path, whole):
     assert list(whole) == ["step_000000003", "step_000000010", "step_000000021", "step_000000040"]
     assert whole == {name: values[name] for name in whole}
     plain = Chain()
-    train(
+    Training(
         plain,
         plan=choose_plan(),
         n=10,
@@ -117,7 +116,7 @@ def test_models_are_kept_after_their_steps_and_change_nothing(tmp_path, whole):
         seed=5,
         fingerprint="f",
         preview=lambda path: None,
-    )
+    ).run()
     assert plain.value.item() == last
     assert not (tmp_path / "plain/candidates").exists()
 
@@ -179,7 +178,7 @@ def test_models_of_a_course_that_was_given_up_are_replaced(tmp_path, whole):
 def test_models_of_another_training_are_dropped(tmp_path, whole):
     run(Chain(), tmp_path)
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "preview": lambda path: None}
-    train(Chain(), steps=5, options=OPTIONS, run_dir=tmp_path, fingerprint="other", **arguments)
+    Training(Chain(), steps=5, options=OPTIONS, run_dir=tmp_path, fingerprint="other", **arguments).run()
     assert kept(tmp_path) == {}
 
 
@@ -215,7 +214,7 @@ TINY = {
 def fit(family, folder, selection=None, **overrides):
     images = np.random.default_rng(0).integers(0, 256, (9, 16, 16), dtype=np.uint8)
     generator = {"ddpm": DDPM, "pggan": PGGAN}[family](resolve_options(family, "cpu", TINY[family] | overrides))
-    generator.fit(TrainingSet(images, [{"label": "A"}] * 9), folder, 3, selection)
+    generator.fit(ImageSet(images[..., None], [{"label": "A"}] * 9), folder, 3, selection)
     generator.save(folder / "model")
     return generator
 
@@ -240,7 +239,7 @@ def test_kept_models_are_those_of_shorter_trainings(tmp_path, family, selection,
     for step, folder in zip(steps, folders, strict=True):
         model = type(generator).load(folder)
         images = np.concatenate([batch.images for batch in model.sample(range(2), 1)])
-        assert images.shape == (2, 16, 16)
+        assert images.shape == (2, 16, 16, 1)
         # With a constant learning rate a shorter training is the beginning of a longer one.
         shorter = fit(family, tmp_path / f"shorter_{step}", steps=step, previews=0)
         expected = np.concatenate([batch.images for batch in shorter.sample(range(2), 1)])
@@ -262,7 +261,9 @@ def test_how_a_model_is_chosen_is_no_part_of_its_training(root):
     for entry in KINDS["families"].values():
         files = reached_files(root / "workflow/scripts/train_generator.py", entry.module)
         names = {file.relative_to(root / "workflow/scripts").as_posix() for file in files}
-        assert "radsynth/learning/candidates.py" in names
+        assert {"radsynth/learning/candidates.py", "radsynth/learning/loop.py"} <= names
+        own = {"ddpm": "denoising", "pggan": "adversarial"}[entry.module.split(".")[-1]]
+        assert f"radsynth/generators/{own}.py" in names, "what the family imports when it trains"
         assert "radsynth/generators/selection.py" not in names
         assert not [name for name in names if name.startswith(("radsynth/quality", "radsynth/features"))]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.errors import UserError
-from radsynth.generators.limits import count_steps
+from radsynth.learning.candidates import count_steps
 from radsynth.learning.devices import choose_plan
-from radsynth.learning.loop import MAX_ATTEMPTS, batch_indices, train
+from radsynth.learning.loop import MAX_ATTEMPTS, Training, batch_indices
 from radsynth.learning.measured import Window, read_metrics
 
 OPTIONS = {
@@ -51,7 +51,7 @@ class Chain:
 
 def run(task, folder, **overrides):
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": lambda path: None}
-    train(task, steps=40, options=OPTIONS | overrides, run_dir=folder, **arguments)
+    Training(task, steps=40, options=OPTIONS | overrides, run_dir=folder, **arguments).run()
     return task.value.item()
 
 
@@ -190,7 +190,7 @@ def test_persistent_divergence_is_an_error_that_says_what_to_do(tmp_path):
 def test_previews_are_spread_over_the_training(tmp_path):
     drawn = []
     arguments = {"plan": choose_plan(), "n": 10, "seed": 5, "fingerprint": "f", "preview": drawn.append}
-    train(Chain(), steps=40, options=OPTIONS | {"previews": 4}, run_dir=tmp_path, **arguments)
+    Training(Chain(), steps=40, options=OPTIONS | {"previews": 4}, run_dir=tmp_path, **arguments).run()
     assert [path.name for path in drawn] == [f"preview_{step:07d}.png" for step in (10, 20, 30)]
     assert (tmp_path / "progress" / "training.png").is_file()
 

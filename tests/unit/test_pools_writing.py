@@ -13,9 +13,10 @@ from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import ImageSet
 from radsynth.common.sheets import choose
 from radsynth.common.tables import read_table
-from radsynth.generators.base import Generator, TrainingSet
+from radsynth.generators.base import Generator
 from radsynth.pools import writing
 from radsynth.pools.grid import write_grid
 from radsynth.pools.kind import Given
@@ -33,7 +34,7 @@ def read_pool(manifest_csv):
 class Noise(Generator):
     """Random images; counts what it draws, and may die at an image."""
 
-    masks, die_at, side = False, None, 8
+    masks, die_at, side, channels = False, None, 8, ("gray",)
 
     def death(self):
         raise KeyboardInterrupt
@@ -45,8 +46,8 @@ class Noise(Generator):
         self.drawn = getattr(self, "drawn", 0) + 1
         if self.drawn == self.die_at:
             self.death()
-        image = rng.integers(0, 256, (self.side, self.side), dtype=np.uint8)
-        return (image, (image > 128).astype(np.uint8)) if self.masks else image
+        image = rng.integers(0, 256, (self.side, self.side, len(self.channels)), dtype=np.uint8)
+        return (image, (image[..., 0] > 128).astype(np.uint8)) if self.masks else image
 
 
 class Large(Noise):
@@ -72,10 +73,11 @@ def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
     row = manifest.iloc[3].to_dict()
     assert row.pop("sha256") == sha256_pixels(images[3])
     assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
-    expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "label": "NORMAL", "seed": "4"}
+    expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "mask_sha256": ""}
+    expected |= {"channels": "gray", "label": "NORMAL", "seed": "4"}
     assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "device": "cpu"}
     drawn = np.concatenate([batch.images for batch in Noise({}).sample(range(10), 4)])
-    assert np.array_equal(images, drawn)
+    assert np.array_equal(images, drawn[..., 0])
     assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}
     assert len(list((tmp_path / "images").iterdir())) == 10
 
@@ -87,6 +89,35 @@ def test_masks_lie_beside_their_images(tmp_path):
     manifest, images = read_pool(tmp_path / "manifest.csv")
     for image, file in zip(images, manifest["mask_file"], strict=True):
         assert np.array_equal(np.asarray(Image.open(tmp_path / file)), image > 128)
+
+
+def test_channels_and_masks_are_named_with_their_sums(tmp_path):
+    generator = Noise({})
+    generator.masks, generator.channels, generator.die_at = True, ("soft", "bone"), 7
+    with pytest.raises(KeyboardInterrupt):
+        pool(tmp_path, generator)
+    generator.die_at = None
+    pool(tmp_path, generator)
+    manifest = read_table(tmp_path / "manifest.csv")
+    drawn = [next(generator.sample([index], 4)) for index in range(10)]
+    assert set(manifest["channels"]) == {"soft bone"}
+    assert list(manifest["sha256"]) == [sha256_pixels(batch.images) for batch in drawn]
+    assert list(manifest["mask_sha256"]) == [sha256_pixels(batch.masks) for batch in drawn]
+    with Image.open(tmp_path / "images/000009.png") as image:
+        assert image.mode == "LA" and np.array_equal(np.asarray(image), drawn[9].images[0])
+    gray = np.rint(np.concatenate([batch.images for batch in drawn]).mean(axis=-1))
+    assert np.array_equal(read_image_set(tmp_path / "manifest.csv")[1], gray)
+    assert {path.name for path in (tmp_path / "images").iterdir() if path.suffix != ".png"} == {"masks"}
+
+
+def test_one_pool_has_the_same_channels_in_all_images(tmp_path):
+    class Changing(Noise):
+        @property
+        def channels(self):
+            return ("soft", "bone") if getattr(self, "drawn", 0) > 5 else ("gray",)
+
+    with pytest.raises(UserError, match="'soft', 'bone'., expected .'gray'. as of the first"):
+        pool(tmp_path, Changing({}))
 
 
 def test_an_interrupted_pool_keeps_its_finished_images(tmp_path):
@@ -233,7 +264,7 @@ def test_duplicates_are_counted(tmp_path, caplog):
 
 def test_model_hash_follows_the_model_and_not_its_timings(tmp_path):
     generator = Noise({"a": 1})
-    data = TrainingSet(np.zeros((2, 8, 8), dtype=np.uint8), [{"label": "A"}] * 2)
+    data = ImageSet(np.zeros((2, 8, 8, 1), dtype=np.uint8), [{"label": "A"}] * 2)
     generator.fit(data, tmp_path, seed=1)
     generator.save(tmp_path / "model")
     first = model_hash(tmp_path / "model")

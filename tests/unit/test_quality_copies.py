@@ -6,9 +6,11 @@ import pytest
 from altered_images import encoded
 from radsynth.common.tails import LowerTail
 from radsynth.data.phantom import render
-from radsynth.quality import measure, planted
-from radsynth.quality.neighbours import Points, encounter
-from radsynth.quality.rows import row
+from radsynth.quality import catalogue, image_copies
+from radsynth.quality.controls import tail_of
+from radsynth.quality.copies import Among
+from radsynth.quality.metric import OfCopies, measured, row, thresholds_of
+from radsynth.quality.neighbourhoods import Points, encounter
 from radsynth.quality.views import relative_view_distances
 from radsynth.report import copying_words
 from radsynth.report.chapter import tidy_tables
@@ -29,10 +31,15 @@ def study(seed, dimensions, copies=0):
 
     training, held_out = Points(draw(N_TRAIN)), draw(N_HELD_OUT)
     first, second = (Points(half) for half in np.split(held_out, 2))
-    thresholds = measure.copy_thresholds(training, first)
+
+    def among(candidates, thresholds):
+        return Among(encounter(training, candidates), first, thresholds, seed)
+
+    metrics = catalogue.of_kind(OfCopies)
+    thresholds = thresholds_of(metrics, lambda: among(first, {}))
     everything = encounter(training, Points(held_out))
-    tail = measure.tail_of(everything.relative, np.arange(N_HELD_OUT))
-    controls = measure.copies(encounter(training, second), first, thresholds, seed)
+    tail = tail_of(everything.relative, np.arange(N_HELD_OUT))
+    controls = measured(metrics, lambda: among(second, thresholds))
     views = LowerTail.of(random.random(N_HELD_OUT) ** (1 / 15)).described()
     rows = []
     for pool in range(POOLS):
@@ -43,7 +50,7 @@ def study(seed, dimensions, copies=0):
             noise = draw(copies)
             noise *= 0.1 * typical / np.linalg.norm(noise, axis=1, keepdims=True)
             images[:copies] = training.features[random.permutation(N_TRAIN)[:copies]] + noise
-        known = measure.copies(encounter(training, Points(images)), first, thresholds, seed)
+        known = measured(metrics, lambda images=images: among(Points(images), thresholds))
         names = {"dataset": "a", "sampling": "b", "scenario": "c", "generator": f"g{pool}", "label": "A"}
         shared = {"reference": "train", "n_reference": N_TRAIN, "n_synthetic": N_POOL, "control_is": "held_out"}
         for metric, found in known.items():
@@ -124,11 +131,11 @@ def test_other_images_do_not_stand_out(textured, tail):
 
 def test_planted_copies_say_what_would_be_found(textured, tail):
     """The distance that 95 % of them stay within is within reach here, and is that of the worst alteration."""
-    distance = planted.planted_distance(textured[0], seed=1)
+    distance = image_copies.planted_distance(textured[0], seed=1)
     assert 0 < distance < tail.reach(0.05 / N_POOL / POOLS / 13)
-    assert distance == planted.planted_distance(textured[0], seed=1)
+    assert distance == image_copies.planted_distance(textured[0], seed=1)
     random = np.random.default_rng(0)
-    for alter in planted.ALTERATIONS.values():
+    for alter in image_copies.ALTERATIONS.values():
         altered = np.stack([alter(image, random) for image in textured[0][:30]])
         assert altered.dtype == np.uint8 and altered.shape == (30, SIDE, SIDE)
         assert (altered != textured[0][:30]).any(axis=(1, 2)).all()
@@ -140,7 +147,7 @@ def test_images_that_all_look_alike_are_no_clean_bill():
     """Phantoms differ in few ways, so that the nearest held-out one is near: not all copies would stand out."""
     drawn = np.stack([render(index, index, SIDE, index % 2 == 0)[0] for index in range(300)])
     alike = LowerTail.of(relative_view_distances(drawn[100:], drawn[:100])[0])
-    assert planted.planted_distance(drawn[:100], seed=1) > alike.reach(0.05 / N_POOL / POOLS / 13)
+    assert image_copies.planted_distance(drawn[:100], seed=1) > alike.reach(0.05 / N_POOL / POOLS / 13)
 
 
 def test_too_few_held_out_images_are_no_clean_bill():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from radsynth.quality import frechet, kernel
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.baseline import draw_parts, part_sizes
+from radsynth.quality.metric import UndefinedError
+from radsynth.quality.samples import draw_parts, part_sizes
 from scipy.linalg import sqrtm
 
 

@@ -12,10 +12,10 @@ from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.quality import kernel
 from radsynth.quality.controls import quality_controls
-from radsynth.quality.data_copying import c_t
+from radsynth.quality.copies import c_t
 from radsynth.quality.evaluate import evaluate_pool
 from radsynth.quality.feature_sets import check_comparable, halves, reference_sets
-from radsynth.quality.rows import EMPTY
+from radsynth.quality.metric import EMPTY
 
 N_PER_CLASS, N_TRAIN, N_POOL, SIDE = 220, 20, 12, 16
 WIDE = {"name": "wide", "preprocessing": {"name": "none"}, "weights": {"file": "w", "sha256": "abc"}, "dim": 40}

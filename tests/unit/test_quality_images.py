@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from radsynth.quality import similarity
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.inception_score import inception_score
-from radsynth.quality.pairs import mean_over_pairs
+from radsynth.quality import likeness
+from radsynth.quality.likeness import inception_score, mean_over_pairs
+from radsynth.quality.metric import UndefinedError
 
 
 def noise(seed, n, side=24):
@@ -17,7 +16,7 @@ def test_the_nearest_training_image_by_mse_over_blocks(monkeypatch):
     images, training = noise(0, 7), noise(1, 8)
     training[5] = images[2]
     expected = np.mean((images[:, None].astype(float) - training) ** 2, axis=(2, 3))
-    nearest, errors = similarity.nearest_by_mse(images, training)
+    nearest, errors = likeness.nearest_by_mse(images, training)
     np.testing.assert_array_equal(nearest, expected.argmin(axis=1))
     np.testing.assert_allclose(errors, expected.min(axis=1), rtol=1e-6)
     assert nearest[2] == 5 and errors[2] == 0
@@ -25,13 +24,13 @@ def test_the_nearest_training_image_by_mse_over_blocks(monkeypatch):
 
 def test_mse_and_psnr_by_hand():
     errors = np.array([1.0, 100.0])
-    assert similarity.mse(errors) == (50.5, None, None, pytest.approx(99 / np.sqrt(2)))
-    found = similarity.psnr(errors)
+    assert likeness.mse(errors) == (50.5, None, None, pytest.approx(99 / np.sqrt(2)))
+    found = likeness.psnr(errors)
     decibels = 20 * np.log10(255) - np.array([0, 20])
     assert found.value == pytest.approx(decibels.mean()) and found.sd == pytest.approx(20 / np.sqrt(2))
     with pytest.raises(UndefinedError, match="2 images equal a training image: an infinite PSNR"):
-        similarity.psnr(np.array([0, 1.0, 0]))
-    assert similarity.mse(errors[:1]).sd is None
+        likeness.psnr(np.array([0, 1.0, 0]))
+    assert likeness.mse(errors[:1]).sd is None
 
 
 def test_ssim_is_that_of_wang_et_al_and_1_for_a_copy():
@@ -49,16 +48,16 @@ def test_ssim_is_that_of_wang_et_al_and_1_for_a_copy():
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     local = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     expected = local[5:-5, 5:-5].mean()
-    found = similarity.ssim(a, b)
+    found = likeness.ssim(a, b)
     assert found.value == pytest.approx((1 + expected) / 2) and found.sd == pytest.approx((1 - expected) / np.sqrt(2))
     with pytest.raises(UndefinedError, match="at least 11 pixels, found 8"):
-        similarity.ssim(noise(4, 1, 8), noise(5, 1, 8))
+        likeness.ssim(noise(4, 1, 8), noise(5, 1, 8))
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 3), (3, 0)])
 def test_similarity_of_nothing_is_undefined(n, m):
     with pytest.raises(UndefinedError, match="at least 1 image on either side, found 0"):
-        similarity.nearest_by_mse(noise(6, n), noise(7, m))
+        likeness.nearest_by_mse(noise(6, n), noise(7, m))
 
 
 def test_the_interval_of_disjoint_pairs_is_that_of_independent_values():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from radsynth.quality import manifold, neighbours
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.measure import meet
-from radsynth.quality.neighbours import Points, encounter
+from radsynth.quality import neighbourhoods
+from radsynth.quality.metric import UndefinedError
+from radsynth.quality.neighbourhoods import Points, encounter
+from radsynth.quality.samples import meet
 
 METRICS = ("precision", "recall", "density", "coverage")
 
@@ -13,7 +13,7 @@ METRICS = ("precision", "recall", "density", "coverage")
 def all_four(reference, candidate, k=None):
     ks = (3, 5) if k is None else (k,)
     meeting = encounter(Points(reference), Points(candidate), ks)
-    return [getattr(manifold, metric)(meeting, *([] if k is None else [k])) for metric in METRICS]
+    return [getattr(neighbourhoods, metric)(meeting, *([] if k is None else [k])) for metric in METRICS]
 
 
 def line(*positions):
@@ -28,7 +28,7 @@ def test_by_hand():
 
 
 def test_distances_within_a_set_are_exact_over_blocks(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 4)
+    monkeypatch.setattr(neighbourhoods, "BLOCK", 4)
     x = np.random.default_rng(0).normal(size=(11, 3)) + 1e6
     x[7] = x[2]
     pairs = np.sort(np.linalg.norm(x[:, None] - x, axis=2) + np.diag([np.inf] * 11), axis=1)[:, :5]
@@ -66,18 +66,18 @@ def test_what_has_no_ball_is_undefined_by_metric():
     generator = np.random.default_rng(3)
     good, few = generator.normal(size=(20, 4)), generator.normal(size=(4, 4))
     meeting = meet(Points(good), Points(few))
-    assert 0 <= manifold.recall(meeting) <= 1 and 0 <= manifold.coverage(meeting) <= 1
+    assert 0 <= neighbourhoods.recall(meeting) <= 1 and 0 <= neighbourhoods.coverage(meeting) <= 1
     with pytest.raises(UndefinedError, match="more than 5 images on either side, found 4"):
-        manifold.density(meet(Points(few), Points(good)))
+        neighbourhoods.density(meet(Points(few), Points(good)))
     with pytest.raises(UndefinedError, match="more than 3 images on either side, found 3"):
-        manifold.recall(meet(Points(good), Points(few[:3])))
+        neighbourhoods.recall(meet(Points(good), Points(few[:3])))
     repeated = good.copy()
     repeated[:4] = repeated[0]
     meeting = meet(Points(good), Points(repeated))
     with pytest.raises(UndefinedError, match="3 identical others"):
-        manifold.recall(meeting)
-    assert manifold.precision(meeting) > 0.5
-    assert manifold.density(meet(Points(repeated), Points(good))) >= 0  # four identical images, k = 5
+        neighbourhoods.recall(meeting)
+    assert neighbourhoods.precision(meeting) > 0.5
+    assert neighbourhoods.density(meet(Points(repeated), Points(good))) >= 0  # four identical images, k = 5
     with pytest.raises(UndefinedError, match="found 0"):
         meet(Points(good), Points(good[:0]))
     with pytest.raises(ValueError, match="4 and 3 dimensions"):

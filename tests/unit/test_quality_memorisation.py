@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from radsynth.quality import memorisation, neighbours, repeats
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.authenticity import authpct
-from radsynth.quality.closest_record import dcr_median, dcr_share
-from radsynth.quality.data_copying import c_t
-from radsynth.quality.neighbours import Points, encounter
+from radsynth.quality import copies, image_copies, neighbourhoods
+from radsynth.quality.copies import authpct, c_t, dcr_median, dcr_share
+from radsynth.quality.metric import UndefinedError
+from radsynth.quality.neighbourhoods import Points, encounter
 from scipy.stats import mannwhitneyu
 
 
@@ -17,26 +15,26 @@ def points(seed, n, d=8):
 
 def test_relative_distances_by_hand():
     line = np.array([[0.0], [1.0], [4.0]])
-    np.testing.assert_allclose(memorisation.relative_distances(np.array([[3.0], [1.0]]), line), [1 / 2, 0])
+    np.testing.assert_allclose(copies.relative_distances(np.array([[3.0], [1.0]]), line), [1 / 2, 0])
 
 
 @pytest.mark.parametrize("count", [3, 50])
 def test_relative_distances_agree_with_all_pairs_over_blocks(monkeypatch, count):
-    monkeypatch.setattr(neighbours, "BLOCK", 4)
-    monkeypatch.setattr(neighbours, "NEIGHBOURS", count)
+    monkeypatch.setattr(neighbourhoods, "BLOCK", 4)
+    monkeypatch.setattr(neighbourhoods, "NEIGHBOURS", count)
     x, y = points(0, 11), points(1, 9)
     pairs = np.sort(np.linalg.norm(x[:, None] - y[None], axis=2), axis=1)[:, :count]
-    np.testing.assert_allclose(memorisation.relative_distances(x, y), pairs[:, 0] / pairs.mean(axis=1))
+    np.testing.assert_allclose(copies.relative_distances(x, y), pairs[:, 0] / pairs.mean(axis=1))
 
 
 def test_a_copy_far_from_the_origin_has_distance_zero():
     far = points(2, 60) + 1e9
-    assert (memorisation.relative_distances(far[:5], far) == 0).all()
+    assert (copies.relative_distances(far[:5], far) == 0).all()
 
 
 def test_threshold_lets_one_held_out_image_in_a_hundred_pass_for_a_copy():
     train, held_out = points(3, 300), points(4, 400)
-    assert memorisation.copy_rate(held_out, train, memorisation.copy_threshold(held_out, train)) == pytest.approx(0.01)
+    assert copies.copy_rate(held_out, train, copies.copy_threshold(held_out, train)) == pytest.approx(0.01)
 
 
 def spread_out(candidates, count):
@@ -49,13 +47,13 @@ def spread_out(candidates, count):
 
 @pytest.mark.parametrize("train", [points(5, 200), spread_out(points(5, 1000), 200)], ids=["random", "diverse"])
 def test_planted_copies_are_found_and_held_out_images_are_not(train):
-    threshold = memorisation.copy_threshold(points(6, 2000), train)
-    control = memorisation.copy_rate(points(7, 2000), train, threshold)
+    threshold = copies.copy_threshold(points(6, 2000), train)
+    control = copies.copy_rate(points(7, 2000), train, threshold)
     assert control < 0.02
     noisy = train[:100] + 0.02 * points(8, 100)
-    assert memorisation.copy_rate(noisy, train, threshold) == 1
+    assert copies.copy_rate(noisy, train, threshold) == 1
     pool = np.concatenate([points(9, 1900), noisy])
-    assert memorisation.copy_rate(pool, train, threshold) == pytest.approx(0.05 + control, abs=0.015)
+    assert copies.copy_rate(pool, train, threshold) == pytest.approx(0.05 + control, abs=0.015)
 
 
 def test_averages_are_close_to_everything_but_few_pass_for_copies():
@@ -63,38 +61,38 @@ def test_averages_are_close_to_everything_but_few_pass_for_copies():
     blurred = train.mean(axis=0) + 0.1 * points(12, 50, d=30)
     nearest, usual = (np.linalg.norm(x[:, None] - train, axis=2).min(axis=1) for x in (blurred, held_out))
     assert np.mean(nearest < np.quantile(usual, 0.01)) > 0.9  # an absolute distance would flag them
-    assert memorisation.copy_rate(blurred, train, memorisation.copy_threshold(held_out, train)) < 0.1
+    assert copies.copy_rate(blurred, train, copies.copy_threshold(held_out, train)) < 0.1
 
 
 def test_equal_pixels_are_counted_by_hash():
-    assert repeats.exact_copy_rate(["a", "b", "c", "a"], ["a", "x"]) == 0.5
-    assert repeats.duplicate_rate(["a", "b", "c", "a"]) == 0.5
-    assert repeats.duplicate_rate(["a", "b", "c"]) == 0
+    assert image_copies.exact_copy_rate(["a", "b", "c", "a"], ["a", "x"]) == 0.5
+    assert image_copies.duplicate_rate(["a", "b", "c", "a"]) == 0.5
+    assert image_copies.duplicate_rate(["a", "b", "c"]) == 0
 
 
 def test_rates_of_nothing_are_undefined():
-    for rate in (lambda: repeats.duplicate_rate([]), lambda: repeats.exact_copy_rate([], ["a"])):
+    for rate in (lambda: image_copies.duplicate_rate([]), lambda: image_copies.exact_copy_rate([], ["a"])):
         with pytest.raises(UndefinedError, match="no images"):
             rate()
     with pytest.raises(UndefinedError, match="at least 2 images on either side, found 1"):
-        memorisation.copy_threshold(points(8, 5), points(8, 1))
+        copies.copy_threshold(points(8, 5), points(8, 1))
     with pytest.raises(UndefinedError, match="found 0"):
-        memorisation.copy_rate(points(8, 0), points(9, 4), 1.0)
+        copies.copy_rate(points(8, 0), points(9, 4), 1.0)
     with pytest.raises(UndefinedError, match="no images"):
-        memorisation.share_below(np.empty(0), 1.0)
+        copies.share_below(np.empty(0), 1.0)
     with pytest.raises(UndefinedError, match="too few training or held-out images"):
-        memorisation.share_below(np.ones(3), None)
+        copies.share_below(np.ones(3), None)
     with pytest.raises(UndefinedError, match="no images"):
-        repeats.constant_rate(np.empty((0, 4, 4)))
+        image_copies.constant_rate(np.empty((0, 4, 4)))
     with pytest.raises(UndefinedError, match="at least 2 held-out images for a threshold, found 1"):
-        memorisation.quantile_threshold(np.ones(1))
+        copies.quantile_threshold(np.ones(1))
 
 
 def test_constant_images_are_counted():
     images = np.zeros((4, 3, 3), np.uint8)
     images[1] = 255
     images[2, 0, 0] = images[3, 2, 1] = 1
-    assert repeats.constant_rate(images) == 0.5
+    assert image_copies.constant_rate(images) == 0.5
 
 
 def line(*positions):
@@ -147,6 +145,6 @@ def test_dcr_share_does_not_reward_the_larger_set_and_sees_copies():
 def test_the_tail_shows_a_few_copies_that_the_mean_hides():
     train, usual, fresh = Points(points(33, 300)), Points(points(34, 800)), points(35, 760)
     pool = np.concatenate([fresh, train.features[:40]])
-    threshold = memorisation.quantile_threshold(encounter(train, usual).distance)
-    tail = memorisation.share_below(encounter(train, Points(pool)).distance, threshold)
+    threshold = copies.quantile_threshold(encounter(train, usual).distance)
+    tail = copies.share_below(encounter(train, Points(pool)).distance, threshold)
     assert tail > 0.05 and dcr_share(Points(pool), train, usual, seed=0) < 0.6

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from radsynth.common.torchvision import import_torchvision
-from radsynth.quality import frechet, kernel, manifold
-from radsynth.quality.inception_score import inception_score
-from radsynth.quality.neighbours import Points, encounter
+from radsynth.quality import frechet, kernel, neighbourhoods
+from radsynth.quality.likeness import inception_score
+from radsynth.quality.neighbourhoods import Points, encounter
 
 import_torchvision()
 
@@ -91,7 +91,7 @@ def test_manifold_metrics_equal_those_of_prdc(features, k):
     peer = compute_prdc(a, b, nearest_k=k)
     meeting = encounter(Points(a), Points(b), (k,))
     for metric, expected in peer.items():
-        assert getattr(manifold, metric)(meeting, k) == pytest.approx(expected, abs=1e-12), metric
+        assert getattr(neighbourhoods, metric)(meeting, k) == pytest.approx(expected, abs=1e-12), metric
 
 
 def test_the_inception_score_equals_that_of_torch_fidelity():

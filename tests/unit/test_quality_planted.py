@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 from radsynth.common.images import downsample
 from radsynth.common.shares import excess_p_value
-from radsynth.quality import hashes, measure, views
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.neighbours import Points
+from radsynth.quality import catalogue, image_copies, views
+from radsynth.quality.copies import Among
+from radsynth.quality.image_copies import Images
+from radsynth.quality.metric import OfCopies, OfImages, UndefinedError, measured, thresholds_of
+from radsynth.quality.neighbourhoods import Points, encounter
 from scipy.ndimage import gaussian_filter, rotate
 
 SIDE, N_TRAIN, N_POOL, N_COPIES = 64, 100, 300, 15
@@ -61,24 +63,30 @@ def sets():
 def judge(sets):
     """Return a function: p-values against the control, by metric, of the pool with these copies in place of some."""
     training, calibration, control, pool = sets
-    usual, beside, pooled = (measure.near_distances(stack, training) for stack in (calibration, control, pool))
-    near_thresholds = measure.near_thresholds(usual)
+    usual, beside, pooled = (Images(stack, training) for stack in (calibration, control, pool))
+    near_thresholds = thresholds_of(catalogue.of_kind(OfImages), lambda: usual)
     points = {name: Points(downsample(stack, 16)) for name, stack in (("train", training), ("usual", calibration))}
-    thresholds = measure.copy_thresholds(points["train"], points["usual"])
 
-    def rates(images, near):
-        known = measure.near_copies(near, near_thresholds) | measure.repeated(images, training)
-        meeting = measure.meet(points["train"], Points(downsample(images, 16)))
-        known |= measure.copies(meeting, points["usual"], thresholds, seed=0)
+    def among(stack, thresholds):
+        candidates = Points(downsample(stack, 16))
+        return Among(encounter(points["train"], candidates), points["usual"], thresholds, seed=0)
+
+    thresholds = thresholds_of(catalogue.of_kind(OfCopies), lambda: among(calibration, {}))
+
+    def rates(stack, near):
+        images = Images(stack, training, near_thresholds)
+        images.near = near
+        known = measured(catalogue.of_kind(OfImages), lambda: images)
+        known |= measured(catalogue.of_kind(OfCopies), lambda: among(stack, thresholds))
         wanted = ("view_copy_rate", "hash_copy_rate", "exact_copy_rate", "copy_rate", "dcr_tail")
         return {metric: known[metric]["value"] for metric in wanted}
 
-    of_control = rates(control, beside)
+    of_control = rates(control, beside.near)
 
     def p_values(copies):
         kept = len(pool) - len(copies)
-        near = measure.near_distances(copies, training)
-        near = {metric: np.concatenate([pooled[metric][:kept], near[metric]]) for metric in near}
+        near = Images(copies, training).near
+        near = {metric: np.concatenate([pooled.near[metric][:kept], near[metric]]) for metric in near}
         found = rates(np.concatenate([pool[:kept], copies]), near)
         return {metric: excess_p_value(found[metric], len(pool), of_control[metric], len(control)) for metric in found}
 
@@ -130,28 +138,32 @@ def test_the_nearest_image_over_views_is_the_one_that_was_mirrored(sets):
 
 def test_hash_distances_count_bits_over_flips(sets, monkeypatch):
     training, images = sets[0], sets[-1][:9]
-    whole = hashes.hash_distances(images, training)
-    monkeypatch.setattr(hashes, "BLOCK", 4)
-    monkeypatch.setattr(hashes, "IMAGES", 3)
-    np.testing.assert_array_equal(hashes.hash_distances(images, training), whole)
+    whole = image_copies.hash_distances(images, training)
+    monkeypatch.setattr(image_copies, "BLOCK", 4)
+    monkeypatch.setattr(image_copies, "AT_ONCE", 3)
+    np.testing.assert_array_equal(image_copies.hash_distances(images, training), whole)
     assert (whole > 0).all() and (whole < 32).all()
-    assert (hashes.hash_distances(training[:5, ::-1], training) == 0).all()
+    assert (image_copies.hash_distances(training[:5, ::-1], training) == 0).all()
     with pytest.raises(UndefinedError, match="at least 1 training image, found 0"):
-        hashes.hash_distances(images, training[:0])
+        image_copies.hash_distances(images, training[:0])
 
 
 def test_the_hash_threshold_lets_at_most_one_in_a_hundred_pass():
     distances = np.array([3] * 30 + [7] * 170)
-    assert hashes.hash_threshold(distances) == 2
-    assert hashes.hash_threshold(np.r_[3, 3, [7] * 198]) == 6
+    assert image_copies.hash_threshold(distances) == 2
+    assert image_copies.hash_threshold(np.r_[3, 3, [7] * 198]) == 6
     with pytest.raises(UndefinedError, match="too many held-out images"):
-        hashes.hash_threshold(np.zeros(50))
-    thresholds = measure.near_thresholds({"view": np.full(50, 0.5), "hash": np.zeros(50)})
-    found = measure.near_copies(dict.fromkeys(("view", "hash"), np.full(9, 0.1)), thresholds)
+        image_copies.hash_threshold(np.zeros(50))
+    metrics, nothing = [image_copies.VIEW_COPY_RATE, image_copies.HASH_COPY_RATE], np.empty((0, 1, 1))
+    held_out, images = Images(nothing, nothing), Images(nothing, nothing)
+    held_out.near = {"view": np.full(50, 0.5), "hash": np.zeros(50)}
+    images.near = dict.fromkeys(("view", "hash"), np.full(9, 0.1))
+    images.thresholds = thresholds_of(metrics, lambda: held_out)
+    found = measured(metrics, lambda: images)
     assert found["view_copy_rate"]["value"] == 1
     assert "look like copies" in found["hash_copy_rate"]["reason"], "0 would read as a clean bill"
     with pytest.raises(UndefinedError, match="found 1"):
-        hashes.hash_threshold(distances[:1])
+        image_copies.hash_threshold(distances[:1])
 
 
 def test_changed_copies_of_real_radiographs_are_found(shared_data):
@@ -165,10 +177,11 @@ def test_changed_copies_of_real_radiographs_are_found(shared_data):
             images.append(np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)))
     # Sorted by patient, and only few have several images: thirds have next to no patient in common.
     training, calibration, control = np.split(np.stack(images), 3)
-    thresholds = measure.near_thresholds(measure.near_distances(calibration, training))
+    rate = image_copies.VIEW_COPY_RATE
+    thresholds = thresholds_of([rate], lambda: Images(calibration, training))
 
     def found(stack):
-        return measure.near_copies(measure.near_distances(stack, training), thresholds)["view_copy_rate"]["value"]
+        return rate.measured(Images(stack, training, thresholds))["value"]
 
     assert found(control) < 0.06
     for change in CHANGES:

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from radsynth.common.errors import UserError
-from radsynth.quality import frechet, kernel, measure, neighbours, parts
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.parts import Neighbourhoods
-from radsynth.quality.sample import Sample
+from radsynth.quality import catalogue, frechet, kernel, neighbourhoods, samples
+from radsynth.quality.metric import OfSets, UndefinedError, measured
+from radsynth.quality.samples import Neighbourhoods, PartsMeeting, Sample, meet, meetings_of_parts
+
+
+def between(meeting):
+    return measured(catalogue.of_kind(OfSets), lambda: meeting)
+
+
+def manifold(whole, a, b):
+    metrics = [metric for metric in catalogue.of_kind(OfSets) if metric.family == "manifold"]
+    return measured(metrics, lambda: PartsMeeting(whole, a, b, dict))
 
 
 @pytest.fixture
@@ -29,13 +37,13 @@ def test_what_was_kept_gives_the_same_numbers_without_being_computed_again(real,
     pool = np.random.default_rng(2).normal(0.3, size=(70, 6))
     fresh = Sample(features, 5, patients)
     kept = fresh.kept(len(pool))
-    expected = measure.between(measure.meet(fresh, Sample(pool, 6)))
+    expected = between(meet(fresh, Sample(pool, 6)))
     other = Sample(pool, 6)
     other.kept(len(features))
     for module, name in ((frechet, "statistics"), (kernel, "_weighted_within")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("computed again"))
     again = Sample(features, 5, patients).restore(kept)
-    assert measure.between(measure.meet(again, other)) == expected
+    assert between(meet(again, other)) == expected
     assert {"fid", "kid", "recall"} <= expected.keys() and expected["kid"]["low"] < expected["kid"]["high"]
 
 
@@ -61,27 +69,27 @@ def test_nothing_is_kept_of_a_single_image_or_none():
 @pytest.mark.parametrize("listed", [256, 12])
 def test_manifolds_of_parts_are_those_of_the_parts_by_themselves(real, pairs, listed, monkeypatch):
     """Also where the lists of neighbours are too short for a rare part, and over blocks."""
-    monkeypatch.setattr(parts, "LISTED", listed)
-    monkeypatch.setattr(parts, "ROWS", 7)
-    monkeypatch.setattr(neighbours, "BLOCK", 4)
+    monkeypatch.setattr(samples, "LISTED", listed)
+    monkeypatch.setattr(samples, "ROWS", 7)
+    monkeypatch.setattr(neighbourhoods, "BLOCK", 4)
     features = real[0]
     features[:3] = features[40:43]  # some identical ones
     together = Neighbourhoods(features)
     for a, b in pairs:
-        meeting = measure.meet(*(Sample(features[part], seed) for seed, part in enumerate((a, b))))
-        apart = measure.between(meeting)
-        assert together.manifold(a, b) == {metric: apart[metric] for metric in measure.MANIFOLD}
+        meeting = meet(*(Sample(features[part], seed) for seed, part in enumerate((a, b))))
+        apart, found = between(meeting), manifold(together, a, b)
+        assert found == {metric: apart[metric] for metric in found}
 
 
 def test_identical_images_and_small_parts_have_no_balls():
     features = np.random.default_rng(3).normal(size=(30, 2))
     features[:6] = features[0]
-    found = Neighbourhoods(features).manifold(np.arange(15), np.arange(15, 19))
+    found = manifold(Neighbourhoods(features), np.arange(15), np.arange(15, 19))
     assert "3 identical others" in found["precision"]["reason"] and "5 identical others" in found["density"]["reason"]
     assert found["recall"].keys() == {"value", "low", "high", "sd"}
     assert (
         "more than 3 images on either side, found 3"
-        in (Neighbourhoods(features).manifold(np.arange(15), np.arange(15, 18))["recall"]["reason"])
+        in (manifold(Neighbourhoods(features), np.arange(15), np.arange(15, 18))["recall"]["reason"])
     )
 
 
@@ -104,4 +112,4 @@ def test_kernel_distances_of_parts_are_those_of_the_parts_by_themselves(real, pa
     (of_one_patient,) = kernel.of_parts(features, patients, [(np.array([0, 1]), np.arange(40, 60))], seed=0)
     with pytest.raises(UndefinedError, match="at least 2 patients on either side, found 1"):
         of_one_patient()
-    assert measure.between_parts(features, patients, [], seed=0) == []
+    assert list(meetings_of_parts(features, patients, [], seed=0)) == []

@@ -74,23 +74,13 @@ def test_a_generator_makes_only_what_a_mix_adds_or_all_if_none_does(core):
     assert study.pool_labels("ddpm") == study.units("ddpm") == ["PNEUMONIA"]
 
 
-def test_test_sets_are_own_external_and_synthetic_ones(core):
+def test_test_sets_are_own_common_and_external_ones(core):
     core["datasets"]["nih"] = {"source": "folder", "role": "external_test"}
-    core["experts"] = ["custom_cnn"]
     study = Study(core)
     assert (study.datasets("study"), study.datasets("external_test")) == (["kaggle_cxr"], ["nih"])
-    assert study.evaluated_on("small", "baseline", "custom_cnn") == [
-        "test_1",
-        "common",
-        "external_nih",
-        "synthetic_ddpm",
-        "synthetic_pggan",
-    ]
-    assert study.evaluated_on("small", "ddpm", "custom_cnn") == ["test_1", "common", "external_nih"]
-    core["experts"] = []
-    assert Study(core).evaluated_on("small", "baseline", "custom_cnn") == ["test_1", "common", "external_nih"]
+    assert study.real_test_sets("small") == ["test_1", "common", "external_nih"]
     del core["samplings"]["greedy"]
-    assert Study(core).evaluated_on("imbalanced", "baseline", "custom_cnn") == [
+    assert Study(core).real_test_sets("imbalanced") == [
         *("test_1", "test_2", "test_3", "external_nih"),
     ], "one sampling needs no common test set"
 

@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 import yaml
+from radsynth.checking.plan import plan_part
 from radsynth.common import schema
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS, Entry
 from radsynth.pools.kind import Needs, PoolKind
 from radsynth.study import provenance
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 
 
 @pytest.fixture
@@ -205,3 +207,13 @@ def test_a_dataset_for_pools_is_no_test_set(core, tmp_path, monkeypatch):
     study = Study(core)
     assert study.needs["surest"].datasets == ("others",)
     assert study.datasets("pools") == ["others"] and "external_others" not in study.real_test_sets("small")
+
+
+def test_the_check_says_what_pools_are_made_with_and_what_only_steers(core):
+    lines = plan_part(Study(core)).lines
+    assert any(line.endswith("4 trainings on small (NORMAL, PNEUMONIA), 4 pools of 2,000 images") for line in lines)
+    assert "pool surest (filtered): 4 pools of 2,000 images, made with pggan, guide" in lines
+    assert "2 classifier trainings only to steer pools: guide" in lines
+    assert Study(core).steering() == [("guide", "small")]
+    steered = [job for job in gpu_jobs(Study(core)) if "guide" in job]
+    assert steered == [f"train_classifier/kaggle_cxr_{name}_small_baseline_guide_1" for name in ("random", "greedy")]

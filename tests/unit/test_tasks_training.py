@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from radsynth.cohorts.testsets import stacked
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_pixels
 from radsynth.data.phantom import render
@@ -199,9 +200,9 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
         files = {"file": f"{name}.png", "sha256": sha256_pixels(pixels)}
         rows.append({"image_id": name, "label": label, "patient_id": ""} | files)
     tests = [pd.DataFrame(rows), pd.DataFrame(rows[:1]), pd.DataFrame(rows[:0], columns=list(rows[0]))]
-    paths = [tmp_path / f"test_{k}.csv" for k in range(3)]
-    for path, test in zip(paths, tests, strict=True):
-        test.to_csv(path, index=False)
+    names = ["test_1", "common", "external_other"]
+    for name, test in zip(names, tests, strict=True):
+        stacked({name: test}).to_csv(tmp_path / f"{name}.csv", index=False)
     seen = keras.Input((8, 8, 1))
     mean = keras.layers.Rescaling(1 / 255)(keras.layers.GlobalAveragePooling2D()(seen))
     learner = CustomCNN({"architecture": "custom_cnn"}, "cross_entropy", 2)
@@ -213,12 +214,15 @@ def test_evaluation_of_test_sets_with_all_labels_with_one_and_without_images(tmp
         made = {"architecture": "custom_cnn", "weights": "none", "images_per_epoch": {"NORMAL": 3, "PNEUMONIA": 1}}
         made |= {"task": "classification", "labels": ["NORMAL", "PNEUMONIA"]}
         (tmp_path / "training.json").write_text(json.dumps(made | training))
-        inputs = {"model": tmp_path / "model", "training": tmp_path / "training.json", "tests": paths}
-        outputs = {name: [tmp_path / f"out/{name}_{k}" for k in range(3)] for name in ("predictions", "metrics")}
-        about = {"generator": None, "backend": "tensorflow", "positive_label": "PNEUMONIA"}
-        run_script("evaluate", inputs, outputs, roots=[str(tmp_path)] * 3, **about)
-        assert [len(pd.read_csv(path)) for path in outputs["predictions"]] == [2, 1, 0]
-        return [json.loads(path.read_text()) for path in outputs["metrics"]]
+        inputs = {"model": tmp_path / "model", "training": tmp_path / "training.json"}
+        inputs |= {"tests": [tmp_path / f"{name}.csv" for name in names], "images": [tmp_path / "images"] * 3}
+        outputs = {name: tmp_path / f"out/{name}" for name in ("predictions", "metrics")}
+        about = {"pool": None, "backend": "tensorflow", "positive_label": "PNEUMONIA"}
+        run_script("evaluate", inputs, outputs, testsets=names, **about)
+        assert pd.read_csv(outputs["predictions"])["testset"].tolist() == ["test_1", "test_1", "common"]
+        reports = json.loads(outputs["metrics"].read_text())
+        assert list(reports) == names
+        return reports.values()
 
     both, single, none = evaluated({"threshold": {"value": 0.75, "reason": ""}})
     assert (both["metrics"]["accuracy"], both["metrics"]["sensitivity_at_95_specificity"]) == (1, 0)

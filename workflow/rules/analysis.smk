@@ -1,6 +1,9 @@
-localrules:
-    metrics,
-
+if P.from_archive:
+    # Before anything is planned: Snakemake says less clearly what is missing, and not at all what has changed since.
+    try:
+        P.draw_from(archived_tables(placed(P.archive)))
+    except UserError as error:
+        raise WorkflowError(f"paper: {error}") from None
 
 # What both hold of the study. What is done with the results, and where and whether they are kept, does not change them.
 UNCHANGED_BY = ("paper", "compare", "report", "keep_classifiers", "require_gpu")
@@ -17,21 +20,21 @@ COLLECTED = {
 rule collect:
     """Collect all results into tidy tables, with intervals and tests."""
     input:
-        integrity=expand(f"{DATA}/integrity.json", dataset=STUDY["datasets"]),
-        summaries=every(f"{COHORT}/{{file}}.json", scenario=SCENARIOS, file=COHORT_SUMMARIES),
-        quality=quality_targets(),
-        evaluations=evaluation_targets(),
-        predictions=[path.removesuffix("json") + "csv" for path in evaluation_targets()],
-        models=generator_targets(),
-        pools=pool_targets(),
-        trainings=per_classifier(f"{CLASSIFIER}/training.json"),
-        benchmarks=cost_targets(),
+        integrity=filled(f"{P.data}/integrity.json", dataset=STUDY["datasets"]),
+        summaries=P.cohort_summaries(),
+        quality=P.quality_targets(),
+        evaluations=P.evaluation_targets(),
+        predictions=P.evaluation_targets("predictions.csv"),
+        models=P.generator_targets(),
+        pools=P.pool_targets(),
+        trainings=P.per_classifier(f"{P.classifier}/training.json"),
+        benchmarks=P.cost_targets(),
     output:
-        tables=temp(directory(f"{R}/collected")),
+        tables=temp(directory(f"{P.results}/collected")),
     log:
-        f"{LOGS}/collect.log",
+        P.log("collect"),
     benchmark:
-        f"{COSTS}/collect.tsv"
+        P.cost("collect")
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -50,14 +53,14 @@ rule collect:
 rule metrics:
     """Put whole new tables in the place of the old ones, which stay until then: the boundary of the archive."""
     input:
-        tables=f"{R}/collected",
+        tables=f"{P.results}/collected",
     output:
-        **{name: f"{R}/metrics/{name}.csv" for name in METRICS},
-        config=f"{R}/metrics/config.yaml",
+        **{name: f"{P.results}/metrics/{name}.csv" for name in P.metrics},
+        config=f"{P.results}/metrics/config.yaml",
     log:
-        f"{LOGS}/metrics.log",
+        P.log("metrics"),
     benchmark:
-        f"{COSTS}/metrics.tsv"
+        P.cost("metrics")
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -75,16 +78,14 @@ rule metrics:
 rule tables:
     """Draw the tables of the paper from the metrics."""
     input:
-        **SHOWN,
-        # Their content counts (params): in a fresh clone every file of the repository is younger than the results.
-        published=ancient(PUBLISHED),
+        **P.shown,
     output:
-        [reported(f"{R}/tables/{name}.md", name, "tables") for name in TABLES],
-        expand(f"{R}/tables/{{table}}.{{format}}", table=TABLES, format=["csv", "tex"]),
+        [reported(f"{P.results}/tables/{name}.md", name, "tables") for name in P.tables],
+        filled(f"{P.results}/tables/{{table}}.{{format}}", table=P.tables, format=["csv", "tex"]),
     log:
-        f"{LOGS}/tables.log",
+        P.log("tables"),
     benchmark:
-        f"{COSTS}/tables.tsv"
+        P.cost("tables")
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -93,7 +94,8 @@ rule tables:
         runtime=10,
     params:
         source=STUDY["paper"]["source"],
-        published=[sha256_file(path) for path in PUBLISHED],
+        # Found beside the workflow, wherever its results are.
+        published=[sha256_file(path) for path in published_files()],
         code=code("tables", *chapter.modules("tables")),
     message:
         "Drawing the tables"
@@ -104,14 +106,14 @@ rule tables:
 rule charts:
     """Draw the charts of the paper from the metrics."""
     input:
-        **SHOWN,
+        **P.shown,
     output:
-        [reported(f"{R}/figures/{name}.png", name, "figures") for name in FIGURES],
-        expand(f"{R}/figures/{{figure}}.pdf", figure=FIGURES),
+        [reported(f"{P.results}/figures/{name}.png", name, "figures") for name in P.figures],
+        filled(f"{P.results}/figures/{{figure}}.pdf", figure=P.figures),
     log:
-        f"{LOGS}/charts.log",
+        P.log("charts"),
     benchmark:
-        f"{COSTS}/charts.tsv"
+        P.cost("charts")
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -130,14 +132,14 @@ rule charts:
 rule summary:
     """Say in words whether the synthetic images help, how real they are, and whether they copy."""
     input:
-        **SHOWN,
+        **P.shown,
     output:
-        summary=report(f"{R}/summary.md", caption="../report/summary.rst", category="0 Answer"),
-        headline=f"{R}/headline.txt",
+        summary=report(f"{P.results}/summary.md", caption="../report/summary.rst", category="0 Answer"),
+        headline=f"{P.results}/headline.txt",
     log:
-        f"{LOGS}/summary.log",
+        P.log("summary"),
     benchmark:
-        f"{COSTS}/summary.tsv"
+        P.cost("summary")
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -153,7 +155,7 @@ rule summary:
         "../scripts/summary.py"
 
 
-if not FROM_ARCHIVE:
+if not P.from_archive:
 
     rule archive:
         """Keep the metrics, without any image, so that tables and figures can be redrawn anywhere.
@@ -161,10 +163,10 @@ if not FROM_ARCHIVE:
         The archive is no output: Snakemake would remove one of that name before the script can refuse to overwrite it.
         """
         input:
-            metrics=list(NUMBERS.values()),
-            config=f"{R}/metrics/config.yaml",
+            metrics=list(P.numbers.values()),
+            config=f"{P.results}/metrics/config.yaml",
         log:
-            f"{LOGS}/archive.log",
+            P.log("archive"),
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -172,10 +174,10 @@ if not FROM_ARCHIVE:
             mem_mb=memory(2000),
             runtime=10,
         params:
-            folder=ARCHIVE,
+            folder=placed(P.archive),
             code=code("archive", *chapter.modules()),
         message:
-            f"Archiving the metrics in {ARCHIVE}"
+            f"Archiving the metrics in {P.archive}"
         script:
             "../scripts/archive.py"
 
@@ -185,17 +187,20 @@ if STUDY["compare"]:
     rule compare:
         """Set two results side by side: their configurations, classifiers and images."""
         input:
-            **{f"metrics_{side}": compared_metrics(name) for side, name in zip("ab", STUDY["compare"])},
+            **{
+                f"metrics_{side}": IN.compared_metrics(name, Path(placed(f"results/{name}/metrics")).is_dir())
+                for side, name in zip("ab", STUDY["compare"])
+            },
         output:
-            expand(
-                f"{COMPARED}/{{name}}.{{format}}",
+            filled(
+                f"{P.results}/compare/{'--'.join(STUDY['compare'])}/{{name}}.{{format}}",
                 name=["configuration", "verdicts", "classification", "images"],
                 format=["csv", "md"],
             ),
         log:
-            f"{LOGS}/compare.log",
+            P.log("compare"),
         benchmark:
-            f"{COSTS}/compare.tsv"
+            P.cost("compare")
         conda:
             "../envs/analysis.yaml"
         threads: 1

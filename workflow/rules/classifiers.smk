@@ -1,31 +1,25 @@
 rule train_classifier:
     """Train one classifier on one mix, once."""
     input:
-        train=f"{COHORT}/train.csv",
-        gates=f"{COHORT}/gates.json",
-        validation=f"{COHORT}/validation.csv",
-        known=lambda wildcards: [f"{SAMPLING}/{scenario}/train.csv" for scenario in known_scenarios(wildcards)],
-        images=f"{DATA}/images",
-        pools=lambda wildcards: [
-            pool_path(wildcards, pool, label, "manifest.csv")
-            for pool, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
-        ],
-        pool_images=lambda wildcards: [
-            pool_path(wildcards, pool, label, "images")
-            for pool, label in STUDY.mix_pools(wildcards.scenario, wildcards.mix)
-        ],
-        weights=classifier_weights,
+        train=f"{P.cohort}/train.csv",
+        gates=f"{P.cohort}/gates.json",
+        validation=f"{P.cohort}/validation.csv",
+        known=lambda wildcards: [f"{P.sampling}/{scenario}/train.csv" for scenario in IN.known_scenarios(wildcards)],
+        images=f"{P.data}/images",
+        pools=lambda wildcards: IN.mixed_files(wildcards, "manifest.csv"),
+        pool_images=lambda wildcards: IN.mixed_files(wildcards, "images"),
+        weights=IN.classifier_weights,
     output:
-        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(directory(f"{CLASSIFIER}/model")),
-        history=f"{CLASSIFIER}/history.csv",
-        split=f"{CLASSIFIER}/split.csv",
-        training=f"{CLASSIFIER}/training.json",
+        model=(lambda path: path if STUDY["keep_classifiers"] else temp(path))(directory(f"{P.classifier}/model")),
+        history=f"{P.classifier}/history.csv",
+        split=f"{P.classifier}/split.csv",
+        training=f"{P.classifier}/training.json",
     log:
-        f"{LOGS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.log",
+        P.log("train_classifier", CLASSIFIER),
     benchmark:
-        f"{COSTS}/train_classifier/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}.tsv"
+        P.cost("train_classifier", CLASSIFIER)
     conda:
-        learner_environment
+        IN.learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000),
@@ -35,85 +29,78 @@ rule train_classifier:
         classifier=lambda wildcards: STUDY.learner(wildcards.classifier),
         name="{mix}",
         arm=lambda wildcards: STUDY.arm(wildcards.scenario, wildcards.mix),
-        known_scenarios=known_scenarios,
+        known_scenarios=IN.known_scenarios,
         mix_pools=lambda wildcards: STUDY.mix_pools(wildcards.scenario, wildcards.mix),
         task=STUDY["task"],
-        labels=LABELS,
+        labels=STUDY.labels,
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         validation=STUDY["validation"],
         validation_fraction=STUDY["validation_fraction"],
         # The seeds leave the mix out: run r of every mix shares its validation images and its start.
-        seed_split=lambda wildcards: run_seed("validation", wildcards),
-        seed_train=lambda wildcards: run_seed("training", wildcards),
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        code=lambda wildcards: learner_code("train_classifier", wildcards.classifier),
+        seed_split=P.run_seed("validation"),
+        seed_train=P.run_seed("training"),
+        root=root_of_images,
+        code=lambda wildcards: IN.learner_code("train_classifier", wildcards.classifier),
     message:
         "Training {wildcards.classifier} on {wildcards.mix}, {wildcards.sampling}/{wildcards.scenario}, run {wildcards.run}"
     script:
         "../scripts/train_classifier.py"
 
 
-# One rule per scenario, since scenarios differ in their number of test sets. One job evaluates a classifier on all of
-# them: loading the framework and the network takes longer than looking at the images.
-for scenario in SCENARIOS:
-
-    rule:
-        """Classify test sets of real images that neither classifier nor generator has seen."""
-        name:
-            f"evaluate_{scenario}"
-        input:
-            model=at(f"{CLASSIFIER}/model", scenario),
-            training=at(f"{CLASSIFIER}/training.json", scenario),
-            gates=at(f"{COHORT}/gates.json", scenario),
-            tests=[at(f"{COHORT}/{testset}.csv", scenario) for testset in STUDY.real_test_sets(scenario)],
-            images=[f"{DATA}/images", *(f"{DATA.format(dataset=name)}/images" for name in EXTERNAL)],
-        output:
-            predictions=[at(f"{CLASSIFIER}/{testset}.csv", scenario) for testset in STUDY.real_test_sets(scenario)],
-            metrics=[at(f"{CLASSIFIER}/{testset}.json", scenario) for testset in STUDY.real_test_sets(scenario)],
-        log:
-            f"{LOGS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.log",
-        benchmark:
-            f"{COSTS}/evaluate/{{dataset}}_{{sampling}}_{scenario}_{{mix}}_{{classifier}}_{{run}}.tsv"
-        conda:
-            learner_environment
-        threads: 4
-        resources:
-            mem_mb=memory(8000, 0.1, "tests"),
-            runtime=minutes(60, "tests", per_image=1 / 200),
-            gpu=1,
-        params:
-            backend=STUDY["keras_backend"],
-            positive_label=STUDY["positive_label"],
-            pool=None,
-            # The data folders of the test sets: the cohort's own first, then those of the external datasets.
-            roots=lambda wildcards, input: [
-                DATA.format(dataset=name)
-                for name in [*[wildcards.dataset] * (len(input.tests) - len(EXTERNAL)), *EXTERNAL]
-            ],
-            code=lambda wildcards: learner_code("evaluate", wildcards.classifier),
-        message:
-            f"Evaluating {{wildcards.classifier}} on {{wildcards.mix}}, {scenario}, run {{wildcards.run}}"
-        script:
-            "../scripts/evaluate.py"
+# One job evaluates a classifier on all test sets: loading the framework and the network takes longer than looking at the
+# images.
+rule evaluate:
+    """Classify test sets of real images that neither classifier nor generator has seen."""
+    input:
+        model=f"{P.classifier}/model",
+        training=f"{P.classifier}/training.json",
+        gates=f"{P.cohort}/gates.json",
+        tests=[f"{P.cohort}/{table}.csv" for table in IN.test_tables()],
+        # Those of each table.
+        images=[f"{images}/images" for images in IN.test_tables().values()],
+    output:
+        predictions=f"{P.classifier}/predictions.csv",
+        metrics=f"{P.classifier}/evaluation.json",
+    log:
+        P.log("evaluate", CLASSIFIER),
+    benchmark:
+        P.cost("evaluate", CLASSIFIER)
+    conda:
+        IN.learner_environment
+    threads: 4
+    resources:
+        mem_mb=memory(8000, 0.1, "tests"),
+        runtime=minutes(60, "tests", per_image=1 / 200),
+        gpu=1,
+    params:
+        backend=STUDY["keras_backend"],
+        positive_label=STUDY["positive_label"],
+        pool=None,
+        testsets=lambda wildcards: STUDY.real_test_sets(wildcards.scenario),
+        code=lambda wildcards: IN.learner_code("evaluate", wildcards.classifier),
+    message:
+        "Evaluating {wildcards.classifier} on {wildcards.mix}, {wildcards.scenario}, run {wildcards.run}"
+    script:
+        "../scripts/evaluate.py"
 
 
 rule judge:
     """Let a classifier that has been trained on real images judge a pool's (train on real, test on synthetic)."""
     input:
-        model=f"{CLASSIFIER}/model",
-        training=f"{CLASSIFIER}/training.json",
-        tests=lambda wildcards: pool_files(wildcards, "manifest.csv"),
-        images=lambda wildcards: pool_files(wildcards, "images"),
+        model=f"{P.classifier}/model",
+        training=f"{P.classifier}/training.json",
+        tests=lambda wildcards: IN.judged_files(wildcards, "manifest.csv"),
+        images=lambda wildcards: IN.judged_files(wildcards, "images"),
     output:
-        predictions=[f"{CLASSIFIER}/synthetic_{{pool}}.csv"],
-        metrics=[f"{CLASSIFIER}/synthetic_{{pool}}.json"],
+        predictions=f"{P.judgement}/predictions.csv",
+        metrics=f"{P.judgement}/evaluation.json",
     log:
-        f"{LOGS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{pool}}.log",
+        P.log("judge", JUDGEMENT),
     benchmark:
-        f"{COSTS}/judge/{{dataset}}_{{sampling}}_{{scenario}}_{{mix}}_{{classifier}}_{{run}}_{{pool}}.tsv"
+        P.cost("judge", JUDGEMENT)
     conda:
-        learner_environment
+        IN.learner_environment
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "tests"),
@@ -123,35 +110,30 @@ rule judge:
         backend=STUDY["keras_backend"],
         positive_label=STUDY["positive_label"],
         pool="{pool}",
-        code=lambda wildcards: learner_code("evaluate", wildcards.classifier),
+        testsets=["synthetic_{pool}"],
+        code=lambda wildcards: IN.learner_code("evaluate", wildcards.classifier),
     message:
         "{wildcards.classifier}, trained on {wildcards.mix}, judges {wildcards.pool}"
     script:
         "../scripts/evaluate.py"
 
 
-# The classifier behind the extractor `domain`: it has seen no image that its cohort's generators have not seen.
-DOMAIN_LEARNER = STUDY["quality"]["domain_classifier"]
-DOMAIN_CLASSIFIER = expand(CLASSIFIER, mix="baseline", classifier=DOMAIN_LEARNER, run=1, allow_missing=True)[0]
-DOMAIN_ENVIRONMENT = environment_of(DOMAIN_LEARNER)
-
-
-# A job per pool, not one for all: another generator's changed images must not measure this one's again.
+# A job per pool, not one for all: another pool's changed images must not measure this one's again.
 rule features_domain_real:
     """Compute the features of the real images by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{DOMAIN_CLASSIFIER}/model",
-        training=f"{DOMAIN_CLASSIFIER}/training.json",
-        manifest=f"{DATA}/manifest.csv",
-        images=f"{DATA}/images",
+        model=f"{IN.domain_classifier()}/model",
+        training=f"{IN.domain_classifier()}/training.json",
+        manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
     output:
-        features=COHORT_FEATURES.replace("{extractor}", "domain"),
+        features=P.cohort_features.replace("{extractor}", "domain"),
     log:
-        f"{LOGS}/features_domain_real/{{dataset}}_{{sampling}}_{{scenario}}.log",
+        P.log("features_domain_real", COHORT),
     benchmark:
-        f"{COSTS}/features_domain_real/{{dataset}}_{{sampling}}_{{scenario}}.tsv"
+        P.cost("features_domain_real", COHORT)
     conda:
-        DOMAIN_ENVIRONMENT
+        IN.environment_of(STUDY["quality"]["domain_classifier"])
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -159,7 +141,7 @@ rule features_domain_real:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=learner_code("features_domain", DOMAIN_LEARNER),
+        code=IN.learner_code("features_domain", STUDY["quality"]["domain_classifier"]),
     message:
         "Features of {wildcards.dataset} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:
@@ -169,18 +151,18 @@ rule features_domain_real:
 rule features_domain_pool:
     """Compute the features of a pool by a classifier that learned from the generators' cohort."""
     input:
-        model=f"{DOMAIN_CLASSIFIER}/model",
-        training=f"{DOMAIN_CLASSIFIER}/training.json",
-        manifest=f"{POOL}/manifest.csv",
-        images=f"{POOL}/images",
+        model=f"{IN.domain_classifier()}/model",
+        training=f"{IN.domain_classifier()}/training.json",
+        manifest=f"{P.pool}/manifest.csv",
+        images=f"{P.pool}/images",
     output:
-        features=POOL_FEATURES.replace("{extractor}", "domain"),
+        features=P.pool_features.replace("{extractor}", "domain"),
     log:
-        f"{LOGS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("features_domain_pool", POOL),
     benchmark:
-        f"{COSTS}/features_domain_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("features_domain_pool", POOL)
     conda:
-        DOMAIN_ENVIRONMENT
+        IN.environment_of(STUDY["quality"]["domain_classifier"])
     threads: 4
     resources:
         mem_mb=memory(8000, 0.1, "manifest"),
@@ -188,7 +170,7 @@ rule features_domain_pool:
         gpu=1,
     params:
         backend=STUDY["keras_backend"],
-        code=learner_code("features_domain", DOMAIN_LEARNER),
+        code=IN.learner_code("features_domain", STUDY["quality"]["domain_classifier"]),
     message:
         "Features of the {wildcards.label} pool of {wildcards.pool} by the classifier trained on {wildcards.sampling}/{wildcards.scenario}"
     script:

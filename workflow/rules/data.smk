@@ -1,3 +1,6 @@
+from radsynth.common.weights import read_registry
+
+
 localrules:
     download,
     weights,
@@ -6,11 +9,11 @@ localrules:
 rule download:
     """Fetch the raw images, unless they are there already."""
     output:
-        record=f"{DATA}/download.json",
+        record=f"{P.data}/download.json",
     log:
-        f"{LOGS}/download/{{dataset}}.log",
+        P.log("download", "{dataset}"),
     benchmark:
-        f"{COSTS}/download/{{dataset}}.tsv"
+        P.cost("download", "{dataset}")
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -18,9 +21,9 @@ rule download:
         mem_mb=memory(2000),
         runtime=240,
     params:
-        dataset=dataset_entry,
-        looked_for=raw_looked_for,
-        code=lambda wildcards: code("download", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module),
+        dataset=IN.dataset_entry,
+        looked_for=IN.raw_looked_for,
+        code=lambda wildcards: IN.source_code(wildcards, "download"),
     message:
         "Fetching the raw images of {wildcards.dataset}"
     script:
@@ -30,17 +33,17 @@ rule download:
 rule prepare_data:
     """Turn raw images into 8-bit PNGs, a manifest and an integrity report."""
     input:
-        raw=download_record,
+        raw=IN.download_record,
     output:
-        images=directory(f"{DATA}/images"),
-        masks=directory(f"{DATA}/masks"),
-        manifest=f"{DATA}/manifest.csv",
-        integrity=f"{DATA}/integrity.json",
-        table=report(f"{DATA}/integrity.md", caption="../report/integrity.rst", category="1 Data"),
+        images=directory(f"{P.data}/images"),
+        masks=directory(f"{P.data}/masks"),
+        manifest=f"{P.data}/manifest.csv",
+        integrity=f"{P.data}/integrity.json",
+        table=report(f"{P.data}/integrity.md", caption="../report/integrity.rst", category="1 Data"),
     log:
-        f"{LOGS}/prepare_data/{{dataset}}.log",
+        P.log("prepare_data", "{dataset}"),
     benchmark:
-        f"{COSTS}/prepare_data/{{dataset}}.tsv"
+        P.cost("prepare_data", "{dataset}")
     conda:
         "../envs/data.yaml"
     threads: 32
@@ -49,14 +52,12 @@ rule prepare_data:
         mem_mb=lambda wildcards, threads, attempt: (2000 + 500 * threads) * (1 + attempt) // 2,
         runtime=240,
     params:
-        dataset=dataset_entry,
-        labels=LABELS,
+        dataset=IN.dataset_entry,
+        labels=STUDY.labels,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        raw=raw_fingerprint,
-        code=lambda wildcards: code(
-            "prepare_data", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module
-        ),
+        raw=IN.raw_fingerprint,
+        code=lambda wildcards: IN.source_code(wildcards, "prepare_data"),
     message:
         "Preparing the images of {wildcards.dataset}"
     script:
@@ -66,17 +67,17 @@ rule prepare_data:
 rule describe_data:
     """Count the images by what is known of them, and show some before and after preparation."""
     input:
-        raw=download_record,
-        manifest=f"{DATA}/manifest.csv",
-        integrity=f"{DATA}/integrity.json",
-        images=f"{DATA}/images",
+        raw=IN.download_record,
+        manifest=f"{P.data}/manifest.csv",
+        integrity=f"{P.data}/integrity.json",
+        images=f"{P.data}/images",
     output:
-        counts=report(f"{DATA}/counts.md", caption="../report/counts.rst", category="1 Data"),
-        samples=shows_patients(f"{DATA}/samples.png", caption="../report/samples.rst", category="1 Data"),
+        counts=report(f"{P.data}/counts.md", caption="../report/counts.rst", category="1 Data"),
+        samples=shows_patients(f"{P.data}/samples.png", caption="../report/samples.rst", category="1 Data"),
     log:
-        f"{LOGS}/describe_data/{{dataset}}.log",
+        P.log("describe_data", "{dataset}"),
     benchmark:
-        f"{COSTS}/describe_data/{{dataset}}.tsv"
+        P.cost("describe_data", "{dataset}")
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -84,13 +85,11 @@ rule describe_data:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        dataset=dataset_entry,
-        labels=LABELS,
+        dataset=IN.dataset_entry,
+        labels=STUDY.labels,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        code=lambda wildcards: code(
-            "describe_data", KINDS["sources"][STUDY["datasets"][wildcards.dataset]["source"]].module
-        ),
+        code=lambda wildcards: IN.source_code(wildcards, "describe_data"),
     message:
         "Describing the images of {wildcards.dataset}"
     script:
@@ -108,8 +107,8 @@ rule weights:
     wildcard_constraints:
         file=one_of(
             file
-            for file in (entry["file"] for entry in WEIGHTS.values())
-            if not (asked_to_delete() and Path("resources/weights", file).exists())
+            for file in (entry["file"] for entry in read_registry().values())
+            if not (asked_to_delete() and Path(placed(plan.WEIGHTS_FOLDER), file).exists())
         ),
     conda:
         "../envs/data.yaml"
@@ -118,7 +117,7 @@ rule weights:
         mem_mb=memory(2000),
         runtime=60,
     params:
-        entry=lambda wildcards: next(entry for entry in WEIGHTS.values() if entry["file"] == wildcards.file),
+        entry=lambda wildcards: next(entry for entry in read_registry().values() if entry["file"] == wildcards.file),
     message:
         "Fetching the weights {wildcards.file}"
     script:

@@ -1,15 +1,19 @@
+# Shared by all studies; no rule's output, for its content depends on what has run before.
+FEATURE_CACHE = "results/.features"
+
+
 rule features_real:
     """Compute an extractor's features of all real images of a dataset."""
     input:
-        manifest=f"{DATA}/manifest.csv",
-        images=f"{DATA}/images",
-        weights=weights_of,
+        manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        weights=P.extractor_weights,
     output:
-        features=REAL_FEATURES,
+        features=P.real_features,
     log:
-        f"{LOGS}/features_real/{{extractor}}_{{dataset}}.log",
+        P.log("features_real", "{extractor}/{dataset}"),
     benchmark:
-        f"{COSTS}/features_real/{{extractor}}_{{dataset}}.tsv"
+        P.cost("features_real", "{extractor}/{dataset}")
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -20,8 +24,8 @@ rule features_real:
         gpu=lambda wildcards: int(KINDS["extractors"][wildcards.extractor].needs_weights is not None),
     params:
         extractor="{extractor}",
-        cache=FEATURE_CACHE,
-        code=extractor_code,
+        cache=placed(FEATURE_CACHE),
+        code=IN.extractor_code,
     message:
         "Features of {wildcards.dataset} by {wildcards.extractor}"
     script:
@@ -31,16 +35,16 @@ rule features_real:
 rule features_pool:
     """Compute an extractor's features of a synthetic pool."""
     input:
-        manifest=f"{POOL}/manifest.csv",
-        images=f"{POOL}/images",
-        weights=weights_of,
-        reference=reference_of,
+        manifest=f"{P.pool}/manifest.csv",
+        images=f"{P.pool}/images",
+        weights=P.extractor_weights,
+        reference=IN.reference_of,
     output:
-        features=POOL_FEATURES,
+        features=P.pool_features,
     log:
-        f"{LOGS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("features_pool", f"{{extractor}}/{POOL}"),
     benchmark:
-        f"{COSTS}/features_pool/{{extractor}}_{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("features_pool", f"{{extractor}}/{POOL}")
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -51,8 +55,8 @@ rule features_pool:
         gpu=lambda wildcards: int(KINDS["extractors"][wildcards.extractor].needs_weights is not None),
     params:
         extractor="{extractor}",
-        cache=FEATURE_CACHE,
-        code=extractor_code,
+        cache=placed(FEATURE_CACHE),
+        code=IN.extractor_code,
     message:
         "Features of the {wildcards.label} pool of {wildcards.pool} by {wildcards.extractor}"
     script:
@@ -62,15 +66,15 @@ rule features_pool:
 rule pairs_real:
     """Compare random pairs of a class's training images with each other: what the diversity of a pool is held against."""
     input:
-        manifest=f"{COHORT}/train.csv",
-        images=f"{DATA}/images",
-        weights=pair_weights,
+        manifest=f"{P.cohort}/train.csv",
+        images=f"{P.data}/images",
+        weights=P.pair_weights(),
     output:
-        pairs=PAIRS_REAL,
+        pairs=P.pairs_real,
     log:
-        f"{LOGS}/pairs_real/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+        P.log("pairs_real", f"{COHORT}/{{label}}"),
     benchmark:
-        f"{COSTS}/pairs_real/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+        P.cost("pairs_real", f"{COHORT}/{{label}}")
     conda:
         "../envs/torch.yaml"
     threads: 4
@@ -82,7 +86,7 @@ rule pairs_real:
         similarities=STUDY["quality"]["diversity"],
         label="{label}",
         limit=STUDY["quality"]["diversity_pairs"],
-        seed=lambda wildcards: STUDY.seed("pairs", "real", *wildcards),
+        seed=P.seed("pairs", "real"),
         code=code("pairs"),
     message:
         "Pairs of {wildcards.label} training images of {wildcards.sampling}/{wildcards.scenario}"
@@ -93,15 +97,15 @@ rule pairs_real:
 rule pairs_pool:
     """Compare random pairs of a pool's images with each other."""
     input:
-        manifest=f"{POOL}/manifest.csv",
-        images=f"{POOL}/images",
-        weights=pair_weights,
+        manifest=f"{P.pool}/manifest.csv",
+        images=f"{P.pool}/images",
+        weights=P.pair_weights(),
     output:
-        pairs=PAIRS_POOL,
+        pairs=P.pairs_pool,
     log:
-        f"{LOGS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("pairs_pool", POOL),
     benchmark:
-        f"{COSTS}/pairs_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("pairs_pool", POOL)
     conda:
         "../envs/torch.yaml"
     threads: 4
@@ -113,7 +117,7 @@ rule pairs_pool:
         similarities=STUDY["quality"]["diversity"],
         label="{label}",
         limit=STUDY["quality"]["diversity_pairs"],
-        seed=lambda wildcards: STUDY.seed("pairs", "pool", *wildcards),
+        seed=P.seed("pairs", "pool"),
         code=code("pairs"),
     message:
         "Pairs of images in the {wildcards.label} pool of {wildcards.pool}"

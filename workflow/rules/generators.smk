@@ -1,47 +1,47 @@
 rule train_generator:
     """Train one generator on one unit (a label, or all labels jointly) of a training cohort."""
     input:
-        train=f"{COHORT}/train.csv",
-        gates=f"{COHORT}/gates.json",
-        manifest=f"{DATA}/manifest.csv",
-        images=f"{DATA}/images",
-        masks=f"{DATA}/masks",
+        train=f"{P.cohort}/train.csv",
+        gates=f"{P.cohort}/gates.json",
+        manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        masks=f"{P.data}/masks",
     output:
-        model=directory(f"{MODEL}/model"),
+        model=directory(f"{P.model}/model"),
         training=report(
-            f"{MODEL}/training.png",
+            f"{P.model}/training.png",
             caption="../report/training.rst",
             category="2 Generators",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "training"},
         ),
         preview=shows_patients(
-            f"{MODEL}/preview.png",
+            f"{P.model}/preview.png",
             caption="../report/preview.rst",
             category="2 Generators",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "preview"},
         ),
     log:
-        f"{LOGS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
+        P.log("train_generator", MODEL),
     benchmark:
-        f"{COSTS}/train_generator/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
+        P.cost("train_generator", MODEL)
     conda:
         "../envs/torch.yaml"
     threads: 8
     resources:
         mem_mb=memory(16000),
         runtime=1440,
-        gpu=lambda wildcards: GENERATORS[wildcards.generator]["gpus"],
+        gpu=lambda wildcards: P.generators[wildcards.generator]["gpus"],
     params:
-        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
-        options=lambda wildcards: GENERATORS[wildcards.generator]["options"],
+        family=lambda wildcards: P.generators[wildcards.generator]["family"],
+        options=lambda wildcards: P.generators[wildcards.generator]["options"],
         labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
-        selection=kept_models,
-        withholding=withholding,
-        seed=lambda wildcards: STUDY.seed("generator", *wildcards),
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        code=lambda wildcards: generator_code("train_generator", wildcards.generator),
+        selection=IN.kept_models,
+        withholding=IN.withholding,
+        seed=P.seed("generator"),
+        root=root_of_images,
+        code=P.family_code("train_generator"),
     message:
         "Training {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
     script:
@@ -51,23 +51,23 @@ rule train_generator:
 rule select_model:
     """Choose among the models of one training: that of a given step, or the one with the lowest KID that does not copy."""
     input:
-        model=f"{MODEL}/model",
-        train=f"{COHORT}/train.csv",
-        images=f"{DATA}/images",
-        weights=selection_weights,
+        model=f"{P.model}/model",
+        train=f"{P.cohort}/train.csv",
+        images=f"{P.data}/images",
+        weights=IN.selection_weights,
     output:
-        model=directory(f"{MODEL}/selected"),
+        model=directory(f"{P.model}/selected"),
         picture=report(
-            f"{MODEL}/selection.png",
+            f"{P.model}/selection.png",
             caption="../report/selection.rst",
             category="2 Generators",
             subcategory="{generator}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "unit": "{unit}", "shows": "selection"},
         ),
     log:
-        f"{LOGS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.log",
+        P.log("select_model", MODEL),
     benchmark:
-        f"{COSTS}/select_model/{{dataset}}_{{sampling}}_{{scenario}}_{{generator}}_{{unit}}.tsv"
+        P.cost("select_model", MODEL)
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -76,12 +76,12 @@ rule select_model:
         runtime=720,
         gpu=1,
     params:
-        family=lambda wildcards: GENERATORS[wildcards.generator]["family"],
-        sampler=lambda wildcards: GENERATORS[wildcards.generator]["sampler"],
-        selection=lambda wildcards: GENERATORS[wildcards.generator]["selection"],
-        seed=lambda wildcards: STUDY.seed("selection", *wildcards),
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
-        code=selection_code,
+        family=lambda wildcards: P.generators[wildcards.generator]["family"],
+        sampler=lambda wildcards: P.generators[wildcards.generator]["sampler"],
+        selection=lambda wildcards: P.generators[wildcards.generator]["selection"],
+        seed=P.seed("selection"),
+        root=root_of_images,
+        code=IN.selection_code,
     message:
         "Choosing the model of {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
     script:

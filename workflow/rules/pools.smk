@@ -1,26 +1,26 @@
 rule write_pool:
     """Draw the images of one label as the pool's kind does, from what it needs."""
     input:
-        models=models_of_pool,
-        pools=lambda wildcards: parents_of_pool(wildcards, "manifest.csv"),
-        pool_images=lambda wildcards: parents_of_pool(wildcards, "images"),
-        classifiers=classifiers_of_pool,
-        datasets=lambda wildcards: datasets_of_pool(wildcards, "manifest.csv"),
-        dataset_images=lambda wildcards: datasets_of_pool(wildcards, "images"),
+        models=IN.models_of_pool,
+        pools=lambda wildcards: IN.parents_of_pool(wildcards, "manifest.csv"),
+        pool_images=lambda wildcards: IN.parents_of_pool(wildcards, "images"),
+        classifiers=IN.classifiers_of_pool,
+        datasets=lambda wildcards: IN.datasets_of_pool(wildcards, "manifest.csv"),
+        dataset_images=lambda wildcards: IN.datasets_of_pool(wildcards, "images"),
     output:
-        images=directory(f"{POOL}/images"),
-        manifest=f"{POOL}/manifest.csv",
+        images=directory(f"{P.pool}/images"),
+        manifest=f"{P.pool}/manifest.csv",
         grid=report(
-            f"{POOL}/grid.png",
+            f"{P.pool}/grid.png",
             caption="../report/grid.rst",
             category="3 Synthetic images",
             subcategory="{pool}",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
         ),
     log:
-        f"{LOGS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("write_pool", POOL),
     benchmark:
-        f"{COSTS}/write_pool/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("write_pool", POOL)
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -31,11 +31,12 @@ rule write_pool:
     params:
         entry=lambda wildcards: STUDY["pools"][wildcards.pool],
         needs=lambda wildcards: list(STUDY.needs[wildcards.pool]),
-        generators=generators_of_pool,
+        generators=IN.generators_of_pool,
+        architectures=IN.architectures_of_pool,
         label="{label}",
-        labels=LABELS,
-        seed=lambda wildcards: STUDY.seed("pool", *wildcards),
-        code=pool_code,
+        labels=STUDY.labels,
+        seed=P.seed("pool"),
+        code=IN.pool_code,
     message:
         "Drawing {params.entry[size]} {wildcards.label} images of the pool {wildcards.pool}"
     script:
@@ -45,24 +46,24 @@ rule write_pool:
 rule comparison:
     """Show original images beside those of every pool whose makers learned from them (figures 5 and 6 of the paper)."""
     input:
-        train=f"{COHORT}/train.csv",
-        images=f"{DATA}/images",
+        train=f"{P.cohort}/train.csv",
+        images=f"{P.data}/images",
         pools=lambda wildcards: [
-            pool_path(wildcards, pool, wildcards.label, "manifest.csv") for pool in compared_pools(wildcards)
+            P.pool_file(wildcards, pool, wildcards.label, "manifest.csv") for pool in IN.compared_pools(wildcards)
         ],
     output:
         png=shows_patients(
-            f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.png",
+            f"{P.comparison}.png",
             caption="../report/comparison.rst",
             category="3 Synthetic images",
             subcategory="beside originals",
             labels={"dataset": "{dataset}", "sampling": "{sampling}", "label": "{label}"},
         ),
-        pdf=f"{R}/pools/{{dataset}}/{{sampling}}/{{scenario}}/comparison_{{label}}.pdf",
+        pdf=f"{P.comparison}.pdf",
     log:
-        f"{LOGS}/comparison/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.log",
+        P.log("comparison", f"{COHORT}/{{label}}"),
     benchmark:
-        f"{COSTS}/comparison/{{dataset}}_{{sampling}}_{{scenario}}_{{label}}.tsv"
+        P.cost("comparison", f"{COHORT}/{{label}}")
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -70,8 +71,8 @@ rule comparison:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        names=compared_pools,
-        root=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        names=IN.compared_pools,
+        root=root_of_images,
         label="{label}",
         code=code("comparison"),
     message:
@@ -83,14 +84,14 @@ rule comparison:
 rule neighbours:
     """Show the synthetic images that come nearest to training images beside these: are they copies?"""
     input:
-        nearest=QUALITY.replace(".json", "_nearest.csv"),
-        controls=quality_controls_of,
-        train=f"{COHORT}/train.csv",
-        images=f"{DATA}/images",
-        pool_images=f"{POOL}/images",
+        nearest=P.nearest,
+        controls=P.quality_controls_of,
+        train=f"{P.cohort}/train.csv",
+        images=f"{P.data}/images",
+        pool_images=f"{P.pool}/images",
     output:
         png=shows_patients(
-            f"{POOL}/neighbours.png",
+            f"{P.pool}/neighbours.png",
             caption="../report/neighbours.rst",
             category="3 Synthetic images",
             subcategory="nearest training images",
@@ -102,9 +103,9 @@ rule neighbours:
             },
         ),
     log:
-        f"{LOGS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("neighbours", POOL),
     benchmark:
-        f"{COSTS}/neighbours/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("neighbours", POOL)
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -112,8 +113,8 @@ rule neighbours:
         mem_mb=memory(2000),
         runtime=10,
     params:
-        pool=lambda wildcards: POOL.format(**wildcards),
-        data=lambda wildcards: DATA.format(dataset=wildcards.dataset),
+        pool=lambda wildcards, input: str(Path(input.pool_images).parent),
+        data=root_of_images,
         extractor=STUDY["quality"]["extractors"][0],
         title=lambda wildcards: f"{wildcards.pool} {wildcards.label}",
         shown=8,
@@ -127,17 +128,17 @@ rule neighbours:
 rule suspects:
     """Show every synthetic image that is too near to a training image for chance beside that image."""
     input:
-        suspects=f"{R}/metrics/suspects.csv",
-        quality=quality_targets(),
-        manifests=expand(f"{DATA}/manifest.csv", dataset=DATASETS),
-        images=expand(f"{DATA}/images", dataset=DATASETS),
-        pools=per_pool(f"{POOL}/images"),
+        suspects=f"{P.results}/metrics/suspects.csv",
+        quality=P.quality_targets(),
+        manifests=filled(f"{P.data}/manifest.csv", dataset=P.datasets),
+        images=filled(f"{P.data}/images", dataset=P.datasets),
+        pools=P.per_pool(f"{P.pool}/images"),
     output:
-        png=shows_patients(f"{R}/suspects.png", caption="../report/suspects.rst", category="0 Answer"),
+        png=shows_patients(f"{P.results}/suspects.png", caption="../report/suspects.rst", category="0 Answer"),
     log:
-        f"{LOGS}/suspects.log",
+        P.log("suspects"),
     benchmark:
-        f"{COSTS}/suspects.tsv"
+        P.cost("suspects")
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -146,9 +147,9 @@ rule suspects:
         runtime=10,
     params:
         # Patterns for the script: functions, since Snakemake would fill in the wildcards that this rule has not.
-        pool=lambda wildcards: POOL,
-        data=lambda wildcards: DATA,
-        quality=lambda wildcards: QUALITY,
+        pool=lambda wildcards: placed(P.pool),
+        data=lambda wildcards: placed(P.data),
+        quality=lambda wildcards: placed(P.quality),
         shown=30,
         code=code("suspects"),
     message:

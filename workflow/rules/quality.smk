@@ -1,20 +1,20 @@
 rule quality_controls:
     """Measure what every metric of a pool reads where there is nothing to find: reals in place of the pool."""
     input:
-        real=quality_features_real,
-        data_manifest=f"{DATA}/manifest.csv",
-        images=f"{DATA}/images",
-        train=f"{COHORT}/train.csv",
-        pairs=PAIRS_REAL if STUDY["quality"]["diversity"] else [],
-        model=withholding_model,
+        real=P.quality_features_real,
+        data_manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        train=f"{P.cohort}/train.csv",
+        pairs=P.pairs_real if STUDY["quality"]["diversity"] else [],
+        model=P.withholding_model,
     output:
-        json=QUALITY_CONTROLS,
+        json=P.quality_controls,
         # What metrics of pools ask of the reals alone.
-        reals=QUALITY_CONTROLS.replace(".json", ".npz"),
+        reals=P.quality_controls.replace(".json", ".npz"),
     log:
-        f"{LOGS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{own}}_{{label}}.log",
+        P.log("quality_controls", f"{COHORT}{{own}}/{{label}}"),
     benchmark:
-        f"{COSTS}/quality_controls/{{dataset}}_{{sampling}}_{{scenario}}{{own}}_{{label}}.tsv"
+        P.cost("quality_controls", f"{COHORT}{{own}}/{{label}}")
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -23,7 +23,7 @@ rule quality_controls:
         runtime=minutes(60, "data_manifest", per_pair=5e-8 * len(STUDY["quality"]["extractors"])),
     params:
         label="{label}",
-        pool_size=lambda wildcards: STUDY["pools"][wildcards.own[1:]]["size"] if wildcards.own else STUDY["pool_size"],
+        pool_size=P.controlled_size,
         baseline_draws=STUDY["quality"]["baseline_draws"],
         # Generators of one cohort share their random parts of the originals.
         seed=lambda wildcards: STUDY.seed(
@@ -39,24 +39,24 @@ rule quality_controls:
 rule pool_quality:
     """Measure how far a pool is from the real images of its label, and whether it copies them."""
     input:
-        real=quality_features_real,
-        pool=quality_features_pool,
-        data_manifest=f"{DATA}/manifest.csv",
-        images=f"{DATA}/images",
-        train=f"{COHORT}/train.csv",
-        pool_manifest=f"{POOL}/manifest.csv",
-        pool_images=f"{POOL}/images",
-        controls=quality_controls_of,
-        reals=lambda wildcards: quality_controls_of(wildcards).replace(".json", ".npz"),
-        pairs=PAIRS_POOL if STUDY["quality"]["diversity"] else [],
-        model=withholding_model,
+        real=P.quality_features_real,
+        pool=IN.quality_features_pool,
+        data_manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        train=f"{P.cohort}/train.csv",
+        pool_manifest=f"{P.pool}/manifest.csv",
+        pool_images=f"{P.pool}/images",
+        controls=P.quality_controls_of,
+        reals=lambda wildcards: P.quality_controls_of(wildcards).replace(".json", ".npz"),
+        pairs=P.pairs_pool if STUDY["quality"]["diversity"] else [],
+        model=P.withholding_model,
     output:
-        json=QUALITY,
-        nearest=QUALITY.replace(".json", "_nearest.csv"),
+        json=P.quality,
+        nearest=P.nearest,
     log:
-        f"{LOGS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.log",
+        P.log("pool_quality", POOL),
     benchmark:
-        f"{COSTS}/pool_quality/{{dataset}}_{{sampling}}_{{scenario}}_{{pool}}_{{label}}.tsv"
+        P.cost("pool_quality", POOL)
     conda:
         "../envs/analysis.yaml"
     threads: 2
@@ -66,7 +66,7 @@ rule pool_quality:
     params:
         label="{label}",
         inception_score=STUDY["quality"]["inception_score"],
-        seed=lambda wildcards: STUDY.seed("quality", *wildcards),
+        seed=P.seed("quality"),
         code=code("pool_quality"),
     message:
         "Quality of the {wildcards.label} pool of {wildcards.pool}"

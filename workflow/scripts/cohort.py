@@ -4,15 +4,18 @@ from radsynth.common.job import job
 
 with job(snakemake):
     import numpy as np
-    from radsynth.cohorts.scenarios import build_cohort, describe_subset, images_per_patient
+    from radsynth.cohorts.describing import describe_cohort
+    from radsynth.cohorts.scenarios import build_cohort
+    from radsynth.cohorts.testsets import stacked
     from radsynth.common.features import read_features
     from radsynth.common.files import write_json
     from radsynth.common.seeds import derive_seed
     from radsynth.common.tables import read_table, write_table
 
-    wildcards, params = snakemake.wildcards, snakemake.params
-    manifest = read_table(snakemake.input.manifest)
-    orders = {label: read_table(path) for label, path in zip(params.labels, snakemake.input.orders, strict=True)}
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    manifest = read_table(given.manifest)
+    orders = {label: read_table(path) for label, path in zip(params.labels, given.orders, strict=True)}
+    names = (snakemake.wildcards.dataset, snakemake.wildcards.sampling, params.scenario_name)
     cohort = build_cohort(
         orders,
         manifest,
@@ -22,26 +25,9 @@ with job(snakemake):
         spent=params.spent,
         test_split=params.test_split,
         validation_fraction=params.validation_fraction,
-        seed=derive_seed(params.seed, "test", wildcards.dataset, wildcards.sampling, params.scenario_name),
+        seed=derive_seed(params.seed, "test", *names),
     )
-    features = read_features(snakemake.input.features, np.float32)
-    subsets = {"train": cohort.train, "validation": cohort.validation}
-    subsets |= {f"test_{k}": test for k, test in enumerate(cohort.tests, start=1)}
-    summary = {
-        "subsets": {
-            subset: describe_subset(table, features.of(table["image_id"]), manifest, params.labels)
-            for subset, table in subsets.items()
-            if len(table)
-        },
-        "extractor": features.extractor["name"],
-        "left_out": cohort.left_out,
-        "patient_safe": cohort.patient_safe,
-        "available": cohort.available,
-        # Of the images that the training images were drawn from, beside those of each subset.
-        "images_per_patient": {label: images_per_patient(order, manifest) for label, order in orders.items()},
-    }
-    write_table(snakemake.output.train, cohort.train)
-    write_table(snakemake.output.validation, cohort.validation)
-    for path, test in zip(snakemake.output.tests, cohort.tests, strict=True):
-        write_table(path, test)
-    write_json(snakemake.output.summary, summary)
+    write_table(output.train, cohort.train)
+    write_table(output.validation, cohort.validation)
+    write_table(output.tests, stacked(cohort.testsets))
+    write_json(output.summary, describe_cohort(cohort, orders, manifest, read_features(given.features, np.float32)))

@@ -7,6 +7,7 @@ with job(snakemake) as log:
 
     import pandas as pd
     from radsynth.cohorts.external import describe_external, seen_before, unseen_images
+    from radsynth.cohorts.testsets import stacked
     from radsynth.common.files import write_json
     from radsynth.common.tables import read_table, write_table
 
@@ -17,5 +18,5 @@ with job(snakemake) as log:
     unseen = unseen_images(external, found)
     for gate, mask in found.items():
         log.info("%d of %d images left out by gates.%s", mask.sum(), len(external), gate)
-    write_table(snakemake.output.test, unseen)
+    write_table(snakemake.output.test, stacked({params.name: unseen}))
     write_json(snakemake.output.summary, describe_external(params.name, unseen, external, params.labels, found))

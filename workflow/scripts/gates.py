@@ -8,7 +8,7 @@ with job(snakemake):
 
     found = check_gates(
         snakemake.input.train,
-        snakemake.input.tests,
+        [snakemake.input.tests],
         snakemake.input.generator_trains,
         snakemake.input.manifest,
         snakemake.params.gates,

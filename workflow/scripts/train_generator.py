@@ -4,8 +4,8 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.common.gpu import held_gpus
+    from radsynth.common.sets import ImageSet
     from radsynth.common.tables import read_table
-    from radsynth.generators.base import TrainingSet
     from radsynth.generators.training import train_generator
     from radsynth.generators.withholding import withhold
 
@@ -15,7 +15,7 @@ with job(snakemake):
     train_generator(
         params.family,
         dict(params.options),
-        TrainingSet.from_manifest(train, params.root, params.labels, () if withheld is None else withheld["image_id"]),
+        ImageSet.from_manifest(train, params.root, params.labels, () if withheld is None else withheld["image_id"]),
         model_dir=output.model,
         training_png=output.training,
         preview_png=output.preview,

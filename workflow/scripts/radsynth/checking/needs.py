@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from radsynth.checking.machine import GB, Machine
-from radsynth.checking.networks import count_parameters
 from radsynth.checking.part import Part, counted
 from radsynth.checking.plan import count_models, count_pools, draws
-from radsynth.common.registry import KINDS, LPIPS_WEIGHTS
+from radsynth.common.registry import KINDS, LPIPS_WEIGHTS, find
 from radsynth.common.weights import weights_entry
 from radsynth.study.config import Study
 from radsynth.tasks.learner import weights_file
@@ -29,7 +28,8 @@ def disk_needed(study: Study, n_images: int) -> dict[str, float]:
     pooled = sum(count_pools(study, name) * pool["size"] for name, pool in study["pools"].items())
     models, checkpoints = 0, 0
     for name, generator in generators.items():
-        parameters = count_parameters(generator["family"], generator["options"], study["image_size"])
+        family = find("families", generator["family"], f"generators.{name}.family").load()
+        parameters = family.count_parameters(generator["options"], study["image_size"])
         kept = 1 + generator["selection"].get("checkpoints", 0)
         models += 4 * parameters * kept * count_models(study, name)
         checkpoints = max(checkpoints, 2 * 16 * parameters)

@@ -19,8 +19,32 @@ def count_pools(study: Study, name: str) -> int:
     return draws(study) * len(study.pool_labels(name))
 
 
-def _made_with(study: Study, pool: str) -> str:
-    return ", ".join(name for names in study.needs[pool] for name in names)
+def _pools(study: Study, name: str) -> str:
+    return f"{counted(count_pools(study, name), 'pool')} of {study['pools'][name]['size']:,} images"
+
+
+def _is_usual(study: Study, pool: str) -> bool:
+    """Return whether a pool is what its generator draws, which the line of the generator says."""
+    return study["pools"][pool]["kind"] == "sampled" and study.needs[pool].models == (pool,)
+
+
+def _generators(study: Study) -> list[str]:
+    return [
+        f"generator {name} ({generator['family']}, preset {generator['preset']}): "
+        f"{counted(count_models(study, name), 'training')} on {generator['train_on']} "
+        f"({', '.join(study.units(name))})"
+        + (f", {_pools(study, name)}" if name in study.needs and _is_usual(study, name) else "")
+        for name, generator in study["generators"].items()
+    ]
+
+
+def _other_pools(study: Study) -> list[str]:
+    return [
+        f"pool {name} ({study['pools'][name]['kind']}): {_pools(study, name)}, made with "
+        + ", ".join(needed for names in needs for needed in names)
+        for name, needs in study.needs.items()
+        if not _is_usual(study, name)
+    ]
 
 
 def plan_part(study: Study) -> Part:
@@ -44,20 +68,7 @@ def plan_part(study: Study) -> Part:
         f"{counted(len(samplings), 'sampling')} ({', '.join(samplings)}) x "
         f"{counted(len(scenarios), 'scenario')} ({', '.join(scenarios)})"
     )
-    for name, generator in study["generators"].items():
-        units = ", ".join(study.units(name))
-        part.lines.append(
-            f"generator {name} ({generator['family']}, preset {generator['preset']}): "
-            f"{counted(count_models(study, name), 'training')} on {generator['train_on']} ({units})"
-        )
-    for name, pool in study["pools"].items():
-        pools = f"{counted(count_pools(study, name), 'pool')} of {pool['size']:,} images"
-        # The usual pool of a generator stands in its line.
-        if pool["kind"] == "sampled" and pool["generator"] == name:
-            usual = next(index for index, line in enumerate(part.lines) if line.startswith(f"generator {name} ("))
-            part.lines[usual] += f", {pools}"
-        else:
-            part.lines.append(f"pool {name} ({pool['kind']}): {pools}, made with {_made_with(study, name)}")
+    part.lines += [*_generators(study), *_other_pools(study)]
     arms = {scenario: study.arms(scenario) for scenario in scenarios}
     n_arms = sum(map(len, arms.values()))
     part.lines.append(
@@ -65,6 +76,11 @@ def plan_part(study: Study) -> Part:
         f"{', '.join(study.judges())} x {counted(runs, 'run')}, on "
         f"{', '.join(dict.fromkeys(arm for names in arms.values() for arm in names))}"
     )
+    if steering := study.steering():
+        part.lines.append(
+            f"{counted(draws(study) * len(steering), 'classifier training')} only to steer pools: "
+            f"{', '.join(dict.fromkeys(name for name, _ in steering))}"
+        )
     tests = {scenario: study.real_test_sets(scenario) for scenario in scenarios}
     part.lines.append(
         "evaluation: each on "

@@ -24,15 +24,15 @@ class Measured:
     memory: float = 0.0
 
 
-def kinds_of(study: Study, files: Sequence[str]) -> dict[str, Kind]:
-    """Return the kind of each benchmark file, named ``.../RULE/JOB.tsv``."""
-    from radsynth.report.gpu_hours import gpu_jobs
+def kinds_of(study: Study, files: Sequence[str], name: str) -> dict[str, Kind]:
+    """Return the kind of each benchmark file, named ``.../NAME/benchmarks/RULE/JOB.tsv``; ``name`` is the folder's."""
+    from radsynth.study.gpu_hours import gpu_jobs
 
     known = gpu_jobs(study)
     kinds = {}
     for file in files:
-        rule, job = Path(file).parts[-2:]
-        kinds[file] = known.get(f"{rule}/{job.removesuffix('.tsv')}", (rule, ""))
+        job = file.rpartition(f"{name}/benchmarks/")[2].removesuffix(".tsv")
+        kinds[file] = known.get(job, (job.partition("/")[0], ""))
     return kinds
 
 
@@ -69,9 +69,9 @@ def borrowed(study: Study, results: str | Path = "results") -> tuple[str, dict[K
             continue
         if other["image_size"] != study["image_size"]:
             continue
-        files = [path.as_posix() for path in (Path(results) / name / "benchmarks").glob("*/*.tsv")]
+        files = [path.as_posix() for path in (Path(results) / name / "benchmarks").glob("*/**/*.tsv")]
         seconds: dict[Kind, list[float]] = defaultdict(list)
-        found = read_measured(kinds_of(other, files)).seconds
+        found = read_measured(kinds_of(other, files, name)).seconds
         for mine, theirs in _alike(study, other):
             for (rule, what), times in found.items():
                 if what == theirs:
@@ -102,7 +102,7 @@ def times_part(study: Study, files: Sequence[str], cores: int, results: str | Pa
     part = Part("How long it takes")
     if study["paper"]["source"] == "archive":
         return part, 0.0
-    kinds = kinds_of(study, files)
+    kinds = kinds_of(study, files, study["study"])
     measured = read_measured(kinds)
     known: dict[Kind, list[float]] = dict(measured.seconds)
     done = sum(map(len, known.values()))

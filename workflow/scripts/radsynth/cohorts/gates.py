@@ -34,6 +34,7 @@ def check_gates(
 ) -> dict[str, Any]:
     """Check the cohort files of a scenario against each other and against the manifest, and return what was found.
 
+    ``tests`` are tables whose column ``testset`` tells their test sets apart.
     ``counts`` is how many images of each label the scenario asks for, in ``train`` and ``validation`` together.
     UserError if there are more or fewer.
 
@@ -45,15 +46,13 @@ def check_gates(
     (test images) and ``validation_overlaps``.
     """
     known = read_table(manifest).set_index("image_id")
-    trains = {str(path): _read_set(path, known, manifest) for path in dict.fromkeys([train, *generator_trains])}
-    held_back = {} if validation is None else {str(validation): _read_set(validation, known, manifest)}
-    test_sets = {str(path): _read_set(path, known, manifest) for path in tests}
+    trains = {str(path): read_table(path) for path in dict.fromkeys([train, *generator_trains])}
+    held_back = {} if validation is None else {str(validation): read_table(validation)}
+    test_sets = _read_test_sets(tests)
+    for path, table in (trains | held_back | test_sets).items():
+        _check_set(path, table, known, manifest)
     if counts is not None:
-        drawn = pd.concat([trains[str(train)], *held_back.values()])["label"].value_counts().to_dict()
-        if drawn != {label: count for label, count in counts.items() if count}:
-            raise UserError(
-                f"{train}: {_counted(drawn)} with those for validation, the scenario says {_counted(counts)}"
-            )
+        _check_counts(train, [trains[str(train)], *held_back.values()], counts)
     if test_split is not None:
         for path, table in (trains | held_back | test_sets).items():
             wrong = table["image_id"][(table["split"] == test_split) != (path in test_sets)]
@@ -87,13 +86,29 @@ def check_gates(
     }
 
 
+def _check_counts(train: str | Path, drawn: Iterable[pd.DataFrame], counts: Mapping[str, int]) -> None:
+    """Raise UserError if there are more or fewer images of a label than the scenario asks for."""
+    found = pd.concat(drawn)["label"].value_counts().to_dict()
+    if found != {label: count for label, count in counts.items() if count}:
+        raise UserError(f"{train}: {_counted(found)} with those for validation, the scenario says {_counted(counts)}")
+
+
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} images of {label}" for label, count in counts.items() if count) or "no image"
 
 
-def _read_set(path: str | Path, known: pd.DataFrame, manifest: str | Path) -> pd.DataFrame:
-    """Read a cohort; UserError if an image is in it twice, or is not what the manifest says it is."""
-    table = read_table(path)
+def _read_test_sets(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
+    """Return the test sets of all tables by path and name; a table without a row is one without an image."""
+    sets = {}
+    for path in paths:
+        table = read_table(path, ["testset"])
+        names = list(dict.fromkeys(table["testset"]))
+        sets |= {f"{path}, {name}": table[table["testset"] == name] for name in names} or {str(path): table}
+    return sets
+
+
+def _check_set(path: str, table: pd.DataFrame, known: pd.DataFrame, manifest: str | Path) -> None:
+    """Raise UserError if an image is in a set twice, or is not what the manifest says it is."""
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
         raise UserError(f"{path}: image {twice.iloc[0]} is in the set twice")
@@ -109,7 +124,6 @@ def _read_set(path: str | Path, known: pd.DataFrame, manifest: str | Path) -> pd
                 f"{path}: {column} of image {table['image_id'].iloc[row]} is '{table[column].iloc[row]}', "
                 f"expected '{expected[column].iloc[row]}' as in {manifest}"
             )
-    return table
 
 
 def _shared(column: str, tested: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:

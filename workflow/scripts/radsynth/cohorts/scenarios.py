@@ -1,13 +1,12 @@
 """Training and test sets of a scenario: prefixes of the class orders, and what no training image touches."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radsynth.cohorts.diversity import mean_pairwise_distance
 from radsynth.cohorts.groups import GATED_COLUMNS, image_groups, kept_for_testing
 from radsynth.cohorts.held_back import FEWEST_LEARNT
 from radsynth.cohorts.validation import validation_images
@@ -30,6 +29,11 @@ class Cohort:
     available: dict[str, int]
     left_out: dict[str, int]
     patient_safe: bool
+
+    @property
+    def testsets(self) -> dict[str, pd.DataFrame]:
+        """The test sets by name: test_1 and so on."""
+        return {f"test_{k}": test for k, test in enumerate(self.tests, start=1)}
 
 
 def build_cohort(
@@ -61,16 +65,7 @@ def build_cohort(
     counts = {label: scenario["train"].get(label, 0) for label in orders}
     _check_labels(f"{key}.train", scenario["train"], orders)
     for label, count in counts.items():
-        if count > len(orders[label]):
-            raise UserError(f"{key}.train.{label}: {count} images asked, {len(orders[label])} in the data set")
-        patients = set(orders[label]["patient_id"])
-        if test_split is None and gates["patient"] and count and len(patients) == 1 and "" not in patients:
-            raise UserError(
-                f"{key}.train.{label}: all {len(orders[label])} images of the class come from one patient "
-                f"({patients.pop()}), so none is left for testing (gates.patient); expected at least 2 patients, or "
-                "that gate off"
-            )
-
+        _check_order(f"{key}.train.{label}", orders[label], count, gates["patient"] and test_split is None)
     prefixes = {label: order.head(max(counts[label], spent.get(label, 0))) for label, order in orders.items()}
     used = pd.concat(prefixes.values())
     testable = images_for_testing(manifest, test_split)
@@ -81,61 +76,80 @@ def build_cohort(
         return (
             f"{len(left[label])} left of {(testable['label'] == label).sum()} "
             f"({len(prefixes[label])} in training cohorts, "
-            f"{left_out[label]} left out because they share a group with a training image{blame(label)})"
+            f"{left_out[label]} left out because they share a group with a training image"
+            f"{_blame(label, testable, used, gates)})"
         )
 
-    def blame(label: str) -> str:
-        """Name the gates that keep images of the label out, and the way out."""
-        unused = testable[(testable["label"] == label) & ~testable["image_id"].isin(used["image_id"])]
-        counts = {
-            gate: int(unused[column].isin(set(used[column]) - {""}).sum())
-            for gate, column in GATED_COLUMNS.items()
-            if gates[gate]
-        }
-        found = ", ".join(f"gates.{gate} {count}" for gate, count in counts.items() if count)
-        way_out = "ask for fewer training images, or switch off a gate whose images only look alike"
-        return f": {found}; {way_out}" if found else ""
-
-    if scenario["test"] == "rest":
-        for label in orders:
-            if left[label].empty:
-                raise UserError(f"{key}.test: rest has no {label} image: {numbers(label)}")
-        tests = [pd.concat(left.values()).sort_index()]
-    else:
-        asked = scenario["test"]["counts"]
-        _check_labels(f"{key}.test.counts", asked, orders)
-        for label, count in asked.items():
-            if count > len(left[label]):
-                raise UserError(f"{key}.test.counts.{label}: {count} images asked, {numbers(label)}")
-        tests = [
-            pd.concat(_draw(left[label], asked[label], derive_seed(seed, k, label)) for label in asked).sort_index()
-            for k in range(1, scenario["test"]["sets"] + 1)
-        ]
-
-    cohort = pd.concat(orders[label].head(counts[label]) for label in orders)[list(manifest.columns)]
-    train, validation = cohort, cohort.head(0)
+    tests = _draw_tests(scenario["test"], left, seed, f"{key}.test", numbers)
+    train = pd.concat(orders[label].head(counts[label]) for label in orders)[list(manifest.columns)]
+    validation = train.head(0)
     if validation_fraction is not None:
-        held_back = cohort["image_id"].isin(validation_images(orders, manifest, gates, validation_fraction))
-        train, validation = cohort[~held_back], cohort[held_back]
+        held_back = train["image_id"].isin(validation_images(orders, manifest, gates, validation_fraction))
+        train, validation = train[~held_back], train[held_back]
         for label in filter(counts.get, orders):
-            parts = [int((part["label"] == label).sum()) for part in (train, validation)]
-            if parts[0] < FEWEST_LEARNT or not parts[1]:
-                raise UserError(
-                    f"{key}.train.{label}: of {counts[label]} images validation_fraction {validation_fraction:g} "
-                    f"(validation: patients) holds back {parts[1]}, whole patients, and leaves {parts[0]} to learn "
-                    f"from, expected at least 1 held back and {FEWEST_LEARNT} left: ask for more images, or "
-                    "validation: none"
-                )
-    tested = pd.concat(tests)
-    return Cohort(
-        train=train,
-        validation=validation,
-        tests=tests,
-        available={label: int((manifest["label"] == label).sum()) for label in orders},
-        left_out=left_out,
-        patient_safe=not (set(used["patient_id"]) & set(tested["patient_id"]))
-        and not (pd.concat([used, tested])["patient_id"] == "").any(),
-    )
+            _check_held_back(f"{key}.train.{label}", label, train, validation, validation_fraction)
+    tested, trained = (set(pd.concat(tables)["patient_id"]) for tables in (tests, [used]))
+    patient_safe = not tested & trained and "" not in tested | trained
+    available = {label: int((manifest["label"] == label).sum()) for label in orders}
+    return Cohort(train, validation, tests, available, left_out, patient_safe)
+
+
+def _check_order(where: str, order: pd.DataFrame, count: int, by_patient: bool) -> None:
+    """Refuse more images than an order has, and, ``by_patient``, images of one patient alone."""
+    if count > len(order):
+        raise UserError(f"{where}: {count} images asked, {len(order)} in the data set")
+    patients = set(order["patient_id"])
+    if by_patient and count and len(patients) == 1 and "" not in patients:
+        raise UserError(
+            f"{where}: all {len(order)} images of the class come from one patient ({patients.pop()}), so none is left "
+            "for testing (gates.patient); expected at least 2 patients, or that gate off"
+        )
+
+
+def _blame(label: str, testable: pd.DataFrame, used: pd.DataFrame, gates: dict[str, bool]) -> str:
+    """Name the gates that keep images of the label out, and the way out."""
+    unused = testable[(testable["label"] == label) & ~testable["image_id"].isin(used["image_id"])]
+    counts = {
+        gate: int(unused[column].isin(set(used[column]) - {""}).sum())
+        for gate, column in GATED_COLUMNS.items()
+        if gates[gate]
+    }
+    found = ", ".join(f"gates.{gate} {count}" for gate, count in counts.items() if count)
+    way_out = "ask for fewer training images, or switch off a gate whose images only look alike"
+    return f": {found}; {way_out}" if found else ""
+
+
+def _draw_tests(
+    test: str | dict[str, Any], left: dict[str, pd.DataFrame], seed: int, key: str, numbers: Callable[[str], str]
+) -> list[pd.DataFrame]:
+    """Return the test sets that a scenario asks for, of what is ``left`` by label; ``numbers`` says why it is few."""
+    if test == "rest":
+        for label, images in left.items():
+            if images.empty:
+                raise UserError(f"{key}: rest has no {label} image: {numbers(label)}")
+        return [pd.concat(left.values()).sort_index()]
+    asked = test["counts"]
+    _check_labels(f"{key}.counts", asked, left)
+    for label, count in asked.items():
+        if count > len(left[label]):
+            raise UserError(f"{key}.counts.{label}: {count} images asked, {numbers(label)}")
+    return [
+        pd.concat(_draw(left[label], asked[label], derive_seed(seed, k, label)) for label in asked).sort_index()
+        for k in range(1, test["sets"] + 1)
+    ]
+
+
+def _check_held_back(
+    where: str, label: str, train: pd.DataFrame, validation: pd.DataFrame, validation_fraction: float
+) -> None:
+    """Refuse a label of which too few images are held back for validation or left to learn from."""
+    learnt, held_back = (int((part["label"] == label).sum()) for part in (train, validation))
+    if learnt < FEWEST_LEARNT or not held_back:
+        raise UserError(
+            f"{where}: of {learnt + held_back} images validation_fraction {validation_fraction:g} (validation: "
+            f"patients) holds back {held_back}, whole patients, and leaves {learnt} to learn from, expected at least 1 "
+            f"held back and {FEWEST_LEARNT} left: ask for more images, or validation: none"
+        )
 
 
 def images_for_testing(manifest: pd.DataFrame, test_split: str | None = None) -> pd.DataFrame:
@@ -156,42 +170,7 @@ def untouched(
     return free, {label: int((unused == label).sum() - (free["label"] == label).sum()) for label in labels}
 
 
-def describe_subset(
-    subset: pd.DataFrame, features: np.ndarray, manifest: pd.DataFrame, labels: Iterable[str]
-) -> dict[str, dict[str, Any]]:
-    """Return how many images and patients a subset has, and how it lies in the data set ``manifest``.
-
-    By those of the ``labels`` that occur, in their order. ``mean_pairwise_distance`` is that of ``features`` (n, d),
-    whose row i belongs to row i of ``subset``. Of ``images_per_patient`` see there. The number of patients is None
-    where one is unknown.
-    """
-    description = {}
-    for label in labels:
-        mask = (subset["label"] == label).to_numpy()
-        if not mask.any():
-            continue
-        patients = set(subset["patient_id"][mask])
-        description[label] = {
-            "n_images": int(mask.sum()),
-            "n_patients": None if "" in patients else len(patients),
-            "images_per_patient": images_per_patient(subset[mask], manifest),
-            "mean_pairwise_distance": mean_pairwise_distance(features[mask]),
-        }
-    return description
-
-
-def images_per_patient(images: pd.DataFrame, manifest: pd.DataFrame) -> float | None:
-    """Return the mean, over the images, of how many images their patient has in the data set ``manifest``.
-
-    A uniform draw of images has, on average, the mean of the set that it is drawn from. None where a patient is unknown
-    or there is no image.
-    """
-    if images.empty or (images["patient_id"] == "").any():
-        return None
-    return float(images["patient_id"].map(manifest["patient_id"].value_counts()).mean())
-
-
-def _check_labels(key: str, counts: dict[str, int], orders: dict[str, pd.DataFrame]) -> None:
+def _check_labels(key: str, counts: dict[str, int], orders: Iterable[str]) -> None:
     for label in counts:
         if label not in orders:
             raise UserError(f"{key}.{label}: no such class, expected one of {', '.join(orders)}")

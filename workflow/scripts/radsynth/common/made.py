@@ -39,19 +39,32 @@ DIFFERENCES_SHOWN = 3
 PATHS_SHOWN = 100
 
 
+def _below_results(path: Path) -> tuple[str, ...]:
+    """Return the parts of a path from the study's name on, none if it is not below ``results``.
+
+    Another workflow that has this one as a module may set folders before.
+    """
+    return path.parts[path.parts.index(RESULTS) + 1 :] if RESULTS in path.parts else ()
+
+
 def _by_record(outputs: Iterable[str]) -> dict[Path, list[Path]]:
     """Return the outputs of a job below ``results``, by the record of each of their folders."""
     folders: dict[Path, list[Path]] = {}
     for output in map(Path, outputs):
-        if output.parts[0] == RESULTS:
+        if _below_results(output):
             folders.setdefault(output.parent, []).append(output)
     return {folder / FOLDER / f"{found[0].name}.json": found for folder, found in folders.items()}
 
 
-def _plain(params: Mapping[str, Any], study: str) -> dict[str, Any]:
-    """Return parameters as JSON gives them back; paths below the study's results do not hold its name."""
+def _plain(params: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """Return parameters as JSON gives them back; paths below results hold neither the study's name nor what is before.
+
+    These are the study and the folders of a job's ``output``.
+    """
     text = json.dumps(params, default=str)
-    return json.loads(re.sub(rf'"{RESULTS}/{re.escape(study)}(?=[/"])', f'"{RESULTS}/*', text))
+    results = "/".join(output.parts[: output.parts.index(RESULTS) + 1])
+    text = re.sub(rf'"{re.escape(results)}(?=[/"])', f'"{RESULTS}', text)
+    return json.loads(re.sub(rf'"{RESULTS}/{re.escape(_below_results(output)[0])}(?=[/"])', f'"{RESULTS}/*', text))
 
 
 def _sum(path: Path) -> str | dict[str, str] | None:
@@ -78,7 +91,7 @@ def write_record(rule: str, params: Mapping[str, Any], inputs: Iterable[str], ou
     for record, found in _by_record(outputs).items():
         content = {
             "rule": rule,
-            "params": _plain(params, found[0].parts[1]),
+            "params": _plain(params, found[0]),
             "inputs": _recorded_sums(inputs),
             "outputs": {path.name: _sum(path) for path in found},
         }
@@ -120,9 +133,9 @@ def _recorded_sums(inputs: Iterable[str]) -> dict[str, str]:
     """Return what the records say of inputs, by their path below the study; not of images, whose manifest is one."""
     sums = {}
     for path in map(Path, inputs):
-        record = _of(path) if path.parts[0] == RESULTS else None
+        record = _of(path) if _below_results(path) else None
         if record and (found := record["outputs"][path.name]) is not None:
-            sums["/".join(path.parts[2:])] = found if isinstance(found, str) else sha256_json(found)
+            sums["/".join(_below_results(path)[1:])] = found if isinstance(found, str) else sha256_json(found)
     return sums
 
 
@@ -132,7 +145,7 @@ def check_inputs(inputs: Iterable[str]) -> None:
     Images in folders are left to those who read them (``common.images``), since a manifest has the sum of each.
     """
     for path in map(Path, inputs):
-        record = _of(path) if path.parts[0] == RESULTS else None
+        record = _of(path) if _below_results(path) else None
         expected = record["outputs"][path.name] if record else None
         if expected is None:
             continue
@@ -164,7 +177,7 @@ def differences(rule: str, params: Mapping[str, Any], inputs: Iterable[str], out
             return [NO_RECORD]
         if record["rule"] != rule:
             return [f"made by {record['rule']}"]
-        then, now = (dict(_leaves(values)) for values in (record["params"], _plain(params, found[0].parts[1])))
+        then, now = (dict(_leaves(values)) for values in (record["params"], _plain(params, found[0])))
         if changed := [key for key in {**now, **then} if then.get(key, _NOTHING) != now.get(key, _NOTHING)]:
             return list(dict.fromkeys(_in_words(key, then, now) for key in changed))
         for name, known in _recorded_sums(inputs).items():
@@ -216,7 +229,7 @@ def _to_delete(doomed: Iterable[str], kept: Iterable[str]) -> list[str]:
     chosen: dict[Path, None] = {}
     stages: dict[Path, None] = {}
     for path in map(Path, doomed):
-        ways = [Path(*path.parts[:length]) for length in range(3, len(path.parts) + 1)]
+        ways = [Path(*path.parts[:length]) for length in range(path.parts.index(RESULTS) + 3, len(path.parts) + 1)]
         chosen[next((way for way in ways if way not in above_kept), path)] = None
         stages[ways[0]] = None
     return list(map(str, chosen if len(chosen) <= PATHS_SHOWN else stages))

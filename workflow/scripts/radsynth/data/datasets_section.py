@@ -5,9 +5,8 @@ from urllib.parse import urlsplit
 
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect_all_labels
+from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
-from radsynth.data.patients import check_patient_pattern
-from radsynth.data.vindr_tables import check_classes
 
 
 def fill_datasets(config: dict[str, Any]) -> None:
@@ -38,10 +37,8 @@ def check_datasets(config: dict[str, Any]) -> None:
                 f"datasets.{name}.base_url: holds a login or a token, which would stand in logs and results; "
                 "give it as the source's documentation says, in the environment"
             )
-        if "patient_pattern" in dataset:
-            check_patient_pattern(dataset["patient_pattern"], f"datasets.{name}.patient_pattern")
-        if dataset["source"] == "vindr_mammo":
-            check_classes(dataset["classes"], config["labels"], f"datasets.{name}.classes")
+        where = f"datasets.{name}"
+        find("sources", dataset["source"], f"{where}.source").load().check(dataset, config["labels"], where)
     roles = {dataset["role"] for dataset in config["datasets"].values()}
     if "study" not in roles:
         found = " or ".join(sorted(roles))
@@ -50,7 +47,7 @@ def check_datasets(config: dict[str, Any]) -> None:
 
 def _check_image_counts(name: str, dataset: dict[str, Any], config: dict[str, Any]) -> None:
     """Compare scenarios with a dataset whose size is configured (phantoms); others are counted when prepared."""
-    images = dataset.get("images") if dataset["source"] == "phantom" else None
+    images = find("sources", dataset["source"], f"datasets.{name}.source").load().configured_counts(dataset)
     if images is None:
         return
     expect_all_labels(images, config["labels"], f"datasets.{name}.images")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageChops, ImageOps
 
@@ -108,6 +109,11 @@ class Folder(Source):
         "passed_over": "not used: hidden files, thumbnails and the like",
         "linked_again": "not followed: links to folders that are read already",
     }
+
+    @classmethod
+    def check(cls, dataset: Mapping[str, Any], labels: Sequence[str], where: str) -> None:
+        if "patient_pattern" in dataset:
+            check_patient_pattern(dataset["patient_pattern"], f"{where}.patient_pattern")
 
     def __init__(self, options, labels):
         super().__init__(options, labels)

@@ -179,17 +179,23 @@ def read_layout(
             images[entry] = place
     for entry in _candidates(mask_folder, exclude, layout) if mask_folder is not None else ():
         places[entry] = class_place(entry.parts, ways)
-        if entry.trouble:
-            layout.leave("unreadable", entry)
-        elif (kind := kind_of(entry)) != "image":
-            layout.kinds[""][kind] += 1
-            layout.leave("not_an_image", entry)
-        else:
+        if _is_picture(entry, layout):
             masks.append((entry, mask_keys(("masks", *entry.parts), range(1, len(entry.parts) + 1)), True))
     masks_of = _pair(images, masks, places, asked, without, layout)
     _list(images, masks_of, roots, layout, list(class_folders))
     _refuse_empty(path, layout, roots, class_folders)
     return layout
+
+
+def _is_picture(entry: Entry, layout: Layout) -> bool:
+    """Return whether an entry of the folder of masks is an image; if not, say so in the layout."""
+    kind = kind_of(entry)
+    if entry.trouble:
+        layout.leave("unreadable", entry)
+    elif kind != "image":
+        layout.kinds[""][kind] += 1
+        layout.leave("not_an_image", entry)
+    return not entry.trouble and kind == "image"
 
 
 def _refuse_class_in_class(

@@ -1,6 +1,8 @@
 """Procedural chest radiographs: made here, free to share, with lung and lesion masks."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -90,6 +92,10 @@ def load(patient_seed: int, image_seed: int, size: int, lesion: bool) -> RawImag
 
 class Phantom(Source):
     """As many radiographs of each label as ``images`` says; every patient belongs to one label."""
+
+    @classmethod
+    def configured_counts(cls, dataset: Mapping[str, Any]) -> dict[str, int]:
+        return dataset["images"]
 
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
         counts, per_patient = self.options["images"], self.options["images_per_patient"]

@@ -2,10 +2,8 @@
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +17,17 @@ from radsynth.common.progress import Progress
 from radsynth.common.seeds import derive_seed
 from radsynth.data.convert import Geometry, Window, is_two_valued, range_in_use, to_gray
 from radsynth.data.duplicates import duplicate_groups, near_duplicate_pairs, thumbnail
-from radsynth.data.facts import ALL, FACTS, UNSEEN, Facts, Told, border_facts, file_facts, told_by_facts
-from radsynth.data.integrity import LOOK, Integrity, to_markdown
+from radsynth.data.examination import Prepared, examine
+from radsynth.data.facts import border_facts, file_facts, told_by_facts
+from radsynth.data.integrity import LOOK, to_markdown
 from radsynth.data.listing import printable
 from radsynth.data.manifest import image_ids, write_manifest
-from radsynth.data.source import RawRecord, Source, load_source
+from radsynth.data.source import RawRecord, load_source
 
 log = logging.getLogger(__name__)
 
-# A group of near duplicates with more images than this, and more than this share of its class, calls for a look.
-LARGE_GROUP, LARGE_SHARE = 5, 0.05
 #: Gray levels below which hardly anything is left of a deep image.
 FEWEST_LEVELS = 16
-
-
-@dataclass
-class Prepared:
-    """What is known of one raw image after it has been read; ``error`` or ``constant`` means that it was left out."""
-
-    notes: set[str] = field(default_factory=set)
-    error: str = ""
-    sha256: str = ""
-    mask_sha256: str = ""
-    thumbnail: np.ndarray | None = None
-    boxes: list[list[Any]] = field(default_factory=list)
-    facts: Facts = field(default_factory=dict)
-
-    @property
-    def kept(self) -> bool:
-        return not self.error and "constant" not in self.notes
 
 
 def prepare_one(
@@ -170,107 +150,6 @@ def _refuse_unreadable(records: Sequence[RawRecord], results: Sequence[Prepared]
         raise UserError(f"{file}: {printable(result.error).removeprefix(f'{file}: ')}{more}{way_out}")
 
 
-def _check(
-    records: Sequence[RawRecord],
-    results: Sequence[Prepared],
-    groups: np.ndarray,
-    source: Source,
-    window: Window | None,
-    told: Sequence[Told],
-) -> dict[str, Any]:
-    """Return the integrity report; ``groups`` holds a duplicate group per kept image."""
-    remarks = source.remarks()
-    if window is not None:
-        remarks["converted_16_bit"] = f"reduced to 8 bits: {window[0]:g} to {window[1]:g} became 0 to 255"
-    integrity = Integrity(source.checks, remarks)
-    for check, label, files in source.findings():
-        integrity.add(check, label, files)
-    kept = []
-    any_mask = any(result.mask_sha256 for result in results)
-    for record, result in zip(records, results, strict=True):
-        notes = result.notes | ({"unreadable"} if result.error else set())
-        if any_mask and result.kept and not result.mask_sha256:
-            notes = notes | {"mask_missing"}
-        for note in notes:
-            integrity.add(note, record.label, [record.source])
-        if result.kept:
-            kept.append((record, result))
-
-    by_digest: dict[str, list[RawRecord]] = {}
-    by_group: dict[int, list[RawRecord]] = {}
-    patients: dict[str, set[str]] = {}
-    for (record, result), group in zip(kept, groups, strict=True):
-        by_digest.setdefault(result.sha256, []).append(record)
-        if group >= 0:
-            by_group.setdefault(group, []).append(record)
-        if record.patient_id:
-            patients.setdefault(record.patient_id, set()).add(record.label)
-        else:
-            integrity.add("patient_unknown", record.label, [record.source])
-    exact_extra = set()
-    for same in by_digest.values():
-        for record in same[1:]:
-            exact_extra.add(record.source)
-            integrity.add("exact_duplicates", record.label, [record.source])
-    n_of = Counter(record.label for record, _ in kept)
-    for members in by_group.values():
-        for record in members[1:]:
-            if record.source not in exact_extra:
-                integrity.add("near_duplicates", record.label, [record.source])
-        for label, count in Counter(record.label for record in members).items():
-            if count > max(LARGE_GROUP, LARGE_SHARE * n_of[label]):
-                integrity.add(
-                    "large_duplicate_group", label, [record.source for record in members if record.label == label]
-                )
-        if len({record.label for record in members}) > 1:
-            integrity.add("duplicates_in_two_classes", "", [record.source for record in members])
-    shared = sorted(patient for patient, found in patients.items() if len(found) > 1)
-    if shared:
-        integrity.add("patient_in_two_classes", "", [f"patient {patient}" for patient in shared])
-
-    found, expected = Counter(record.label for record in records), source.expected_counts()
-    for label, count in (expected or {}).items():
-        if found[label] != count:
-            integrity.set_count(
-                "count_differs",
-                label,
-                abs(found[label] - count),
-                f"used as found: {found[label]:,} images, the complete source holds {count:,}",
-            )
-    deep = Counter("converted_16_bit" in result.notes for _, result in kept)
-    if len(deep) == 2:
-        integrity.set_count(
-            "mixed_depth",
-            "",
-            deep[True],
-            f"kept; {deep[False]:,} others have 8 bits: a classifier may learn the depth, where classes differ in it",
-        )
-    above = [row for row in told if row.above_chance]
-    if above:
-        integrity.set_count("label_told_by_file_facts", "", len(above), _told_in_words(above))
-    integrity.write_log()
-    counts = Counter(record.label for record, _ in kept)
-    report = integrity.report({label: counts[label] for label in source.labels}, expected)
-    return report | {"window": window, "file_facts": [asdict(row) for row in told]}
-
-
-def _told_in_words(above: Sequence[Told]) -> str:
-    """Return which facts tell the label, the clearest first."""
-    rows = sorted((row for row in above if row.fact != ALL), key=lambda row: -row.auc) or list(above)
-    told = "; ".join(
-        f"{FACTS.get(row.fact, row.fact)} with AUC {row.auc:.2f} [{row.low:.2f}, {row.high:.2f}], chance up to "
-        f"{row.by_chance:.2f}"
-        for row in rows
-    )
-    seen = [row.fact for row in rows if row.fact not in UNSEEN]
-    meaning = (
-        "a classifier can learn this in place of the disease: make the classes alike, or test on images from elsewhere"
-        if seen
-        else "no classifier sees it, but the classes may come from different places, and look it"
-    )
-    return f"the label can be told, without looking at the picture, by {told}; {meaning}"
-
-
 def prepare(
     name: str,
     dataset: Mapping[str, Any],
@@ -314,31 +193,14 @@ def prepare(
     patients = [record.patient_id for record, _, _ in kept]
     pairs = near_duplicate_pairs(np.stack([result.thumbnail for _, _, result in kept]), patients)
     groups = duplicate_groups([result.sha256 for _, _, result in kept], pairs)
-    group_names: dict[int, str] = {-1: ""}
-    rows = []
-    for (record, image_id, result), group in zip(kept, groups, strict=True):
-        rows.append(
-            {
-                "image_id": image_id,
-                "file": f"images/{image_id}.png",
-                "mask_file": f"masks/{image_id}.png" if result.mask_sha256 else "",
-                "mask_sha256": result.mask_sha256,
-                "label": record.label,
-                "patient_id": record.patient_id,
-                "source": record.source,
-                "sha256": result.sha256,
-                "near_duplicate_group": group_names.setdefault(int(group), f"dup_{image_id}"),
-                **record.extra,
-                **({"boxes": json.dumps(result.boxes)} if "boxes" in source.columns else {}),
-            }
-        )
+    rows = _manifest_rows(kept, groups, "boxes" in source.columns)
     told = told_by_facts(
         [result.facts for _, _, result in kept],
         [record.label for record, _, _ in kept],
         [record.patient_id or image_id for record, image_id, _ in kept],
         derive_seed(seed, "facts", name),
     )
-    report = _check(records, results, groups, source, window, told)
+    report = examine(records, results, groups, source, window, told)
     for row in report["checks"]:
         if row["check"] in LOOK and row["count"]:
             where = " ".join(filter(None, [name, row["label"]]))
@@ -348,3 +210,26 @@ def prepare(
     write_text(table, to_markdown(name, report))
     log.info("%s: %d images prepared, %d left out", name, len(rows), len(records) - len(rows))
     return report
+
+
+def _manifest_rows(
+    kept: Sequence[tuple[RawRecord, str, Prepared]], groups: np.ndarray, boxes: bool
+) -> list[dict[str, Any]]:
+    """Return the rows of the manifest; a group of duplicates is called after its first image."""
+    group_names: dict[int, str] = {-1: ""}
+    return [
+        {
+            "image_id": image_id,
+            "file": f"images/{image_id}.png",
+            "mask_file": f"masks/{image_id}.png" if result.mask_sha256 else "",
+            "mask_sha256": result.mask_sha256,
+            "label": record.label,
+            "patient_id": record.patient_id,
+            "source": record.source,
+            "sha256": result.sha256,
+            "near_duplicate_group": group_names.setdefault(int(group), f"dup_{image_id}"),
+            **record.extra,
+            **({"boxes": json.dumps(result.boxes)} if boxes else {}),
+        }
+        for (record, image_id, result), group in zip(kept, groups, strict=True)
+    ]

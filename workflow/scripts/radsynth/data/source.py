@@ -78,6 +78,18 @@ class Source:
             raise UserError(f"datasets: source {self.options['source']} needs the key path, where its raw files are")
         return Path(self.options["path"]).expanduser()
 
+    @classmethod
+    def check(cls, dataset: Mapping[str, Any], labels: Sequence[str], where: str) -> None:
+        """Raise UserError, beginning with the key ``where``, for options of a dataset that do not go together.
+
+        Called when a study is planned, with the entry of the configuration; reads no image.
+        """
+
+    @classmethod
+    def configured_counts(cls, dataset: Mapping[str, Any]) -> dict[str, int] | None:
+        """Return how many images of each label the entry of the configuration itself asks for; None if it does not."""
+        return None
+
     def records(self, image_size: int, seed: int) -> list[RawRecord]:
         """Return all raw images in a stable order; UserError if something that was asked for is not there.
 

@@ -1,24 +1,26 @@
 """VinDr-Mammo (Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7; PhysioNet doi 10.13026/br2v-7517) or a stand-in."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json
 from radsynth.data import physionet, vindr_tables
-from radsynth.data.breast_crop import breast_box, chest_wall
-from radsynth.data.dicom import read_dicom
 from radsynth.data.source import BOX_CHECKS, RawImage, RawRecord, Source
-from radsynth.data.vindr_standin import MARKER, standin_record, write_standin
 from radsynth.data.vindr_tables import NO_FINDING, Mammogram, Tables, check_classes, read_tables
 
 
 def load(path: Path, row: Mammogram, flip_to: str | None, crop: str) -> RawImage:
     """Open a mammogram with its boxes."""
+    # Not needed to plan a study, which asks this module to check its options.
+    from radsynth.data.breast_crop import breast_box, chest_wall
+    from radsynth.data.dicom import read_dicom
+
     dicom = read_dicom(path)
     image = Image.fromarray(dicom.to_uint8())
     notes = set()
@@ -54,6 +56,10 @@ class VindrMammo(Source):
         "procedural": "drawn by radsynth, no patient's images",
     }
 
+    @classmethod
+    def check(cls, dataset: Mapping[str, Any], labels: Sequence[str], where: str) -> None:
+        check_classes(dataset["classes"], labels, f"{where}.classes")
+
     def __init__(self, options, labels):
         super().__init__(options, labels)
         self._found: list[tuple[str, str, list[str]]] = []
@@ -63,6 +69,8 @@ class VindrMammo(Source):
     @cached_property
     def standin(self) -> bool:
         """Whether the files are the procedural stand-in; UserError if the configuration says otherwise."""
+        from radsynth.data.vindr_standin import MARKER
+
         there, asked = (self.path / MARKER).is_file(), bool(self.options.get("standin"))
         if there and not asked:
             raise UserError(f"{self.path}: holds the procedural stand-in ({MARKER}), but standin is not configured")
@@ -131,6 +139,8 @@ class VindrMammo(Source):
         return self._found
 
     def download(self) -> tuple[str | None, int]:
+        from radsynth.data.vindr_standin import standin_record
+
         wanted = self.options.get("standin")
         if wanted:
             return self._draw(standin_record(wanted["studies"], wanted["seed"], wanted["height"])), 0
@@ -145,6 +155,8 @@ class VindrMammo(Source):
 
     def _draw(self, record: dict) -> str | None:
         """Draw the stand-in unless it is there as asked; UserError rather than touching anything else."""
+        from radsynth.data.vindr_standin import MARKER, write_standin
+
         marker = self.path / MARKER
         if marker.is_file():
             # The tables are written last.

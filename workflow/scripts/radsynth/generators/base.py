@@ -1,139 +1,105 @@
-"""What all families share: the training set, batches of samples, and the interface."""
+"""The interface of all families. Free of torch: what planning asks of a family, it asks its class."""
 
 import platform
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
-from radsynth.common.hashing import sha256_json, sha256_pixels
-from radsynth.common.images import read_gray_stack
 from radsynth.common.seeds import derive_seed
-from radsynth.common.tables import read_table
+from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
 from radsynth.learning.team import ALONE
 
-# Columns of a data manifest that say where an image is, not what it shows.
-_BOOKKEEPING = [
-    *("image_id", "file", "mask_file", "mask_sha256", "patient_id", "source", "sha256", "near_duplicate_group", "rank"),
-]
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """The images a generator learns from.
-
-    ``images``: uint8 (n, height, width). ``attributes``: for each image its ``label`` and the source's own columns
-    (view, subtype ...). ``masks``: uint8 label maps (n, height, width), or None if not every image has one.
-    """
-
-    images: np.ndarray
-    attributes: list[dict[str, str]]
-    masks: np.ndarray | None = None
-
-    @classmethod
-    def from_manifest(
-        cls, train_csv: str | Path, root: str | Path, labels: Sequence[str], withheld: Collection[str] = ()
-    ) -> "TrainingSet":
-        """Read the images of ``labels`` that a cohort's train.csv lists, but not those with the ids ``withheld``.
-
-        Its files are relative to ``root``.
-        """
-        rows = read_table(train_csv)
-        rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
-        if missing := [label for label in labels if label not in set(rows["label"])]:
-            raise UserError(f"{train_csv}: no training image of {', '.join(missing)}")
-        images = read_gray_stack(root, rows)
-        masks = None
-        if (rows["mask_file"] != "").all():
-            masks = read_gray_stack(root, rows.assign(file=rows["mask_file"], sha256=rows["mask_sha256"]))
-        attributes = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
-        return cls(images, attributes, masks)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """The label of each image."""
-        return np.array([attributes["label"] for attributes in self.attributes])
-
-    @cached_property
-    def label_counts(self) -> dict[str, int]:
-        """The number of images of each label, in order of first appearance."""
-        return dict(Counter(self.labels.tolist()))
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of images, masks and attributes, in order."""
-        masks = "" if self.masks is None else sha256_pixels(self.masks)
-        return sha256_json([list(self.images.shape), sha256_pixels(self.images), masks, self.attributes])
-
-
-class Batch(NamedTuple):
-    """Samples: ``images`` uint8 (n, height, width), and ``masks`` of the same shape from families that make them."""
-
-    indices: Sequence[int]
-    images: np.ndarray
-    masks: np.ndarray | None = None
+Options = Mapping[str, Any]
 
 
 class Generator:
     """A generative model of one family. Subclasses implement ``learn`` and ``draw`` (or ``sample``)."""
 
-    # Whether one model can serve several labels, told apart by the condition.
-    conditional = False
+    # What is known without a model. The module of a family imports its framework inside methods.
+
+    # Which keys of a condition it heeds; with ``label`` one model can serve several labels.
+    accepts: frozenset[str] = frozenset()
+    # What it makes: "image", or "image" and "mask".
+    emits: frozenset[str] = frozenset({"image"})
+    # Whether several processes can take its steps together, each on its part of a batch.
+    data_parallel = False
     # Packages whose versions a model's description names.
     libraries = ("numpy",)
+
+    @classmethod
+    def check(cls, options: Options, sampler: Options, size: int) -> None:
+        """Raise UserError, beginning with ``options.`` or ``sampler.``, for what does not go with images of a size."""
+
+    @classmethod
+    def steps(cls, options: Options, size: int, n: int) -> tuple[int, int] | None:
+        """Return the fewest steps after which there is a model to choose, and all steps of a training on n images.
+
+        None if it is not trained step by step.
+        """
+        return None
+
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        """Return about how many parameters are trained for images of a size, without building them; 0 if not known."""
+        return 0
+
     # Where it was computed last; families that use a GPU set its name.
     device = "cpu"
     # The processes that train it together; see ``parallel``.
     team = ALONE
 
-    def __init__(self, options: Mapping[str, Any]):
+    def __init__(self, options: Options):
         self.options = dict(options)
-        self.selection: Mapping[str, Any] = {"method": "last"}
+        self.selection: Options = {"method": "last"}
         self.facts: dict[str, Any] = {}
         self.arrays: dict[str, np.ndarray] = {}
 
     # What a family implements.
 
-    def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
+    def learn(self, data: ImageSet, run_dir: Path, seed: int) -> None:
         """Learn from the data. What survives an interruption is kept below ``run_dir``.
 
         A family that is trained step by step keeps the models that ``self.selection`` asks for (see ``candidates``).
         """
         raise NotImplementedError
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of its images' channels: those of the images that it has learnt from, if it says no others."""
+        return tuple(self.facts.get("data", {}).get("channels", GRAY))
+
     def draw(
-        self, rng: np.random.Generator, condition: Mapping[str, str]
+        self, rng: np.random.Generator, condition: Mapping[str, Any]
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return one uint8 image (height, width), or an image and its mask."""
+        """Return one uint8 image (height, width, channels), or an image and its mask (height, width)."""
         raise NotImplementedError
 
     def sample(
         self,
         indices: Sequence[int],
         seed: int,
-        conditions: Sequence[Mapping[str, str]] | None = None,
-        sampler: Mapping[str, Any] | None = None,
+        conditions: Conditions | None = None,
+        sampler: Options | None = None,
     ) -> Iterator[Batch]:
         """Yield the images ``indices`` of the pool that belongs to ``seed``.
 
         Image i depends on (seed, i, its condition, sampler) alone, so that a pool can be extended or split. There
-        is one condition per index, such as ``{"label": "NORMAL"}``. ``sampler`` None is the family's quick default.
+        is one condition per index; None asks for nothing. ``sampler`` None is the family's quick default.
         """
-        conditions = conditions or [{}] * len(indices)
-        for index, condition in zip(indices, conditions, strict=True):
+        rows = [{}] * len(indices) if conditions is None else conditions.rows
+        for index, condition in zip(indices, rows, strict=True):
             drawn = self.draw(image_rng(seed, index), condition)
             image, mask = drawn if isinstance(drawn, tuple) else (drawn, None)
-            yield Batch([index], image[None], None if mask is None else mask[None])
+            yield Batch([index], image[None], None if mask is None else mask[None], self.channels)
+
+    def losses(self, data: ImageSet, seed: int) -> np.ndarray:
+        """Return k losses or scores of each image, (n, k): what attacks on the model read."""
+        raise UserError(f"{type(self).__name__}: tells no losses of images, expected a family that does")
 
     def write(self, model_dir: Path) -> None:
         """Write what was learnt; here ``self.arrays``."""
@@ -154,24 +120,20 @@ class Generator:
 
     # The same for all families.
 
-    def fit(
-        self, data: TrainingSet, run_dir: str | Path, seed: int, selection: Mapping[str, Any] | None = None
-    ) -> None:
+    def fit(self, data: ImageSet, run_dir: str | Path, seed: int, selection: Options | None = None) -> None:
         """Learn from ``data``; called again after an interruption, it goes on where it was.
 
         ``selection`` (of the configuration) says which models of the training are kept to choose from; none if None.
         """
         self.selection = selection or self.selection
-        if len(data.label_counts) > 1 and not self.conditional:
+        if len(data.label_counts) > 1 and "label" not in self.accepts:
             raise UserError(
                 f"per: all asks one {type(self).__name__} for {', '.join(data.label_counts)}, but the family is not "
                 "conditional; expected per: label"
             )
-        count, height, width = data.images.shape
-        self.facts = {
-            "seed": seed,
-            "data": {"sha256": data.sha256, "n": count, "labels": data.label_counts, "height": height, "width": width},
-        }
+        n, height, width, _ = data.images.shape
+        about = {"sha256": data.sha256, "n": n, "labels": data.label_counts, "height": height, "width": width}
+        self.facts = {"seed": seed, "data": about | {"channels": list(data.channels)}}
         self.learn(data, Path(run_dir), seed)
 
     def save(self, model_dir: str | Path) -> None:

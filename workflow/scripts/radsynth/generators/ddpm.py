@@ -1,89 +1,98 @@
 """Denoising diffusion probabilistic models (Ho et al. 2020) in pixel space, built on diffusers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import diffusers
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
+from radsynth.generators.base import Options, image_rng
+from radsynth.generators.noise import check_noise, check_sampling_steps
+from radsynth.generators.stepwise import Stepwise
+from radsynth.generators.unet import (
+    build_scheduler,
+    build_unet,
+    check_unet,
+    count_gflop,
+    count_parameters,
+    import_diffusers,
+)
+from radsynth.learning.candidates import count_steps
 
-from radsynth.common.code import code_hash
-from radsynth.common.hashing import sha256_json
-from radsynth.common.seeds import derive_seed
-from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
-from radsynth.generators.denoising import DenoisingTask
-from radsynth.generators.diffusion import denoise
-from radsynth.generators.limits import check_unet, ddpm_steps
-from radsynth.generators.noise import check_noise
-from radsynth.generators.previews import write_preview
-from radsynth.learning.candidates import candidate_steps
-from radsynth.learning.devices import choose_plan, gray_bytes
-from radsynth.learning.loop import train
+if TYPE_CHECKING:
+    import torch
+
+    from radsynth.generators.denoising import DenoisingTask
+    from radsynth.learning.devices import Plan
 
 # Good enough to look at; pools use the sampler of the configuration.
 QUICK_SAMPLER = {"name": "dpm_solver++", "steps": 20, "batch_size": 64}
 
 
-class DDPM(Generator):
-    """A U-Net that removes Gaussian noise step by step; one model per label.
+class DDPM(Stepwise):
+    """A U-Net that removes Gaussian noise step by step; one model per label, of gray images.
 
     Saved in the layout of diffusers: ``DDPMPipeline.from_pretrained(model_dir)`` loads it (with the averaged weights).
     """
 
+    data_parallel = True
     libraries = ("numpy", "torch", "diffusers")
+    channels = GRAY
 
-    def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
-        options = self.options
-        plan = choose_plan(options["precision"], options["compile"], self.team)
-        self.device = plan.name
-        height, width = data.images.shape[1:]
-        torch.manual_seed(derive_seed(seed, "initial weights"))
-        self.unet = build_unet(options, height, width)
-        self.scheduler = build_scheduler(options)
-        earliest, steps = ddpm_steps(options, height, len(data))
-        candidates = candidate_steps(self.selection, earliest, steps)
-        task = DenoisingTask(self.unet, self.scheduler, data.images, options, steps, plan)
-        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__), candidates])
+    @classmethod
+    def check(cls, options: Options, sampler: Options, size: int) -> None:
+        check_unet(options, size, size)
+        check_noise(options)
+        check_sampling_steps(sampler["steps"], options["timesteps"])
 
-        def preview(path: Path) -> None:
-            with task.averaged_weights():
-                write_preview(self, data, path, seed)
+    @classmethod
+    def steps(cls, options: Options, size: int, n: int) -> tuple[int, int]:
+        return 1, count_steps(n, options["batch_size"], options["epochs"], options["steps"])
 
-        def keep(folder: Path) -> None:
-            with task.averaged_weights():
-                self.save(folder)
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        return count_parameters(options)
 
-        train(
-            task,
-            plan=plan,
-            n=len(data),
-            steps=steps,
-            options=options,
-            run_dir=run_dir,
-            seed=seed,
-            fingerprint=fingerprint,
-            preview=preview,
-            candidates=candidates,
-            keep=keep,
-        )
+    def plan(self, training: bool) -> "Plan":
+        from radsynth.learning.devices import choose_plan
+
+        if training:
+            return choose_plan(self.options["precision"], self.options["compile"], self.team)
+        return choose_plan(self.options["precision"], compile=False)
+
+    def begin(self, data: ImageSet, steps: int, plan: "Plan") -> "DenoisingTask":
+        from radsynth.generators.denoising import DenoisingTask
+
+        self.unet = build_unet(self.options, *data.images.shape[1:3])
+        self.scheduler = build_scheduler(self.options)
+        return DenoisingTask(self.unet, self.scheduler, data.gray(), self.options, steps, plan)
+
+    def shown(self, task: "DenoisingTask") -> AbstractContextManager[None]:
+        return task.averaged_weights()
+
+    def end(self, task: "DenoisingTask") -> None:
         task.keep_averaged_weights()
 
     def sample(
         self,
         indices: Sequence[int],
         seed: int,
-        conditions: Sequence[Mapping[str, str]] | None = None,
-        sampler: Mapping[str, Any] | None = None,
+        conditions: Conditions | None = None,
+        sampler: Options | None = None,
     ) -> Iterator[Batch]:
+        import torch
+
+        from radsynth.generators.diffusion import denoise
+        from radsynth.learning.devices import gray_bytes
+
         sampler = sampler or QUICK_SAMPLER | {"steps": min(QUICK_SAMPLER["steps"], self.options["timesteps"])}
-        plan = choose_plan(self.options["precision"], compile=False)
+        plan = self.plan(training=False)
         self.device = plan.name
         unet = plan.place(self.unet).eval()
         shape = (unet.config.in_channels, *unet.config.sample_size)
 
         @torch.no_grad()
-        def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        def predict(noisy: "torch.Tensor", timesteps: "torch.Tensor") -> "torch.Tensor":
             with plan.autocast():
                 return unet(noisy, timesteps).sample
 
@@ -95,10 +104,11 @@ class DDPM(Generator):
             yield Batch(chunk, gray_bytes(images[: len(chunk)]))
 
     def write(self, model_dir: Path) -> None:
-        pipeline = diffusers.DDPMPipeline(unet=self.unet, scheduler=self.scheduler)
+        pipeline = import_diffusers().DDPMPipeline(unet=self.unet, scheduler=self.scheduler)
         pipeline.save_pretrained(model_dir)
 
     def read(self, model_dir: Path) -> None:
+        diffusers = import_diffusers()
         self.unet = diffusers.UNet2DModel.from_pretrained(
             model_dir / "unet", low_cpu_mem_usage=False, use_safetensors=True
         )
@@ -110,43 +120,3 @@ class DDPM(Generator):
             "parameters": sum(parameter.numel() for parameter in self.unet.parameters()),
             "gflop_per_image": count_gflop(self.options, height, width),
         }
-
-
-def build_unet(options: Mapping[str, Any], height: int, width: int) -> diffusers.ModelMixin:
-    """Return the untrained U-Net for images of a size; UserError if the size cannot be halved often enough."""
-    check_unet(options, height, width)
-    channels, attention = options["block_out_channels"], options["attention_levels"]
-    levels = range(len(channels))
-    return diffusers.UNet2DModel(
-        sample_size=(height, width),
-        in_channels=options["channels"],
-        out_channels=options["channels"],
-        block_out_channels=tuple(channels),
-        layers_per_block=options["layers_per_block"],
-        down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
-        up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)),
-        norm_num_groups=options["norm_groups"],
-        dropout=options["dropout"],
-    )
-
-
-def build_scheduler(options: Mapping[str, Any]) -> diffusers.SchedulerMixin:
-    """Return the noise schedule, as DDPMPipeline uses it for ancestral sampling; UserError as of ``check_noise``."""
-    check_noise(options)
-    return diffusers.DDPMScheduler(
-        num_train_timesteps=options["timesteps"],
-        beta_schedule=options["beta_schedule"],
-        beta_start=options["beta_start"],
-        beta_end=options["beta_end"],
-        prediction_type=options["prediction"],
-        clip_sample=True,
-    )
-
-
-def count_gflop(options: Mapping[str, Any], height: int, width: int) -> float:
-    """Return the 1e9 floating point operations (two per multiply-add) of one forward pass of one image."""
-    with torch.device("meta"), torch.no_grad():
-        unet = build_unet(options, height, width)
-        with FlopCounterMode(display=False) as counter:
-            unet(torch.empty(1, options["channels"], height, width), torch.zeros(1, dtype=torch.long))
-    return round(counter.get_total_flops() / 1e9, 4)

@@ -8,8 +8,7 @@ import diffusers
 import numpy as np
 import torch
 
-from radsynth.generators.limits import check_sampling_steps
-from radsynth.generators.noise import LEAST_LOG_SNR, ancestral_timesteps
+from radsynth.generators.noise import LEAST_LOG_SNR, ancestral_timesteps, check_sampling_steps
 
 
 def snr(alphas_cumprod: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,13 @@ from typing import Any
 
 from radsynth.common.expecting import expect
 from radsynth.features.choosing import expect_early
-from radsynth.generators.limits import check_generator, check_selection
-from radsynth.generators.options import resolve_options, resolve_sampler, resolve_selection
+from radsynth.generators.options import (
+    check_generator,
+    check_selection,
+    resolve_options,
+    resolve_sampler,
+    resolve_selection,
+)
 
 
 def fill_generators(config: dict[str, Any]) -> None:

@@ -70,6 +70,12 @@ def check_noise(options: Mapping[str, Any]) -> None:
         )
 
 
+def check_sampling_steps(steps: int | None, timesteps: int) -> None:
+    """Raise UserError if a sampler takes more steps than the model has timesteps."""
+    if steps and steps > timesteps:
+        raise UserError(f"sampler.steps: {steps}, expected at most the model's {timesteps} timesteps")
+
+
 def ancestral_timesteps(timesteps: int, steps: int) -> list[int]:
     """Return ``steps`` timesteps in even distances, from the last one down, as whole numbers (``trailing`` spacing).
 

@@ -1,5 +1,6 @@
-"""Hyperparameters and samplers from preset and overrides, checked against the family's schema. Free of torch."""
+"""What the configuration says of a generator: all its options, and whether they go together. Free of torch."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import yaml
 from radsynth.common.errors import UserError
 from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated
+from radsynth.generators.withholding import count_withheld
+from radsynth.learning.candidates import candidate_steps
 
 LIBRARY = Path(__file__).resolve().parents[1]
 
@@ -54,3 +57,43 @@ def _resolve(part: str, family: str, preset: str, overrides: dict[str, Any], whe
     empty = {"type": "object", "additionalProperties": False}
     schema = read_schema(f"generators/{family}")["properties"].get(part, empty)
     return validated({**presets[preset].get(part, {}), **overrides}, schema, f"{where}.{part}")
+
+
+def check_generator(generator: Mapping[str, Any], size: int, where: str) -> None:
+    """Check a generator with resolved ``family``, ``options`` and ``sampler`` for square images of ``size`` px.
+
+    The UserError begins with ``where``, the generator's configuration key.
+    """
+    gpus, family = generator["gpus"], find("families", generator["family"], f"{where}.family").load()
+    if gpus > 1 and not family.data_parallel:
+        raise UserError(f"{where}.gpus: {gpus}, but {generator['family']} trains on one, expected 1")
+    if gpus > 1 and generator["options"]["batch_size"] % gpus:
+        raise UserError(
+            f"{where}.gpus: {gpus} do not share options.batch_size {generator['options']['batch_size']} evenly"
+        )
+    try:
+        family.check(generator["options"], generator["sampler"], size)
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from None
+
+
+def check_selection(generator: Mapping[str, Any], size: int, images: Collection[int], where: str) -> None:
+    """Check how a generator's model is chosen; ``images`` are the numbers of training images of its units.
+
+    The UserError begins with ``where``, the generator's configuration key.
+    """
+    selection, name = generator["selection"], generator["family"]
+    method = selection["method"]
+    if method == "last":
+        return
+    family = find("families", name, f"{where}.family").load()
+    try:
+        if family.steps(generator["options"], size, 1) is None:
+            raise UserError(f"selection.method: {method}, but {name} is not trained step by step, expected last")
+        if method == "kid" and generator["per"] != "label":
+            raise UserError("selection.method: kid compares images of one label, expected per: label")
+        for n in images:
+            trained_on = n - count_withheld(n, selection["withhold"]) if method == "kid" else n
+            candidate_steps(selection, *family.steps(generator["options"], size, trained_on))
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from None

@@ -26,7 +26,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.gpu import confirm_device
 from radsynth.common.registry import find
-from radsynth.generators.base import TrainingSet
+from radsynth.common.sets import ImageSet
 from radsynth.learning.loop import stop_signals
 from radsynth.learning.team import Accelerated
 
@@ -39,7 +39,7 @@ PR_SET_PDEATHSIG = 1
 def fit_together(
     family: str,
     options: Mapping[str, Any],
-    data: TrainingSet,
+    data: ImageSet,
     run_dir: Path,
     seed: int,
     selection: Mapping[str, Any] | None,
@@ -54,10 +54,11 @@ def fit_together(
     confirm_device("torch", torch.cuda.is_available())
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "images.npy", data.images)
+        np.save(Path(folder) / "has_mask.npy", data.has_mask)
         if data.masks is not None:
             np.save(Path(folder) / "masks.npy", data.masks)
         call = {"run_dir": str(run_dir.resolve()), "seed": seed, "selection": selection, "parent": os.getpid()}
-        call |= {"family": family, "options": dict(options), "attributes": data.attributes}
+        call |= {"family": family, "options": dict(options), "rows": data.rows, "channels": data.channels}
         write_json(Path(folder) / "call.json", call)
         # Held by this process, so that the port cannot be lost to another job between choosing and using it.
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -159,14 +160,15 @@ def main(folder: Path) -> None:
         return
     team = Accelerated()
     logging.basicConfig(level=logging.INFO if team.leads else logging.WARNING, handlers=[_Lines()], force=True)
-    images, masks = (
+    images, masks, has_mask = (
         np.load(path, allow_pickle=False) if path.is_file() else None
-        for path in (folder / "images.npy", folder / "masks.npy")
+        for path in (folder / f"{name}.npy" for name in ("images", "masks", "has_mask"))
     )
+    data = ImageSet(images, call["rows"], tuple(call["channels"]), masks, has_mask)
     generator = find("families", call["family"], "family").load()(call["options"])
     generator.team = team
     try:
-        generator.fit(TrainingSet(images, call["attributes"], masks), call["run_dir"], call["seed"], call["selection"])
+        generator.fit(data, call["run_dir"], call["seed"], call["selection"])
     except UserError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)

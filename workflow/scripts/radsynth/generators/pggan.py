@@ -1,85 +1,92 @@
 """Progressive Growing of GANs (Karras et al. 2018) for grayscale images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch.utils.flop_counter import FlopCounterMode
 
-from radsynth.common.code import code_hash
-from radsynth.common.hashing import sha256_json
-from radsynth.common.seeds import derive_seed
-from radsynth.generators.adversarial import AdversarialTask
-from radsynth.generators.base import Batch, Generator, TrainingSet, image_rng
+from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
+from radsynth.generators.base import Options, image_rng
 from radsynth.generators.growth import Growth, level_of
-from radsynth.generators.limits import pggan_steps
-from radsynth.generators.previews import write_preview
-from radsynth.generators.progressive import build_critic, build_generator
-from radsynth.learning.candidates import candidate_steps
-from radsynth.learning.devices import choose_plan, gray_bytes
-from radsynth.learning.loop import train
+from radsynth.generators.stepwise import Stepwise
+
+if TYPE_CHECKING:
+    from radsynth.generators.adversarial import AdversarialTask
+    from radsynth.learning.devices import Plan
 
 NAME = "model.safetensors"
 
 
-class PGGAN(Generator):
-    """A generator that learns against a critic, from small images to large ones; one model per label.
+class PGGAN(Stepwise):
+    """A generator that learns against a critic, from small images to large ones; one model per label, of gray images.
 
     What is saved and sampled is the moving average of the generator's weights. The facts ``resolution`` and ``alpha``
     say how far it has grown; images have the size of the data in any case.
     """
 
     libraries = ("numpy", "torch")
+    channels = GRAY
 
-    def learn(self, data: TrainingSet, run_dir: Path, seed: int) -> None:
-        options = self.options
-        plan = choose_plan("fp32")
-        self.device = plan.name
-        growth = Growth.plan(options, *data.images.shape[1:])
-        earliest, steps = pggan_steps(options, data.images.shape[1], len(data))
-        candidates = candidate_steps(self.selection, earliest, steps)
-        torch.manual_seed(derive_seed(seed, "initial weights"))
-        generator, critic = build_generator(options, growth.last), build_critic(options, growth.last)
-        task = AdversarialTask(generator, critic, data.images, growth, options, plan)
+    @classmethod
+    def check(cls, options: Options, sampler: Options, size: int) -> None:
+        Growth.plan(options, size, size).count_steps(options["steps"])
+
+    @classmethod
+    def steps(cls, options: Options, size: int, n: int) -> tuple[int, int]:
+        growth = Growth.plan(options, size, size)
+        # A model to choose must have reached the last resolution.
+        return growth.first_step(growth.last) + 1, growth.count_steps(options["steps"])
+
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        # The convolutions of generator and critic up to the size.
+        widths = options["widths"][: size.bit_length() - 2]
+        pairs = zip([widths[0], *widths], widths, strict=False)
+        layers = [(inputs, outputs) for pair in pairs for inputs, outputs in (pair, (pair[1], pair[1]))]
+        convolutions = sum(9 * inputs * outputs + outputs for inputs, outputs in layers)
+        return 16 * options["latent_size"] * widths[0] + 2 * convolutions
+
+    def plan(self, training: bool) -> "Plan":
+        from radsynth.learning.devices import choose_plan
+
+        return choose_plan("fp32")
+
+    def begin(self, data: ImageSet, steps: int, plan: "Plan") -> "AdversarialTask":
+        from radsynth.generators.adversarial import AdversarialTask
+        from radsynth.generators.progressive import build_critic, build_generator
+
+        growth = Growth.plan(self.options, *data.images.shape[1:3])
+        generator, critic = build_generator(self.options, growth.last), build_critic(self.options, growth.last)
+        task = AdversarialTask(generator, critic, data.gray(), growth, self.options, plan)
         self.generator = task.average
         self.facts["critic_parameters"] = sum(parameter.numel() for parameter in critic.parameters())
-        fingerprint = sha256_json([options, data.sha256, seed, code_hash(__file__), candidates])
+        return task
 
-        def preview(path: Path) -> None:
-            self.facts |= task.stage()
-            write_preview(self, data, path, seed)
+    @contextmanager
+    def shown(self, task: "AdversarialTask") -> Iterator[None]:
+        self.facts |= task.stage()
+        yield
 
-        def keep(folder: Path) -> None:
-            self.facts |= task.stage()
-            self.save(folder)
+    def notes(self, task: "AdversarialTask") -> Mapping[str, float]:
+        return task.stage()
 
-        train(
-            task,
-            plan=plan,
-            n=len(data),
-            steps=steps,
-            options=options,
-            run_dir=run_dir,
-            seed=seed,
-            fingerprint=fingerprint,
-            preview=preview,
-            candidates=candidates,
-            keep=keep,
-            notes=task.stage,
-        )
+    def end(self, task: "AdversarialTask") -> None:
         self.facts |= task.stage()
 
     def sample(
         self,
         indices: Sequence[int],
         seed: int,
-        conditions: Sequence[Mapping[str, str]] | None = None,
-        sampler: Mapping[str, Any] | None = None,
+        conditions: Conditions | None = None,
+        sampler: Options | None = None,
     ) -> Iterator[Batch]:
-        plan = choose_plan("fp32")
+        import torch
+
+        from radsynth.learning.devices import gray_bytes
+
+        plan = self.plan(training=False)
         self.device = plan.name
         generator = self.generator.eval()
         # None is cheaper than an alpha of 1, which would mix in nothing of the level before.
@@ -95,12 +102,18 @@ class PGGAN(Generator):
             yield Batch(chunk, gray_bytes(images).repeat(factor, axis=1).repeat(factor, axis=2))
 
     def write(self, model_dir: Path) -> None:
+        from safetensors.torch import save_file
+
         save_file({name: tensor.contiguous() for name, tensor in self.generator.state_dict().items()}, model_dir / NAME)
 
     def read(self, model_dir: Path) -> None:
+        from safetensors.torch import load_file
+
+        from radsynth.generators.progressive import build_generator
+
         generator = build_generator(self.options, level_of(self.facts["data"]["height"]))
         generator.load_state_dict(load_file(model_dir / NAME))
-        self.generator = choose_plan("fp32").place(generator)
+        self.generator = self.plan(training=False).place(generator)
 
     def measures(self) -> dict[str, Any]:
         return {
@@ -109,8 +122,13 @@ class PGGAN(Generator):
         }
 
 
-def count_gflop(options: Mapping[str, Any], size: int) -> float:
+def count_gflop(options: Options, size: int) -> float:
     """Return the 1e9 floating point operations (two per multiply-add) that one image of ``size`` px takes."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from radsynth.generators.progressive import build_generator
+
     with torch.device("meta"), torch.no_grad():
         generator = build_generator(options, level_of(size))
         with FlopCounterMode(display=False) as counter:

@@ -5,21 +5,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radsynth.common.images import gray_of
 from radsynth.common.nearest import nearest_by_pixels
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import Conditions, ImageSet
 from radsynth.common.sheets import montage, write_sheets
 
 if TYPE_CHECKING:
-    from radsynth.generators.base import Generator, TrainingSet
+    from radsynth.generators.base import Generator
 
 
-def write_preview(generator: "Generator", data: "TrainingSet", path: str | Path, seed: int, count: int = 10) -> None:
+def write_preview(generator: "Generator", data: ImageSet, path: str | Path, seed: int, count: int = 10) -> None:
     """Write samples of a fixed seed, their nearest training images and real images, for each label of the data."""
     sheets = []
     for label in data.label_counts:
-        real = data.images[data.labels == label]
-        batches = generator.sample(range(count), derive_seed(seed, "preview"), [{"label": label}] * count)
-        generated = np.concatenate([batch.images for batch in batches])
+        real = gray_of(data.images[data.labels == label])
+        asked = Conditions.of_label(label, count)
+        batches = generator.sample(range(count), derive_seed(seed, "preview"), asked)
+        generated = gray_of(np.concatenate([batch.images for batch in batches]))
         chosen = np.random.default_rng(derive_seed(seed, "preview", label)).permutation(len(real))[:count]
         nearest = real[nearest_by_pixels(generated, real)]
         sheets += [

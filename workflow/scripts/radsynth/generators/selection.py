@@ -16,17 +16,17 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_folder, read_json, write_json
-from radsynth.common.images import read_gray_stack
+from radsynth.common.images import gray_of, read_gray_stack
 from radsynth.common.registry import find
+from radsynth.common.sets import Conditions, ImageSet
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
 from radsynth.features.interface import describe
 from radsynth.features.stored import create_extractor
-from radsynth.generators.base import TrainingSet
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD, read_candidates
 from radsynth.quality import kernel
+from radsynth.quality.copies import copy_rate, copy_threshold
 from radsynth.quality.feature_sets import groups_of, halves
-from radsynth.quality.memorisation import copy_rate, copy_threshold
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def read_images(
     """
     rows = read_table(train_csv)
     withheld = rows[rows["image_id"].isin(read_table(Path(model_dir) / WITHHELD)["image_id"])]
-    learnt = TrainingSet.from_manifest(train_csv, root, [label], withheld["image_id"])
+    learnt = ImageSet.from_manifest(train_csv, root, [label], withheld["image_id"])
     if read_json(Path(model_dir) / "generator.json")["facts"]["data"]["sha256"] != learnt.sha256:
         raise UserError(f"{model_dir}: has learnt from other images than {train_csv} says; train it again")
     parts = halves(withheld)
@@ -89,7 +89,7 @@ def read_images(
             f"{model_dir}: {len(withheld)} images were withheld, which fall into {len(parts[0])} and {len(parts[1])} "
             "by patients and near duplicates, expected at least 2 in either half; raise selection.withhold"
         )
-    images = learnt.images, *(read_gray_stack(root, part) for part in parts)
+    images = learnt.gray(), *(read_gray_stack(root, part) for part in parts)
     seen = rows[(rows["label"] == label) & ~rows["image_id"].isin(withheld["image_id"])]
     return images, (groups_of(seen), groups_of(pd.concat(parts)))
 
@@ -104,8 +104,8 @@ def draw(
     images = {}
     for step, folder in read_candidates(model_dir).items():
         generator = find("families", family, "family").load().load(folder)
-        batches = generator.sample(range(count), seed, [{"label": label}] * count, sampler)
-        images[step] = np.concatenate([batch.images for batch in batches])
+        batches = generator.sample(range(count), seed, Conditions.of_label(label, count), sampler)
+        images[step] = gray_of(np.concatenate([batch.images for batch in batches]))
         log.info("%d images of the model after step %d", count, step)
     return images, generator.device
 

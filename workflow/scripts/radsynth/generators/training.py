@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from radsynth.common.files import atomic_folder, sole_writer, write_json
 from radsynth.common.registry import find
+from radsynth.common.sets import ImageSet
 from radsynth.common.tables import write_table
-from radsynth.generators.base import TrainingSet
 from radsynth.generators.previews import write_preview
 from radsynth.learning.candidates import CHECKPOINTS, WITHHELD
 from radsynth.learning.curves import plot_training
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def train_generator(
     family: str,
     options: dict[str, Any],
-    data: TrainingSet,
+    data: ImageSet,
     *,
     model_dir: str | Path,
     training_png: str | Path,
@@ -38,7 +38,7 @@ def train_generator(
 
     If ``selection`` (of the configuration) chooses among the models of the training, these are in ``checkpoints/``.
     The rows of the training images that were ``withheld`` for it stand in withheld.csv. More than one of ``processes``
-    take every step together, each on a GPU (families in ``limits.DATA_PARALLEL``). ``state/`` and ``candidates/`` (to
+    take every step together, each on a GPU (families that are ``data_parallel``). ``state/`` and ``candidates/`` (to
     resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
     UserError if another process trains there.
     """
@@ -46,7 +46,7 @@ def train_generator(
     run_dir = model_dir.parent
     with sole_writer(run_dir / ".training.lock"):
         counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
-        log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:])
+        log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:3])
         generator = find("families", family, "family").load()(options)
         if processes > 1:
             from radsynth.generators.parallel import fit_together

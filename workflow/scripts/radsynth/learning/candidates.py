@@ -36,6 +36,11 @@ def candidate_steps(selection: Mapping[str, Any], earliest: int, steps: int) -> 
     return sorted({round(first * (steps / first) ** (i / intervals)) for i in range(intervals + 1)})
 
 
+def count_steps(n: int, batch_size: int, epochs: int, steps: int | None) -> int:
+    """Return the number of steps: ``steps`` if given, else ``epochs`` times the batches that hold n images."""
+    return steps or epochs * -(-n // batch_size)
+
+
 def read_candidates(model_dir: str | Path) -> dict[int, Path]:
     """Return the folders of the models that a training kept, by step, ascending; each is read by ``Generator.load``."""
     folders = sorted((Path(model_dir) / CHECKPOINTS).glob("step_*"))

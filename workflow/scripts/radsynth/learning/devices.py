@@ -86,8 +86,8 @@ class Plan:
 
 
 def gray_bytes(images: torch.Tensor) -> np.ndarray:
-    """Return images (n, channels, height, width) in [-1, 1] as grayscale uint8 (n, height, width); others are cut."""
-    return ((images.mean(dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    """Return images (n, channels, height, width) in [-1, 1] as gray uint8 (n, height, width, 1); others are cut."""
+    return ((images.mean(dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[..., None]
 
 
 def choose_plan(precision: str = "auto", compile: bool = True, team: Team = ALONE) -> Plan:

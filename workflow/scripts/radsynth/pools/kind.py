@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from radsynth.common.sets import Batch, Conditions
+
 
 class Needs(NamedTuple):
     """What a pool is made with, by the names of the configuration: what it has seen follows from it.
@@ -28,7 +30,7 @@ class Given:
 
     ``entry``: its options of the configuration. ``labels``: those of the study, in the order of a classifier's outputs.
     ``models``: loaded generators, and ``samplers``, the settings of each. ``pools`` and ``datasets``: the manifests,
-    whose files lie beside them. ``classifiers``: the files of the trained models. ``hash``: of all that, in one.
+    whose files lie beside them. ``classifiers``: trained learners, ready to predict. ``hash``: of all that, in one.
     """
 
     entry: Mapping[str, Any]
@@ -36,7 +38,7 @@ class Given:
     models: Mapping[str, Any] = field(default_factory=dict)
     samplers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pools: Mapping[str, Path] = field(default_factory=dict)
-    classifiers: Mapping[str, Path] = field(default_factory=dict)
+    classifiers: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
     hash: str = ""
 
@@ -65,12 +67,10 @@ class PoolKind:
         """Return how many images of a label its parents of these sizes can give; None if there is no limit."""
         return sum(sizes.values()) if sizes else None
 
-    def draw(
-        self, given: Given, indices: Sequence[int], conditions: Sequence[Mapping[str, str]], seed: int
-    ) -> Iterator[Any]:
-        """Yield the images ``indices`` of the pool that belongs to ``seed``, as ``Batch``, in any order, each once.
+    def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
+        """Yield the images ``indices`` of the pool that belongs to ``seed``, in any order, each once.
 
-        There is one condition per index, such as ``{"label": "NORMAL"}``. An interrupted job asks for what is missing
+        There is one condition per index. An interrupted job asks for what is missing
         alone: an image must not depend on which others are asked for.
         """
         raise NotImplementedError

@@ -1,12 +1,10 @@
 """Images as one generator draws them, each for its label alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from radsynth.common.sets import Batch, Conditions
 from radsynth.pools.kind import Given, Needs, PoolKind
-
-if TYPE_CHECKING:
-    from radsynth.generators.base import Batch
 
 
 class Sampled(PoolKind):
@@ -16,9 +14,7 @@ class Sampled(PoolKind):
     def needs(entry: Mapping[str, Any]) -> Needs:
         return Needs(models=(entry["generator"],))
 
-    def draw(
-        self, given: Given, indices: Sequence[int], conditions: Sequence[Mapping[str, str]], seed: int
-    ) -> Iterator["Batch"]:
+    def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
         name = given.entry["generator"]
         generator = given.models[name]
         yield from generator.sample(indices, seed, conditions, given.samplers[name])

@@ -15,28 +15,38 @@ import pandas as pd
 
 from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.seeds import derive_seed
-from radsynth.quality import measure
-from radsynth.quality.arrays import UndefinedError
-from radsynth.quality.baseline import draw_parts, part_sizes
-from radsynth.quality.diversity import pair_rows
+from radsynth.quality import catalogue
+from radsynth.quality.copies import Among, near_tail
 from radsynth.quality.feature_sets import groups_of, halves, read_images, read_references
-from radsynth.quality.memorisation import nearest_copy
-from radsynth.quality.neighbours import Points, encounter
-from radsynth.quality.planted import planted_distance
-from radsynth.quality.rows import estimated
-from radsynth.quality.sample import Sample
+from radsynth.quality.image_copies import Images
+from radsynth.quality.likeness import pair_rows
+from radsynth.quality.metric import (
+    NONE,
+    TRAIN,
+    Known,
+    Metric,
+    OfCopies,
+    OfImages,
+    OfSets,
+    UndefinedError,
+    measured,
+    thresholds_of,
+)
+from radsynth.quality.neighbourhoods import Points, encounter
+from radsynth.quality.samples import Sample, draw_parts, meetings_of_parts, part_sizes
 
 Entry = dict[str, Any]
 
 
-def _entry(metric: str, extractor: str | None, reference: str, kind: str, **known: Any) -> Entry:
+def _entry(metric: Metric, extractor: str | None, reference: str, **known: Any) -> Entry:
     empty = dict.fromkeys(("control", "control_sd", "n_control_a", "n_control_b", "threshold")) | {"note": ""}
     empty |= dict.fromkeys(("tail_n", "tail_k", "tail_limit", "tail_excess", "planted"))
-    return {"metric": metric, "extractor": extractor, "reference": reference, "control_is": kind} | empty | known
+    names = {"metric": metric.name, "extractor": extractor, "reference": reference, "control_is": metric.control}
+    return names | empty | known
 
 
 def _held_out(
-    known: measure.Known,
+    known: Known,
     reference: str,
     sizes: tuple[int, int | None],
     thresholds: dict[str, float | None],
@@ -44,16 +54,28 @@ def _held_out(
     **calibration: Any,
 ) -> Iterator[Entry]:
     """Yield the entries of what was measured of held-out images in place of a pool."""
-    for metric, found in known.items():
+    for name, found in known.items():
         known = {
             "control": found.get("value"),
             "control_sd": found.get("sd"),
             "n_control_a": sizes[0],
             "n_control_b": sizes[1],
-            "threshold": thresholds.get(metric),
+            "threshold": thresholds.get(name),
             "note": f"no control: {found['reason']}" if "reason" in found else "",
         }
-        yield _entry(metric, extractor, reference, "held_out", **known | calibration)
+        yield _entry(catalogue.metric(name), extractor, reference, **known | calibration)
+
+
+def tail_of(distances: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """Return what an entry of the controls says of the tail of held-out distances (n,), or why there is none.
+
+    ``groups`` (n,) are the numbers of their patients or the like.
+    """
+    try:
+        tail = near_tail(distances, groups)
+    except UndefinedError as error:
+        return {"note": f"not calibrated: {error}"}
+    return {f"tail_{key}": value for key, value in tail.described().items()}
 
 
 def real_real(
@@ -71,11 +93,13 @@ def real_real(
             drawn[reference] = (None, None), [], str(error)
     # All together: one pass over the distances of the originals serves all references and draws.
     pairs = [pair for _, parts, _ in drawn.values() for pair in parts]
-    known = iter(measure.between_parts(originals, groups, pairs, derive_seed(seed, "real_real")))
+    metrics = catalogue.of_kind(OfSets)
+    meetings = meetings_of_parts(originals, groups, pairs, derive_seed(seed, "real_real"))
+    known = iter([measured(metrics, lambda meeting=meeting: meeting) for meeting in meetings])
     for reference, (sizes, parts, reason) in drawn.items():
         of_reference = [next(known) for _ in parts]
-        for metric in (*measure.DISTANCE, *measure.MANIFOLD):
-            found = [of_pair[metric] for of_pair in of_reference]
+        for metric in metrics:
+            found = [of_pair[metric.name] for of_pair in of_reference]
             missing = [reason] * (not found) + [of_pair["reason"] for of_pair in found if "reason" in of_pair]
             values = {"n_control_a": sizes[0], "n_control_b": sizes[1]}
             if missing:
@@ -83,7 +107,7 @@ def real_real(
             else:
                 numbers = [of_pair["value"] for of_pair in found]
                 values |= {"control": float(np.mean(numbers)), "control_sd": float(np.std(numbers, ddof=1))}
-            yield _entry(metric, real.extractor["name"], reference, "real_real", **values)
+            yield _entry(metric, real.extractor["name"], reference, **values)
 
 
 def sample_of(real: FeatureSet, reference: str, images: pd.DataFrame, seed: int) -> Sample:
@@ -114,22 +138,32 @@ def of_features(
     kept = keep(real, "all", sample_of(real, "all", references["all"], seed), n_synthetic)
     training, held_out = (sample_of(real, name, references[name], seed) for name in ("train", "held_out"))
     kept |= keep(real, "train", training, n_synthetic) | keep(real, "held_out", held_out, n_synthetic)
-    calibration, control = (Points(real.of(half["image_id"])) for half in halves(references["held_out"]))
-    thresholds, tail = measure.copy_thresholds(training, calibration), {}
-    try:
-        known = measure.copies(measure.meet(training, control), calibration, thresholds, seed)
-        everything = encounter(training, held_out).relative
-    except UndefinedError as error:
-        known = measure.undefined(measure.COPIES, error)
-    else:
-        # No threshold is set here that an image would have to be kept from: all held-out images are the control.
-        tail = measure.tail_of(everything, groups_of(references["held_out"]))
-        known["nearest_copy"] = estimated(nearest_copy, everything)
-    extractor = real.extractor["name"]
-    nearest = {"nearest_copy": known.pop("nearest_copy")}
-    entries += _held_out(known, "train", (len(control), len(calibration)), thresholds, extractor)
-    entries += _held_out(nearest, "train", (len(held_out), None), {}, extractor, **tail)
+    entries += _of_copies(real.extractor["name"], training, held_out, references["held_out"], seed)
     return entries, float(np.median(training.within[:, 0])) if len(training) > 1 else None, kept
+
+
+def _of_copies(extractor: str, training: Sample, held_out: Sample, images: pd.DataFrame, seed: int) -> Iterator[Entry]:
+    """Yield the entries of how held-out ``images`` lie among the training images in the features of an extractor."""
+    second = images["image_id"].isin(halves(images)[1]["image_id"]).to_numpy()
+    calibration, control = (Points(held_out.features[half]) for half in (~second, second))
+
+    def among(candidates: Points, thresholds: dict[str, float | None]) -> Among:
+        return Among(encounter(training, candidates), calibration, thresholds, seed)
+
+    metrics = catalogue.of_kind(OfCopies)
+    thresholds = thresholds_of(metrics, lambda: among(calibration, {}))
+    known = measured(metrics, lambda: among(control, thresholds))
+    searched = [metric for metric in metrics if metric.search]
+    # No threshold is set there that an image would have to be kept from: all held-out images are the control.
+    nearest, tails = {metric.name: known.pop(metric.name) for metric in searched}, {}
+    if len(training) and len(control):
+        everything = among(held_out, thresholds)
+        for metric in searched:
+            nearest[metric.name] = metric.measured(everything)
+            tails[metric.name] = tail_of(metric.search(everything)[0], groups_of(images))
+    yield from _held_out(known, TRAIN, (len(control), len(calibration)), thresholds, extractor)
+    for name, found in nearest.items():
+        yield from _held_out({name: found}, TRAIN, (len(held_out), None), {}, extractor, **tails.get(name, {}))
 
 
 def of_images(
@@ -140,35 +174,30 @@ def of_images(
     ``groups`` (n,) are the patients or the like of the held-out images; ``first`` (bool, n) says which of these set the
     thresholds, the others are the control.
     """
-    near = measure.near_distances(held_out, training)
-    calibration, control = (
-        {key: values[half] if len(values) else values for key, values in near.items()} for half in (first, ~first)
-    )
-    thresholds = measure.near_thresholds(calibration)
-    repeated = measure.repeated(held_out[~first], training)
-    with_training = measure.near_copies(control, thresholds)
-    with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
-    with_training |= measure.similarities(held_out[~first], training)
-    del with_training["view_nearest_copy"]
-    nearest = {"view_nearest_copy": estimated(nearest_copy, near["view"])}
-    tail = measure.tail_of(near["view"], groups) if len(near["view"]) else {}
-    tail |= {"planted": planted_distance(training, seed)} if len(training) > 1 else {}
-    sizes = int((~first).sum()), int(first.sum())
-    return [
-        *_held_out(with_training, "train", sizes, thresholds, None),
-        *_held_out(repeated, "", sizes, {}, None),
-        *_held_out(nearest, "train", (len(held_out), None), {}, None, **tail),
-    ]
+    everything, metrics = Images(held_out, training), catalogue.of_kind(OfImages)
+    thresholds = thresholds_of(metrics, lambda: everything.part(first))
+    control = everything.part(~first, thresholds)
+    sizes, entries = (int((~first).sum()), int(first.sum())), []
+    for reference in (TRAIN, NONE):
+        plain = [metric for metric in catalogue.of_kind(OfImages, reference) if not metric.search]
+        entries += _held_out(measured(plain, lambda: control), reference, sizes, thresholds, None)
+    for metric in (metric for metric in metrics if metric.search):
+        known = {metric.name: metric.measured(everything)}
+        distances = metric.search(everything)[0]
+        tail = tail_of(distances, groups) if len(distances) else {}
+        if metric.planted and len(training) > 1:
+            tail |= {"planted": metric.planted(training, seed)}
+        entries += _held_out(known, TRAIN, (len(held_out), None), {}, None, **tail)
+    return entries
 
 
 def of_pairs(pairs: str | Path) -> list[Entry]:
     """Return the entries of diversity, from the pair similarities of the training images."""
     return [
         _entry(
-            row["metric"],
+            catalogue.metric(row["metric"]),
             None,
-            "",
-            "real_pairs",
+            NONE,
             control=row["value"],
             control_sd=row["sd"],
             n_control_a=row["n_pairs"],

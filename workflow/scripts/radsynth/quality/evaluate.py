@@ -1,7 +1,8 @@
 """Every metric of one pool, each beside its control."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,34 @@ from radsynth.common.arrays import read_arrays
 from radsynth.common.errors import UserError
 from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.files import read_json
-from radsynth.common.schema import read_schema, validated
+from radsynth.common.schema import validated
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
 from radsynth.common.tails import LowerTail
-from radsynth.quality import measure
-from radsynth.quality.arrays import UndefinedError
+from radsynth.quality import catalogue
 from radsynth.quality.controls import kept_of, sample_of
-from radsynth.quality.diversity import pair_rows
+from radsynth.quality.copies import Among
 from radsynth.quality.feature_sets import check_comparable, halves, read_images, read_references
-from radsynth.quality.inception_score import inception_score
-from radsynth.quality.neighbours import Encounter, Points
-from radsynth.quality.rows import estimated, row
-from radsynth.quality.sample import Sample
+from radsynth.quality.image_copies import Images
+from radsynth.quality.likeness import pair_rows
+from radsynth.quality.metric import (
+    NONE,
+    TRAIN,
+    Known,
+    Metric,
+    OfCopies,
+    OfImages,
+    OfLogits,
+    OfSets,
+    UndefinedError,
+    measured,
+    row,
+)
+from radsynth.quality.neighbourhoods import Points
+from radsynth.quality.samples import Meeting, Sample, meet
 
 log = logging.getLogger(__name__)
 
-FAMILIES = dict.fromkeys(measure.DISTANCE, "distance") | dict.fromkeys(measure.MANIFOLD, "manifold")
-FAMILIES |= dict.fromkeys(measure.SIMILARITY, "similarity")
 Row = dict[str, Any]
 SUSPECT = 0.05  # chance that a pool of held-out images holds one as near, above which it is not listed
 
@@ -53,19 +64,20 @@ class Controls:
         entry = self.entries[metric, extractor, "train"]
         return LowerTail(*(entry[f"tail_{key}"] for key in ("n", "k", "limit", "excess"))) if entry["tail_n"] else None
 
-    def thresholds(self, metrics: Sequence[str], extractor: str | None = None) -> dict[str, float | None]:
-        """Return the thresholds of metrics against the training images."""
-        return {metric: self.entries[metric, extractor, "train"]["threshold"] for metric in metrics}
+    def thresholds(self, kind: type[Metric], extractor: str | None = None) -> dict[str, float | None]:
+        """Return the thresholds against the training images of the metrics of one kind."""
+        names = [metric.name for metric in catalogue.of_kind(kind, TRAIN) if metric.threshold]
+        return {name: self.entries[name, extractor, TRAIN]["threshold"] for name in names}
 
-    def rows(self, known: measure.Known, reference: str, n_reference: int | None, **common: Any) -> list[Row]:
+    def rows(self, known: Known, reference: str, n_reference: int | None, **common: Any) -> list[Row]:
         """Return the full rows of what was measured of the pool, beside what was measured of the control."""
         rows = []
-        for metric, found in known.items():
-            entry = dict(self.entries.get((metric, common.get("extractor"), reference), {}))
+        for name, found in known.items():
+            entry = dict(self.entries.get((name, common.get("extractor"), reference), {}))
             note = "; ".join(filter(None, [found.get("note"), entry.pop("note", "")]))
-            family = FAMILIES.get(metric, "memorisation")
             sizes = {"reference": reference, "n_reference": n_reference, "n_synthetic": self.n_synthetic}
-            rows.append(row(**{"family": family, **common, **entry, **sizes, **found, "metric": metric, "note": note}))
+            named = {"family": catalogue.metric(name).family, "metric": name, "note": note}
+            rows.append(row(**{**common, **entry, **sizes, **found, **named}))
         return rows
 
 
@@ -77,8 +89,8 @@ def _of_features(
     kept: Mapping[str, np.ndarray],
     seed: int,
     score: bool,
-) -> tuple[list[Row], Encounter | None]:
-    """Return the rows of one extractor, and how the pool lies among the training images."""
+) -> tuple[list[Row], Among | None]:
+    """Return the rows of one extractor, and how the pool lies among the training images; None where undefined."""
     check_comparable(real, pool)
     name = real.extractor["name"]
     common = {
@@ -86,39 +98,42 @@ def _of_features(
         "preprocessing": real.extractor["preprocessing"],
         "weights_sha256": (real.extractor["weights"] or {}).get("sha256"),
     }
-    candidate, rows, among_training = Sample(pool.features, seed), [], None
+    candidate, rows, among = Sample(pool.features, seed), [], None
     for reference, images in references.items():
         sample = sample_of(real, reference, images, derive_seed(controls.content["seed"], name))
         sample.restore(kept_of(real, reference, kept))
-        copied = reference == "train"
-        try:
-            meeting = measure.meet(sample, candidate)
-        except UndefinedError as error:
-            metrics = (*measure.DISTANCE, *measure.MANIFOLD, *(measure.COPIES if copied else ()))
-            known = measure.undefined(metrics, error)
-        else:
-            known = measure.between(meeting)
-            if copied:
-                among_training = meeting
-                held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
-                thresholds = controls.thresholds(("dcr_tail", "copy_rate"), name)
-                known |= measure.copies(meeting, held_out, thresholds, seed)
+        meeting = cache(lambda sample=sample: meet(sample, candidate))
+        known = measured(catalogue.of_kind(OfSets, reference), meeting)
+        if reference == TRAIN:
+            held_out = Points(real.of(halves(references["held_out"])[0]["image_id"]))
+            copied, among = _of_copies(meeting, held_out, controls.thresholds(OfCopies, name), seed)
+            known |= copied
         rows += controls.rows(known, reference, len(sample), **common)
     if score and pool.logits is not None:
-        known = {"inception_score": estimated(inception_score, pool.logits)}
-        rows += controls.rows(known, "", None, family="diversity", **common)
-    return rows, among_training
+        known = measured(catalogue.of_kind(OfLogits), lambda: pool.logits)
+        rows += controls.rows(known, NONE, None, **common)
+    return rows, among
 
 
-def _of_images(images: np.ndarray, training: np.ndarray, controls: Controls) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """Return the rows of what is measured on uint8 images (n, height, width), and ``measure.near_distances``."""
-    near = measure.near_distances(images, training)
-    repeated = measure.repeated(images, training)
-    with_training = measure.similarities(images, training)
-    with_training |= measure.near_copies(near, controls.thresholds(("view_copy_rate", "hash_copy_rate")))
-    with_training |= {"exact_copy_rate": repeated.pop("exact_copy_rate")}
-    rows = controls.rows(with_training, "train", len(training)) + controls.rows(repeated, "", None)
-    return rows, near
+def _of_copies(
+    meeting: Callable[[], Meeting], held_out: Points, thresholds: dict[str, float | None], seed: int
+) -> tuple[Known, Among | None]:
+    """Return what is known of a pool that meets the training images, and how it lies among them; None if undefined."""
+    copied = cache(lambda: Among(meeting(), held_out, thresholds, seed))
+    known = measured(catalogue.of_kind(OfCopies), copied)
+    try:
+        return known, copied()
+    except UndefinedError:
+        return known, None
+
+
+def _of_images(images: Images, controls: Controls) -> list[Row]:
+    """Return the rows of what is measured on the images themselves."""
+    rows = []
+    for reference, n in ((TRAIN, len(images.training)), (NONE, None)):
+        known = measured(catalogue.of_kind(OfImages, reference), lambda: images)
+        rows += controls.rows(known, reference, n)
+    return rows
 
 
 def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
@@ -126,42 +141,50 @@ def _of_pairs(pairs: str | Path, controls: Controls) -> list[Row]:
     for found in pair_rows(pairs):
         metric = found.pop("metric")
         del found["n_pairs"]
-        rows += controls.rows({metric: found}, "", None, family="diversity")
+        rows += controls.rows({metric: found}, NONE, None)
     return rows
 
 
-def _nearest(
-    files: Sequence[str],
-    training_ids: Sequence[str],
-    meetings: dict[str, Encounter | None],
-    near: dict[str, np.ndarray],
-    controls: Controls,
-) -> tuple[pd.DataFrame, list[Row]]:
+def _nearest(files: Sequence[str], ids: np.ndarray, among: Among | None, images: Images) -> pd.DataFrame:
     """Return, per image of the pool, its nearest training image and how close it is; empty where undefined.
 
-    And the suspects: what is nearer than held-out images are, too near for chance in a pool of this size.
+    ``ids`` are those of the training images; ``among`` is in the features of the first extractor.
     """
-    table, ids = pd.DataFrame({"file": files}), np.asarray(training_ids)
+    table = pd.DataFrame({"file": files})
     columns = ("nearest_image_id", "distance", "relative_distance", "view_nearest_image_id", "view_relative_distance")
     table[list(columns)] = ""
-    found: list[tuple[str, str | None, np.ndarray, np.ndarray]] = []
-    for index, (name, meeting) in enumerate(meetings.items()):
-        if meeting is not None:
-            found.append(("nearest_copy", name, meeting.nearest, meeting.relative))
-            if index == 0:
-                table["nearest_image_id"] = ids[meeting.nearest]
-                table["distance"], table["relative_distance"] = meeting.distance, meeting.relative
-    if len(near["view"]):
-        found.append(("view_nearest_copy", None, near["view_nearest"], near["view"]))
-        table["view_nearest_image_id"], table["view_relative_distance"] = ids[near["view_nearest"]], near["view"]
+    if among is not None:
+        table["nearest_image_id"] = ids[among.meeting.nearest]
+        table["distance"], table["relative_distance"] = among.distance, among.relative
+    if len(images.near["view"]):
+        table["view_nearest_image_id"] = ids[images.near["view_nearest"]]
+        table["view_relative_distance"] = images.near["view"]
+    return table
+
+
+def _suspects(
+    files: Sequence[str], ids: np.ndarray, amongs: dict[str, Among | None], images: Images, controls: Controls
+) -> list[Row]:
+    """Return what is nearer than held-out images are, too near for chance in a pool of this size; least likely first.
+
+    ``ids`` are those of the training images; ``amongs`` by extractor how the pool lies among them.
+    """
+    searches = [
+        (metric, name, among)
+        for name, among in amongs.items()
+        for metric in catalogue.of_kind(OfCopies)
+        if among is not None and metric.search
+    ]
+    searches += [(metric, None, images) for metric in catalogue.of_kind(OfImages) if metric.search]
     suspects = []
-    for metric, extractor, nearest, distances in found:
-        tail = controls.tail(metric, extractor)
-        chances = np.ones(len(files)) if tail is None else tail.chances(distances)
+    for metric, extractor, given in searches:
+        distances, nearest = metric.search(given)
+        tail = controls.tail(metric.name, extractor) if len(distances) else None
+        chances = np.ones(len(distances)) if tail is None else tail.chances(distances)
         suspects += [
             {
                 "file": files[index],
-                "metric": metric,
+                "metric": metric.name,
                 "extractor": extractor,
                 "nearest_image_id": ids[nearest[index]],
                 "distance": float(distances[index]),
@@ -169,10 +192,7 @@ def _nearest(
             }
             for index in np.flatnonzero(chances * len(files) < SUSPECT)
         ]
-    suspects.sort(key=lambda suspect: suspect["chance"])
-    least = pd.Series({suspect["file"]: suspect["chance"] for suspect in reversed(suspects)}, dtype=float)
-    table["chance"] = table["file"].map(least)
-    return table, suspects
+    return sorted(suspects, key=lambda suspect: suspect["chance"])
 
 
 def evaluate_pool(
@@ -204,20 +224,23 @@ def evaluate_pool(
     references = read_references(data_manifest, train, label, withheld)
     beside = Controls(controls, len(files))
     kept = read_arrays(reals)
-    rows, meetings = [], {}
+    rows, amongs = [], {}
     for real_path, pool_path in zip(real, pool, strict=True):
         real_set, pool_set = (read_features(path, np.float64) for path in (real_path, pool_path))
         name = real_set.extractor["name"]
-        found, meeting = _of_features(real_set, pool_set, references, beside, kept, derive_seed(seed, name), score)
+        own_seed = derive_seed(seed, name)
+        found, amongs[name] = _of_features(real_set, pool_set, references, beside, kept, own_seed, score)
         rows += found
-        meetings[name] = meeting
         log.info("%s: done", name)
-    images = read_images(pool_manifest, pool_table)
-    training = read_images(data_manifest, references["train"])
-    if len(training) and len(images) and images.shape[1:] != training.shape[1:]:
-        raise UserError(f"{pool_manifest}: images of {images.shape[1:]} pixels, expected {training.shape[1:]}")
-    found, near = _of_images(images, training, beside)
-    rows += found + (_of_pairs(pairs, beside) if pairs else [])
-    nearest, suspects = _nearest(files, references["train"]["image_id"], meetings, near, beside)
+    made, training = read_images(pool_manifest, pool_table), read_images(data_manifest, references["train"])
+    if len(training) and len(made) and made.shape[1:] != training.shape[1:]:
+        raise UserError(f"{pool_manifest}: images of {made.shape[1:]} pixels, expected {training.shape[1:]}")
+    images = Images(made, training, beside.thresholds(OfImages))
+    rows += _of_images(images, beside) + (_of_pairs(pairs, beside) if pairs else [])
+    ids = np.asarray(references["train"]["image_id"])
+    nearest = _nearest(files, ids, next(iter(amongs.values()), None), images)
+    suspects = _suspects(files, ids, amongs, images, beside)
+    least = pd.Series({suspect["file"]: suspect["chance"] for suspect in reversed(suspects)}, dtype=float)
+    nearest["chance"] = nearest["file"].map(least)
     report = {"n_synthetic": len(files), "metrics": rows, "suspects": suspects}
-    return validated(report, read_schema("quality"), "quality"), nearest
+    return validated(report, catalogue.quality_schema(), "quality"), nearest

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radsynth.quality.arrays import check_same_dim, checked
+from radsynth.quality.metric import LOWER, Meaning, OfSets, check_same_dim, checked
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,19 @@ def value(a: Gaussian, b: Gaussian) -> float:
     shift = a.mean - b.mean
     overlap = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()
     return max(0.0, float(shift @ shift + np.sum(a.root**2) + np.sum(b.root**2) - 2 * overlap))
+
+
+def _few_images(meeting) -> str:
+    dim = meeting.reference.features.shape[1]
+    few = min(len(meeting.reference.features), len(meeting.candidate.features)) <= dim
+    return f"no more images than dimensions ({dim}): mostly bias" if few else ""
+
+
+FID = OfSets(
+    "fid",
+    "distance",
+    lambda meeting: value(meeting.reference.gaussian, meeting.candidate.gaussian),
+    Meaning("FID", LOWER),
+    lowest=0,
+    remark=_few_images,
+)

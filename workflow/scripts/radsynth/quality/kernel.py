@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from radsynth.quality.arrays import Estimate, UndefinedError, blocks, check_same_dim, checked
+from radsynth.quality.metric import LOWER, Estimate, Meaning, OfSets, UndefinedError, blocks, check_same_dim, checked
 
 BLOCK = 1024  # rows and columns of the kernel matrix held at once
 DRAWS = 1000  # bootstrap draws behind the interval
@@ -265,3 +265,12 @@ def _of_pair(values: np.ndarray, size: int) -> dict[str, Estimate]:
     if np.isnan(values[0]):
         raise UndefinedError("needs images of at least 2 patients on either side, found 1")
     return _estimated(values, 0, size)
+
+
+KID = OfSets("kid", "distance", lambda meeting: meeting.kernel["kid"], Meaning("KID", LOWER, decimals=4))
+KID_SUBSETS = OfSets(
+    "kid_subsets",
+    "distance",
+    lambda meeting: meeting.kernel["kid_subsets"],
+    Meaning("KID, subsets", LOWER, decimals=4),
+)

@@ -6,7 +6,7 @@ its tangents (its derivatives by shift, scale and rotation, taken before it is r
 tangent distance (Simard et al. 1993, Efficient pattern recognition using a new transformation distance), here in one
 direction. Brightness and contrast fall away since images have mean 0 and norm 1; noise is averaged out. The distance to
 a training image is that to its nearest view and is taken relative to the nearest 50 training images, with threshold and
-control, as in memorisation.py.
+control, as in copying.py.
 
 On 1,319 chest radiographs at 128 px (Kermany et al. 2018), 200 of them for training, 400 held out: the nearest held-out
 image has .39; 95 % of copies with noise (SD 20), JPEG of quality 50, mirrored, brighter, shifted by 2 or 4 px, or
@@ -20,8 +20,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from radsynth.common.images import area_weights
-from radsynth.quality.arrays import UndefinedError, blocks
-from radsynth.quality.neighbours import NEIGHBOURS
+from radsynth.quality.metric import UndefinedError, blocks
+from radsynth.quality.neighbourhoods import NEIGHBOURS
 
 SIZE = 16
 BLUR = 1.0  # SD of the Gaussian after reduction, in reduced pixels: what tangents leave of a shift is at its edges

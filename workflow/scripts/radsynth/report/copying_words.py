@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radsynth.common.shares import noticeable_share
-from radsynth.quality.memorisation import THRESHOLD_QUANTILE
+from radsynth.quality.copies import THRESHOLD_QUANTILE
 from radsynth.report.image_metrics import MEANINGS, POOL, distinct, of_family, suspicious, tail_of
 from radsynth.report.inference import ALPHA
 from radsynth.report.render import plain

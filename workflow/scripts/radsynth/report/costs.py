@@ -8,9 +8,9 @@ import pandas as pd
 from radsynth.common.files import read_json
 from radsynth.common.tables import read_table
 from radsynth.report.chapter import Chapter
-from radsynth.report.evaluations import Evaluation, identity, model_names
+from radsynth.report.evaluations import identity
 from radsynth.report.given import Given
-from radsynth.report.tidy import COHORT, SYNTHETIC, Row, Tidy, names, numbers, texts
+from radsynth.report.tidy import COHORT, Row, Tidy, names, numbers, texts
 
 COSTS = Tidy(
     names("stage", *COHORT, "name")
@@ -26,76 +26,69 @@ CHAPTER = Chapter(
     tables={"costs": "radsynth.report.plain_tables:costs"},
 )
 
+_MODEL, _CLASSIFIER = (
+    "{dataset}/{sampling}/{scenario}/{name}/{unit}",
+    "{dataset}/{sampling}/{scenario}/{mix}/{name}/{run}",
+)
+#: What the benchmark files of a stage are about; ``name`` is that of the generator or the classifier.
+NAMES = {
+    **dict.fromkeys(("train_generator", "select_model", "write_pool", "pool_quality"), _MODEL),
+    **dict.fromkeys(("train_classifier", "evaluate"), _CLASSIFIER),
+    "judge": f"{_CLASSIFIER}/synthetic/{{pool}}",
+}
+
 
 def rows(given: Given) -> dict[str, list[Row]]:
     """Return the rows of costs.csv."""
-    files, results = given.files, given.results
-    jobs = job_names(files["models"], files["pools"], files["trainings"], given.measured, results)
-    return {"costs": cost_rows(files["benchmarks"], results, jobs)}
+    devices = job_devices(given.files, given.results)
+    return {"costs": cost_rows(given.files["benchmarks"], given.results, devices)}
 
 
-def job_names(
-    models: Iterable[str],
-    pools: Iterable[str],
-    trainings: Iterable[str],
-    evaluations: Iterable[Evaluation],
-    results: str,
-) -> dict[str, Row]:
-    """Return what the benchmark files ``{stage}/{job}`` are about: cohort, name, and the device where it was recorded.
+def job_devices(given: Mapping[str, Iterable[str]], results: str) -> dict[str, str | None]:
+    """Return the device that a job ran on, where it was recorded, by its benchmark file ``{stage}/{job}``.
 
-    ``models`` are the folders of the generators, ``pools`` the manifests of the pools, ``trainings`` the training.json
-    of the classifiers. ``name`` is that of the generator or classifier. Names of jobs are joined by
-    underscores, which names may hold themselves, so they are put together here rather than taken apart.
+    ``given`` as ``Given.files``.
     """
-    jobs: dict[str, Row] = {}
-
-    def add(stage: str, names: Row, name: str, device: str | None) -> None:
-        job = "_".join(map(str, names.values()))
-        jobs[f"{stage}/{job}"] = {key: names[key] for key in COHORT} | {"name": name, "device": device}
-
-    for path in models:
-        names = model_names(path, results)
-        add("train_generator", names, names["generator"], read_json(Path(path) / "describe.json").get("device"))
-        if Path(path).name == "selected":
-            device = read_json(Path(path) / "selection.json")["device"]
-            add("select_model", names, names["generator"], device)
-    for path in pools:
-        pattern = "pools/{dataset}/{sampling}/{scenario}/{generator}/{label}/manifest.csv"
-        names = identity(path, results, pattern)
-        device = read_table(path, ["device"], nrows=1)["device"].iloc[0]
-        add("write_pool", names, names["generator"], device)
-        add("pool_quality", names, names["generator"], "cpu")  # asks for no GPU
-    for path in trainings:
-        pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/training.json"
-        names = identity(path, results, pattern)
-        names["run"] = names["run"].removeprefix("run_")
-        add("train_classifier", names, names["classifier"], read_json(path).get("device"))
-    for evaluation in evaluations:  # one job for all real test sets, one for each generator
-        names = {key: value for key, value in evaluation.keys.items() if key not in ("tested_on", "testset")}
-        if evaluation.is_synthetic:
-            names["generator"] = evaluation.testset.removeprefix(SYNTHETIC)
-        stage = "judge" if evaluation.is_synthetic else "evaluate"
-        add(stage, names, evaluation.classifier, evaluation.report.get("device"))
-    return jobs
+    devices: dict[str, str | None] = {}
+    for path in map(Path, given["models"]):
+        job = path.relative_to(results).parent.relative_to("generators")
+        devices[f"train_generator/{job}"] = read_json(path / "describe.json").get("device")
+        if path.name == "selected":
+            devices[f"select_model/{job}"] = read_json(path / "selection.json")["device"]
+    for path in map(Path, given["pools"]):
+        job = path.relative_to(results).parent.relative_to("pools")
+        devices[f"write_pool/{job}"] = read_table(path, ["device"], nrows=1)["device"].iloc[0]
+        devices[f"pool_quality/{job}"] = "cpu"  # asks for no GPU
+    for path in map(Path, given["trainings"]):
+        job = path.relative_to(results).parent.relative_to("classifiers")
+        devices[f"train_classifier/{job}"] = read_json(path).get("device")
+    for path in map(Path, given["evaluations"]):
+        job = path.relative_to(results).parent.relative_to("classifiers")
+        stage = "judge" if job.parent.name == "synthetic" else "evaluate"
+        devices[f"{stage}/{job}"] = next(iter(read_json(path).values())).get("device")
+    return devices
 
 
-def cost_rows(paths: Iterable[str], results: str, jobs: Mapping[str, Row]) -> list[Row]:
+def cost_rows(paths: Iterable[str], results: str, devices: Mapping[str, str | None]) -> list[Row]:
     """Return the rows of costs.csv from Snakemake's benchmark files ``benchmarks/{rule}/....tsv``.
 
     Wall-clock seconds, largest resident memory in MB and mean CPU load in per cent of one core. Snakemake writes
-    ``-`` or NA for jobs too short to be measured. ``jobs`` come from ``job_names``; GPU hours are the seconds of jobs
-    that ran on one, 0 on a CPU, and empty where the device was not recorded.
+    ``-`` or NA for jobs too short to be measured. ``devices`` come from ``job_devices``; GPU hours are the seconds of
+    jobs that ran on one, 0 on a CPU, and empty where the device was not recorded.
     """
     rows = []
     for path in paths:
-        stage, *job = PurePosixPath(path).relative_to(PurePosixPath(results) / "benchmarks").with_suffix("").parts
+        below = PurePosixPath(path).relative_to(PurePosixPath(results) / "benchmarks").with_suffix("")
+        stage, *job = below.parts
         measured = ["s", "max_rss", "mean_load"]
         table = read_table(path, measured, sep="\t")
         figures = table[measured].apply(pd.to_numeric, errors="coerce").mean().astype(float)
-        row = {"stage": stage.removesuffix(".tsv"), "job": "/".join(job)}
+        row = {"stage": stage, "job": "/".join(job), "device": devices.get(str(below))}
         row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
-        row |= jobs.get(f"{row['stage']}/{row['job']}", {})
-        if row.get("device"):
+        if stage in NAMES:
+            names = identity(path, results, f"benchmarks/{stage}/{NAMES[stage]}")
+            row |= {key: names[key] for key in (*COHORT, "name")}
+        if row["device"]:
             row["gpu_hours"] = 0.0 if row["device"] == "cpu" else row["seconds"] / 3600
         else:
             row["reason"] = "device not recorded"

@@ -85,22 +85,28 @@ class Evaluation:
         return names | {"mix": self.mix, "classifier": self.classifier, "run": self.run, "testset": self.testset}
 
 
-def read_evaluation(path: str | Path, results: str | Path) -> Evaluation:
-    """Read ``{testset}.json`` and the predictions of the same name beside it."""
-    names = identity(path, results, "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}/{testset}")
-    report = read_json(path)
-    task = make_task(*(report[key] for key in ("task", "labels", "positive_label")))
-    text = dict.fromkeys(task.texts, str)
-    predictions = read_table(Path(path).with_suffix(".csv"), text, dtype=text)
-    return Evaluation(
-        cohort=(names["dataset"], names["sampling"], names["scenario"]),
-        mix=names["mix"],
-        classifier=names["classifier"],
-        run=int(names["run"].removeprefix("run_")),
-        testset=names["testset"].removesuffix(".json"),
-        report=report,
-        predictions=predictions,
-    )
+def read_evaluations(path: str | Path, results: str | Path) -> list[Evaluation]:
+    """Read an ``evaluation.json``, by test set, and ``predictions.csv`` beside it, with a column ``testset``."""
+    pattern = "classifiers/{dataset}/{sampling}/{scenario}/{mix}/{classifier}/{run}"
+    of_pool = Path(path).parts[-3] == "synthetic"
+    names = identity(path, results, f"{pattern}/{'synthetic/{pool}/' if of_pool else ''}evaluation.json")
+    reports = read_json(path)
+    first = next(iter(reports.values()))
+    task = make_task(*(first[key] for key in ("task", "labels", "positive_label")))
+    text = dict.fromkeys(("testset", *task.texts), str)
+    predictions = read_table(Path(path).with_name("predictions.csv"), text, dtype=text)
+    return [
+        Evaluation(
+            cohort=(names["dataset"], names["sampling"], names["scenario"]),
+            mix=names["mix"],
+            classifier=names["classifier"],
+            run=int(names["run"].removeprefix("run_")),
+            testset=testset,
+            report=report,
+            predictions=predictions[predictions["testset"] == testset].drop(columns="testset").reset_index(drop=True),
+        )
+        for testset, report in reports.items()
+    ]
 
 
 def by_test(evaluations: Iterable[Evaluation]) -> dict[tuple[str, ...], list[Evaluation]]:

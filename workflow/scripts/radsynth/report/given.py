@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from radsynth.report.arms import Arms
 from radsynth.report.chapter import chapters, load
-from radsynth.report.evaluations import Evaluation, read_evaluation
+from radsynth.report.evaluations import Evaluation, read_evaluations
 from radsynth.report.tidy import Row, task_of
 from radsynth.tasks.task import Task
 
@@ -34,9 +34,8 @@ class Given:
         """The evaluations of the classifiers, with numbers for image and patient ids."""
         from radsynth.report.predictions import renumbered
 
-        return renumbered(
-            [read_evaluation(path, self.results) for path in self.files["evaluations"]], self.study["seed"]
-        )
+        read = [found for path in self.files["evaluations"] for found in read_evaluations(path, self.results)]
+        return renumbered(read, self.study["seed"])
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:

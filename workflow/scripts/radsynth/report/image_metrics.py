@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,163 +10,18 @@ from scipy.stats import norm
 
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tails import LowerTail
+from radsynth.quality.catalogue import in_shown_order
+from radsynth.quality.metric import CONTROL, HIGHER, LOWER
 from radsynth.report.inference import ALPHA, holm
 from radsynth.report.tidy import COHORT, Metrics, labels_in_order
 
-LOWER, HIGHER, CONTROL = "lower", "higher", "control"
 # C_T is a z-score: beyond three standard errors it is not chance (Meehan et al. 2020, 2004.05675).
 C_T_LIMIT = -3.0
 Z = 1.959964  # 97.5 % quantile of the normal distribution
 POOL = [*COHORT, "generator", "label"]
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """How one metric is shown and judged.
-
-    ``better`` is ``lower``, ``higher`` or ``control``, where a difference to the control in either direction is worse.
-    ``suspect`` names what makes a value suspicious: ``above`` or ``below``, a share that is so against its control by
-    Fisher's exact test; ``c_t``, a z-score below 0; ``nearest``, a distance smaller than the tail of held-out images
-    allows in a pool of its size; these three after Holm's correction over all of a study. ``any``, a share above 0;
-    ``less_varied`` and ``less_different``, a mean over pairs above or below that of the control (``beyond_control``).
-    ``says`` is what such a value means. ``whole`` makes it a share, shown in per cent: what all images together count
-    in the data. ``decimals`` are those of other values, None for three significant digits.
-    """
-
-    shown: str
-    better: str
-    suspect: str = ""
-    says: str = ""
-    decimals: int | None = None
-    whole: float | None = None
-
-    @property
-    def arrow(self) -> str:
-        """Which way is better, as one sign."""
-        return {LOWER: "↓", HIGHER: "↑", CONTROL: "≈"}[self.better]
-
-    @property
-    def axis(self) -> str:
-        """The name with its unit and direction."""
-        return f"{self.shown}{' (%)' if self.whole else ''} {self.arrow}"
-
-    def scaled(self, value: float) -> float:
-        """Return the value in the unit that is shown."""
-        return 100 * value / self.whole if self.whole else value
-
-    def text(self, value: float) -> str:
-        """Return a value without its unit, an undefined one as an empty text. A share above 0 never reads 0."""
-        if math.isnan(value):
-            return ""
-        value = self.scaled(value)
-        if self.whole:
-            text = f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-        elif self.decimals is not None:
-            text = f"{round(value, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: no negative zero
-        else:
-            text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-        return text.replace("-", "−")
-
-    def sd_text(self, value: float) -> str:
-        """Return a standard deviation without its unit, with two significant digits where no decimals are set."""
-        known = self.decimals is not None or self.whole or math.isnan(value)
-        return self.text(value) if known else f"{value:.2g}"
-
-    def words(self, value: float) -> str:
-        """Return a value with its unit."""
-        return "undefined" if math.isnan(value) else self.text(value) + (" %" if self.whole else "")
-
-
-MEANINGS = {
-    "fid": Meaning("FID", LOWER),
-    "kid": Meaning("KID", LOWER, decimals=4),
-    "kid_subsets": Meaning("KID, subsets", LOWER, decimals=4),
-    "precision": Meaning("precision", HIGHER, decimals=2),
-    "recall": Meaning("recall", HIGHER, decimals=2),
-    "density": Meaning("density", HIGHER, decimals=2),
-    "coverage": Meaning("coverage", HIGHER, decimals=2),
-    "ms_ssim": Meaning(
-        "MS-SSIM",
-        CONTROL,
-        "less_varied",
-        "two images of the pool resemble each other more than two real images do: too little variety",
-        decimals=3,
-    ),
-    "lpips": Meaning(
-        "LPIPS",
-        CONTROL,
-        "less_different",
-        "two images of the pool differ less than two real images do: too little variety",
-        decimals=3,
-    ),
-    "inception_score": Meaning("Inception score", HIGHER, decimals=2),
-    "ssim": Meaning("SSIM", CONTROL, decimals=3),
-    "psnr": Meaning("PSNR (dB)", CONTROL, decimals=1),
-    "mse": Meaning("MSE", CONTROL),
-    "copy_rate": Meaning(
-        "copy rate",
-        LOWER,
-        "above",
-        "more images come as near to a training image as hardly any held-out real image does: near-copies",
-        whole=1,
-    ),
-    "view_copy_rate": Meaning(
-        "view copy rate",
-        LOWER,
-        "above",
-        "the same with flipped, turned or cropped views of the training images",
-        whole=1,
-    ),
-    "hash_copy_rate": Meaning(
-        "hash copy rate",
-        LOWER,
-        "above",
-        "more images have almost the perceptual hash of a training image than held-out real images have",
-        whole=1,
-    ),
-    "nearest_copy": Meaning(
-        "nearest image",
-        CONTROL,
-        "nearest",
-        "a single image is nearer to a training image than any of so many held-out real images could be: a copy",
-        decimals=3,
-    ),
-    "view_nearest_copy": Meaning(
-        "nearest view",
-        CONTROL,
-        "nearest",
-        "the same with flipped, turned, shifted or cropped views of the training images",
-        decimals=3,
-    ),
-    "exact_copy_rate": Meaning("exact copies", LOWER, "any", "images with all the pixels of a training image", whole=1),
-    "authpct": Meaning(
-        "AuthPct",
-        HIGHER,
-        "below",
-        "fewer images are farther from their nearest training image than this is from its own nearest",
-        whole=100,
-    ),
-    "c_t": Meaning(
-        "C_T",
-        HIGHER,
-        "c_t",
-        "the pool lies closer to the training images than held-out real images do (a z-score)",
-        decimals=1,
-    ),
-    "dcr_median": Meaning("DCR median", HIGHER),
-    "dcr_share": Meaning("DCR share", LOWER, whole=1),
-    "dcr_tail": Meaning(
-        "DCR tail",
-        LOWER,
-        "above",
-        "more images lie as close to a training image as hardly any held-out real image does",
-        whole=1,
-    ),
-    "duplicate_rate": Meaning(
-        "duplicates", LOWER, "any", "images with all the pixels of another image of the pool", whole=1
-    ),
-    "constant_rate": Meaning("constant images", LOWER, "any", "images of a single gray value", whole=1),
-}
+MEANINGS = {metric.name: metric.meaning for metric in in_shown_order()}
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -9,7 +9,13 @@ from radsynth.common.errors import UserError
 from radsynth.common.tables import read_table
 from radsynth.report.tidy import COHORT, Metrics
 
+FOLDER = Path(__file__).resolve().parents[4] / "resources" / "published"
 COLUMNS = ["source", "table", "sampling", "scenario", "classifier", "mix", "metric", "mean", "sd", "note"]
+
+
+def published_files() -> list[Path]:
+    """Return the tables of published values that come with the workflow."""
+    return sorted(FOLDER.glob("*.csv"))
 
 
 def read_published(files: Iterable[str | Path], sources: dict[str, str]) -> pd.DataFrame:

@@ -22,7 +22,8 @@ from radsynth.tasks.task import Task, make_task
 BASELINE = "baseline"
 COHORT = ["dataset", "sampling", "scenario"]
 # What is compared with each other: the classifiers of one cohort on its own test sets (``tested_on`` is ``test``), or
-# on another dataset (``external_DATASET``). ``synthetic_GENERATOR`` are pools, see ``recognition``.
+# on another dataset (``external_DATASET``). ``synthetic_POOL`` are pools, see ``recognition``. A column ``generator``
+# beside a label names the pool, as in archives of before there were pools with names of their own.
 TESTED = [*COHORT, "tested_on"]
 # ``common`` is the test set that all samplings of a scenario share.
 OWN, COMMON, EXTERNAL, SYNTHETIC = "test", "common", "external_", "synthetic_"

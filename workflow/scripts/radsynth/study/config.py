@@ -111,6 +111,11 @@ class Study:
         """Return the classifiers that are evaluated; the others only steer pools."""
         return [name for name, classifier in self["classifiers"].items() if classifier["role"] == "judges"]
 
+    def steering(self) -> list[tuple[str, str]]:
+        """Return classifier and scenario of the trainings, one per cohort, that only steer pools."""
+        needed = [(name, self.pool_scenario(pool)) for pool, needs in self.needs.items() for name in needs.classifiers]
+        return [(name, scenario) for name, scenario in dict.fromkeys(needed) if name not in self.judges()]
+
     def learner(self, classifier: str) -> dict[str, Any]:
         """Return what a classifier is trained with, whatever it is trained for."""
         return {key: value for key, value in self["classifiers"][classifier].items() if key != "role"}
@@ -141,14 +146,6 @@ class Study:
     def held_back(self) -> float | None:
         """Return which part of the training images cohorts hold back for validation, if any."""
         return held_back_fraction(self.config)
-
-    def evaluated_on(self, scenario: str, mix: str, classifier: str) -> list[str]:
-        """Return the names of all test sets of a classifier on a mix; synthetic ones for experts on the baseline."""
-        judges = mix == "baseline" and classifier in self["experts"]
-        return [
-            *self.real_test_sets(scenario),
-            *(f"synthetic_{pool}" for pool in self["pools"] if judges),
-        ]
 
     def longest_prefix(self, label: str) -> int:
         """Return how many images of ``label`` the largest training cohort takes."""

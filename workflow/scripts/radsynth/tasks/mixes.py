@@ -85,6 +85,20 @@ def read_pools(manifests: Iterable[str | Path], generators: Iterable[str]) -> pd
     return pd.concat(pools, ignore_index=True)
 
 
+def read_tests(
+    tables: Iterable[str | Path], folders: Iterable[str | Path], testsets: Iterable[str]
+) -> dict[str, pd.DataFrame]:
+    """Return the rows of test sets by name, with the ``root`` of their files; a set without an image has no row.
+
+    ``tables`` tell the sets apart in the column ``testset``, ``folders`` are the image folders of each.
+    """
+    read = [
+        read_table(path).assign(root=str(Path(folder).parent)) for path, folder in zip(tables, folders, strict=True)
+    ]
+    images = pd.concat(read, ignore_index=True)
+    return {name: images[images["testset"] == name] for name in testsets}
+
+
 def read_pixels(images: pd.DataFrame) -> np.ndarray:
     """Return the pixels, uint8 (n, height, width, 1), of rows with ``root``, ``file`` below it and ``sha256``."""
     return read_gray_stack(".", images.assign(file=images["root"] + "/" + images["file"]))[..., None]

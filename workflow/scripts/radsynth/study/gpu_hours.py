@@ -1,6 +1,6 @@
 """GPU hours of a study, from the jobs that have been measured.
 
-python -m radsynth.report.gpu_hours CONFIG [BENCHMARKS]
+python -m radsynth.study.gpu_hours CONFIG [BENCHMARKS]
 
 CONFIG is a configuration file. BENCHMARKS is the folder of the study's benchmark files (results/STUDY/benchmarks if not
 given) or the costs.csv of an archive: one finished job of each kind is enough for an estimate.
@@ -24,21 +24,25 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
     jobs = {}
     for dataset, sampling in product(study.datasets("study"), study["samplings"]):
         for name, generator in study["generators"].items():
-            cohort = f"{dataset}_{sampling}_{generator['train_on']}_{name}"
+            cohort = f"{dataset}/{sampling}/{generator['train_on']}/{name}"
             selected = generator["selection"]["method"] != "last"
             for unit in study.units(name):
                 for stage in ["train_generator", *["select_model"] * selected]:
-                    jobs[f"{stage}/{cohort}_{unit}"] = (stage, name)
+                    jobs[f"{stage}/{cohort}/{unit}"] = (stage, name)
         for pool in study["pools"]:
             for label in study.pool_labels(pool):
-                job = f"write_pool/{dataset}_{sampling}_{study.pool_scenario(pool)}_{pool}_{label}"
+                job = f"write_pool/{dataset}/{sampling}/{study.pool_scenario(pool)}/{pool}/{label}"
                 jobs[job] = ("write_pool", pool)
         for scenario, name, run in product(study["scenarios"], study.judges(), range(1, study["runs"] + 1)):
             for mix in study.arms(scenario):
                 for stage in ("train_classifier", "evaluate"):
-                    jobs[f"{stage}/{dataset}_{sampling}_{scenario}_{mix}_{name}_{run}"] = (stage, name)
+                    jobs[f"{stage}/{dataset}/{sampling}/{scenario}/{mix}/{name}/run_{run}"] = (stage, name)
             for pool in study["pools"] if name in study["experts"] else ():
-                jobs[f"judge/{dataset}_{sampling}_{scenario}_baseline_{name}_{run}_{pool}"] = ("judge", name)
+                judged = f"{dataset}/{sampling}/{scenario}/baseline/{name}/run_{run}/synthetic/{pool}"
+                jobs[f"judge/{judged}"] = ("judge", name)
+        for name, scenario in study.steering():
+            job = f"train_classifier/{dataset}/{sampling}/{scenario}/baseline/{name}/run_1"
+            jobs[job] = ("train_classifier", name)
     return jobs | dict(_measuring_jobs(study))
 
 
@@ -52,20 +56,20 @@ def _measuring_jobs(study: Study) -> Iterator[tuple[str, tuple[str, str]]]:
         if KINDS["extractors"][name].needs_weights
     ]
     for dataset, name in product(study.datasets("study"), networks):
-        yield f"features_real/{name}_{dataset}", ("features_real", name)
+        yield f"features_real/{name}/{dataset}", ("features_real", name)
     for dataset, sampling, made in product(study.datasets("study"), study["samplings"], study["pools"]):
-        cohort = f"{dataset}_{sampling}_{study.pool_scenario(made)}"
+        cohort = f"{dataset}/{sampling}/{study.pool_scenario(made)}"
         if "domain" in quality:
             yield f"features_domain_real/{cohort}", ("features_domain_real", "domain")
         for label in study.pool_labels(made):
-            pool = f"{cohort}_{made}_{label}"
+            pool = f"{cohort}/{made}/{label}"
             for name in networks:
                 if name in quality:
-                    yield f"features_pool/{name}_{pool}", ("features_pool", name)
+                    yield f"features_pool/{name}/{pool}", ("features_pool", name)
             if "domain" in quality:
                 yield f"features_domain_pool/{pool}", ("features_domain_pool", "domain")
             if "lpips" in study["quality"]["diversity"]:
-                yield f"pairs_real/{cohort}_{label}", ("pairs_real", "lpips")
+                yield f"pairs_real/{cohort}/{label}", ("pairs_real", "lpips")
                 yield f"pairs_pool/{pool}", ("pairs_pool", "lpips")
 
 
@@ -96,7 +100,7 @@ def gpu_hours(study: Study, source: Path) -> pd.DataFrame:
 
 def main(arguments: list[str]) -> None:
     if not arguments:
-        raise UserError("usage: python -m radsynth.report.gpu_hours CONFIG [BENCHMARKS]")
+        raise UserError("usage: python -m radsynth.study.gpu_hours CONFIG [BENCHMARKS]")
     study = Study(yaml.safe_load(Path(arguments[0]).read_text(encoding="utf-8")))
     source = Path(arguments[1] if arguments[1:] else f"results/{study['study']}/benchmarks")
     if not source.exists():

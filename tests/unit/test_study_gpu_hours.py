@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 from radsynth.common.errors import UserError
-from radsynth.report.gpu_hours import gpu_hours, gpu_jobs, main
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_hours, gpu_jobs, main
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def test_only_what_a_study_measures_with_networks_holds_a_gpu(core):
 
 def test_one_measured_job_of_each_kind_is_enough(core, tmp_path, monkeypatch, capsys):
     files = {
-        "train_generator/kaggle_cxr_random_small_ddpm_NORMAL": 7200,
-        "train_generator/kaggle_cxr_greedy_small_ddpm_NORMAL": 3600,
-        "evaluate/kaggle_cxr_greedy_imbalanced_pggan_custom_cnn_5": 36,
-        "evaluate/other_greedy_imbalanced_pggan_custom_cnn_5": 999,
+        "train_generator/kaggle_cxr/random/small/ddpm/NORMAL": 7200,
+        "train_generator/kaggle_cxr/greedy/small/ddpm/NORMAL": 3600,
+        "evaluate/kaggle_cxr/greedy/imbalanced/pggan/custom_cnn/run_5": 36,
+        "evaluate/other/greedy/imbalanced/pggan/custom_cnn/run_5": 999,
     }
     for name, seconds in files.items():
         path = tmp_path / f"results/khazrak2025/benchmarks/{name}.tsv"

@@ -1,12 +1,21 @@
-"""One pass over the distances between two sets of features, for manifold metrics and memorisation alike."""
+"""One pass over the distances between two sets of features: nearest images, and balls up to the k-th neighbour.
+
+The balls answer whether the images are realistic, and whether they cover the reals. Precision and recall: Kynkaanniemi
+et al. 2019, Improved precision and recall metric for assessing generative models, equations 1 and 2, k = 3. Density and
+coverage: Naeem et al. 2020, Reliable fidelity and diversity metrics for generative models, equations 4 and 5, k = 5.
+Like theirs (package prdc), a ball does not hold its surface. All raise UndefinedError where a set whose balls are asked
+for has no more than k images, or k + 1 identical ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
-from radsynth.quality.arrays import UndefinedError, check_same_dim, checked
+from radsynth.quality import frechet
+from radsynth.quality.metric import HIGHER, Meaning, OfSets, UndefinedError, check_same_dim, checked
 
 WITHIN = 5  # nearest others of the same set whose distances are kept
 NEIGHBOURS = 50  # nearest images of the reference set that a distance is taken relative to
@@ -14,6 +23,8 @@ BLOCK = 512  # rows of the distance matrix held at once, fewer where that is mor
 CELLS = 2**25
 # Squared distances that differ by less than this share of the largest squared norm are equal but for rounding.
 TIE = 1e-12
+K_PRECISION = 3
+K_COVERAGE = 5
 
 
 def _squares(x: np.ndarray, y: np.ndarray, y_norms: np.ndarray) -> np.ndarray:
@@ -46,7 +57,7 @@ def nearest_others(
 
 
 class Points:
-    """Features (n, d) of one set, finite, and the distances of each image to its nearest others in the set."""
+    """Features (n, d) of one set, finite, its Gaussian, and the distances of each image to its nearest others in it."""
 
     def __init__(self, features: np.ndarray):
         self.features = checked(features, minimum=0)
@@ -71,6 +82,11 @@ class Points:
             within[start : start + size] = np.sort(squares[:, :count], axis=1)
         return np.sqrt(np.where(within <= TIE * norms.max(initial=0), 0, within))
 
+    @cached_property
+    def gaussian(self) -> frechet.Gaussian:
+        """Mean and covariance; UndefinedError for fewer than 2 images."""
+        return frechet.statistics(self.features)
+
     def radii(self, k: int) -> np.ndarray:
         """Return the distance (n,) of each image to its k-th nearest other; UndefinedError unless all are positive."""
         if len(self) <= k:
@@ -87,9 +103,8 @@ class Encounter:
 
     ``nearest`` (m,): index of the nearest reference image; ``distance`` (m,): distance to it; ``relative`` (m,): the
     same over the mean distance to the nearest 50 reference images (all, if there are fewer), in [0, 1].
-    By k, where both sets have radii: ``inside`` (m,): how many reference images' balls hold the candidate, and
-    ``reached`` (n,): whether some candidate's ball holds the reference image. ``closest`` (n,): squared distance of
-    each reference image to its nearest candidate. ``tie``: squares that differ by less are equal.
+    ``closest`` (n,): squared distance of each reference image to its nearest candidate. ``tie``: squares that differ by
+    less are equal. ``within_balls`` and ``in_reach``, by k, are what ``holding`` and ``reached`` return.
     """
 
     reference: Points
@@ -99,8 +114,22 @@ class Encounter:
     relative: np.ndarray
     closest: np.ndarray
     tie: float
-    inside: dict[int, np.ndarray] = field(default_factory=dict)
-    reached: dict[int, np.ndarray] = field(default_factory=dict)
+    within_balls: dict[int, np.ndarray] = field(default_factory=dict)
+    in_reach: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def holding(self, k: int) -> np.ndarray:
+        """Return how many reference images' balls, to their k-th neighbour, hold each candidate (m,)."""
+        self.reference.radii(k)
+        return self.within_balls[k]
+
+    def reached(self, k: int) -> np.ndarray:
+        """Return whether some candidate's ball holds the reference image (n,)."""
+        self.candidate.radii(k)
+        return self.in_reach[k]
+
+    def covered(self, k: int) -> np.ndarray:
+        """Return whether the reference image's ball holds some candidate (n,)."""
+        return self.closest < self.reference.radii(k) ** 2 - self.tie
 
 
 def _squared_radii(points: Points, ks: Sequence[int]) -> dict[int, np.ndarray]:
@@ -148,3 +177,38 @@ def encounter(reference: Points, candidate: Points, ks: Sequence[int] = ()) -> E
         neighbours = np.sqrt(np.clip(squares[:, :count], 0, None)).mean(axis=1)
         relative[rows] = distance[rows] / np.maximum(neighbours, np.finfo(float).tiny)
     return Encounter(reference, candidate, nearest, distance, relative, closest, tie, inside, reached)
+
+
+class Balls(Protocol):
+    """How the balls of two sets hold each other's images: an Encounter, or two parts of one set (samples.py)."""
+
+    def holding(self, k: int) -> np.ndarray: ...
+    def reached(self, k: int) -> np.ndarray: ...
+    def covered(self, k: int) -> np.ndarray: ...
+
+
+def precision(balls: Balls, k: int = K_PRECISION) -> float:
+    """Return the share of candidates inside the ball of at least one reference image."""
+    return float((balls.holding(k) > 0).mean())
+
+
+def recall(balls: Balls, k: int = K_PRECISION) -> float:
+    """Return the share of reference images inside the ball of at least one candidate."""
+    return float(balls.reached(k).mean())
+
+
+def density(balls: Balls, k: int = K_COVERAGE) -> float:
+    """Return the mean number of reference images' balls that hold a candidate, over k; it may exceed 1."""
+    return float(balls.holding(k).mean() / k)
+
+
+def coverage(balls: Balls, k: int = K_COVERAGE) -> float:
+    """Return the share of reference images whose ball holds at least one candidate."""
+    return float(balls.covered(k).mean())
+
+
+PRECISION, RECALL, COVERAGE = (
+    OfSets(formula.__name__, "manifold", formula, Meaning(formula.__name__, HIGHER, decimals=2), lowest=0, highest=1)
+    for formula in (precision, recall, coverage)
+)
+DENSITY = OfSets("density", "manifold", density, Meaning("density", HIGHER, decimals=2), lowest=0)
