@@ -1,7 +1,7 @@
 """The images of another pool that a classifier is surest about; image i is the i-th of them."""
 
 import numpy as np
-from radsynth.common.features import read_image_set
+from radsynth.common.sets import Batch, ImageSet
 from radsynth.pools.kind import Needs, PoolKind
 
 
@@ -11,10 +11,9 @@ class Filtered(PoolKind):
         return Needs(pools=(entry["of"],), classifiers=(entry["classifier"],))
 
     def draw(self, given, indices, conditions, seed):
-        from radsynth.generators.base import Batch
-        from radsynth.pools.scoring import sureness
-
-        images = read_image_set(given.pools[given.entry["of"]])[1]
-        sure = sureness(given, given.classifiers[given.entry["classifier"]], images, conditions[0]["label"])
+        manifest, wanted = given.pools[given.entry["of"]], conditions.rows[0]["label"]
+        parent = ImageSet.from_manifest(manifest, manifest.parent, [wanted])
+        classifier = given.classifiers[given.entry["classifier"]]
+        sure = classifier.predict(parent.images)[:, list(given.labels).index(wanted)]
         kept = np.argsort(-sure, kind="stable")[list(indices)]
-        yield Batch(indices, images[kept])
+        yield Batch(indices, parent.images[kept], channels=parent.channels)

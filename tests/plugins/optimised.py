@@ -2,6 +2,7 @@
 
 import numpy as np
 from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import Batch
 from radsynth.pools.kind import Needs, PoolKind
 
 
@@ -11,9 +12,6 @@ class Optimised(PoolKind):
         return Needs(models=(entry["generator"],), classifiers=(entry["classifier"],))
 
     def draw(self, given, indices, conditions, seed):
-        from radsynth.generators.base import Batch
-        from radsynth.pools.scoring import sureness
-
         name, classifier = given.entry["generator"], given.classifiers[given.entry["classifier"]]
         drawn = []
         for candidate in ("first", "second"):
@@ -23,6 +21,7 @@ class Optimised(PoolKind):
                 index: image for batch in batches for index, image in zip(batch.indices, batch.images, strict=True)
             }
             drawn.append(np.stack([images[index] for index in indices]))
-        sure = [sureness(given, classifier, images, conditions[0]["label"]) for images in drawn]
+        label = list(given.labels).index(conditions.rows[0]["label"])
+        sure = [classifier.predict(images)[:, label] for images in drawn]
         best = np.argmax(sure, axis=0)
         yield Batch(indices, np.stack(drawn)[best, np.arange(len(indices))])

@@ -32,6 +32,7 @@ rule write_pool:
         entry=lambda wildcards: STUDY["pools"][wildcards.pool],
         needs=lambda wildcards: list(STUDY.needs[wildcards.pool]),
         generators=IN.generators_of_pool,
+        architectures=IN.architectures_of_pool,
         label="{label}",
         labels=STUDY.labels,
         seed=P.seed("pool"),

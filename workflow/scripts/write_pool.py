@@ -15,7 +15,14 @@ with job(snakemake) as log:
     named = [dict(zip(*pair, strict=True)) for pair in zip(params.needs, files, strict=True)]
     manifest = write_pool(
         find("pools", params.entry["kind"], "kind").load()(),
-        read_given(params.entry, params.labels, params.generators, *named),
+        read_given(
+            params.entry,
+            params.labels,
+            params.generators,
+            *named,
+            architectures=params.architectures,
+            threads=snakemake.threads,
+        ),
         output.images,
         output.manifest,
         label=params.label,

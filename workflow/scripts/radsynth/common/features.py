@@ -1,12 +1,13 @@
 """The features of one image set: how their file is written and read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import DTypeLike
 
 from radsynth.common.arrays import read_arrays
@@ -41,14 +42,17 @@ class FeatureSet:
         return self.features[[rows[image_id] for image_id in image_ids]]
 
 
-def read_image_set(manifest: str | Path) -> tuple[list[str], np.ndarray]:
-    """Return the ids and the images, uint8 (n, height, width), of a dataset's or a pool's manifest, in its order.
+def read_image_set(
+    manifest: str | Path, read: Callable[[Path, pd.DataFrame], np.ndarray] = read_gray_stack
+) -> tuple[list[str], np.ndarray]:
+    """Return the ids and the images, uint8, of a dataset's or a pool's manifest, in its order.
 
-    Files are relative to the manifest. A pool's images have no ids: the stem of the file name serves.
+    ``read`` gives them as (n, height, width), or is ``read_image_stack`` for (n, height, width, channels). Files are
+    relative to the manifest. A pool's images have no ids: the stem of the file name serves.
     """
     table = read_table(manifest)
     image_ids = table["image_id"] if "image_id" in table else table["file"].map(lambda file: Path(file).stem)
-    return list(image_ids), read_gray_stack(Path(manifest).parent, table)
+    return list(image_ids), read(Path(manifest).parent, table)
 
 
 def write_features(

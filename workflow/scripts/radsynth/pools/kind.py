@@ -30,7 +30,7 @@ class Given:
 
     ``entry``: its options of the configuration. ``labels``: those of the study, in the order of a classifier's outputs.
     ``models``: loaded generators, and ``samplers``, the settings of each. ``pools`` and ``datasets``: the manifests,
-    whose files lie beside them. ``classifiers``: the files of the trained models. ``hash``: of all that, in one.
+    whose files lie beside them. ``classifiers``: trained learners, ready to predict. ``hash``: of all that, in one.
     """
 
     entry: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Given:
     models: Mapping[str, Any] = field(default_factory=dict)
     samplers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pools: Mapping[str, Path] = field(default_factory=dict)
-    classifiers: Mapping[str, Path] = field(default_factory=dict)
+    classifiers: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
     hash: str = ""
 

@@ -151,11 +151,18 @@ class Inputs:
         names = self.study.needs[wildcards.pool].models
         return {name: {key: self.plan.generators[name][key] for key in ("family", "sampler")} for name in names}
 
+    def architectures_of_pool(self, wildcards: Any) -> dict[str, str]:
+        """Return the architecture of the classifiers that a pool needs."""
+        names = self.study.needs[wildcards.pool].classifiers
+        return {name: self.plan.classifiers[name]["architecture"] for name in names}
+
     def pool_code(self, wildcards: Any) -> str:
-        """Return the code hash of a pool's kind and of the generators that it needs."""
-        generators = self.generators_of_pool(wildcards).values()
-        families = dict.fromkeys(generator["family"] for generator in generators)
-        named = [("pools", self.plan.pools[wildcards.pool]["kind"]), *(("families", name) for name in families)]
+        """Return the code hash of a pool's kind and of the generators and classifiers that it needs."""
+        families = (generator["family"] for generator in self.generators_of_pool(wildcards).values())
+        learners = self.architectures_of_pool(wildcards).values()
+        named = [("pools", self.plan.pools[wildcards.pool]["kind"])]
+        named += [("families", name) for name in dict.fromkeys(families)]
+        named += [("learners", name) for name in dict.fromkeys(learners)]
         return code("write_pool", *(find(kind, name, kind).module for kind, name in named))
 
     def compared_pools(self, wildcards: Any) -> list[str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from radsynth.tasks.learner import Course, Examples, Learner, gray
+from radsynth.common.images import gray_of
+from radsynth.tasks.learner import Course, Examples, Learner
 
 if TYPE_CHECKING:
     import keras
@@ -53,12 +54,12 @@ class KerasLearner(Learner):
     def predict(self, images: np.ndarray) -> np.ndarray:
         from radsynth.tasks import keras_training
 
-        return keras_training.predict(self.model, gray(images))
+        return keras_training.predict(self.model, gray_of(images))
 
     def features(self, images: np.ndarray) -> np.ndarray:
         from radsynth.tasks import keras_networks, keras_training
 
-        return keras_training.predict(keras_networks.last_hidden_layer(self.model), gray(images))
+        return keras_training.predict(keras_networks.last_hidden_layer(self.model), gray_of(images))
 
     def write(self, folder: Path) -> None:
         self.model.save(folder / self.weights_name)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
+from radsynth.common.images import gray_of
 from radsynth.common.registry import find
 from radsynth.tasks.task import Task
 
@@ -34,18 +35,11 @@ class Examples:
 
     @property
     def gray(self) -> np.ndarray:
-        """The images for networks that look at gray alone (see ``gray``)."""
-        return gray(self.images)
+        """The images for networks that look at gray alone, uint8 (n, height, width)."""
+        return gray_of(self.images)
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-def gray(images: np.ndarray) -> np.ndarray:
-    """Return images, uint8 (n, height, width, channels), as gray ones: the one channel, or the rounded mean of all."""
-    if images.shape[3] == 1:
-        return images[..., 0]
-    return np.rint(images.mean(axis=3)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

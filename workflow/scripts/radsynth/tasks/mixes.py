@@ -11,7 +11,7 @@ import pandas as pd
 
 from radsynth.cohorts.held_back import held_back_by_image
 from radsynth.common.errors import UserError
-from radsynth.common.images import read_gray_stack
+from radsynth.common.images import read_image_stack
 from radsynth.common.tables import read_table
 
 COLUMNS = ["root", "file", "sha256", "label", "image_id", "origin", "subset"]
@@ -100,8 +100,8 @@ def read_tests(
 
 
 def read_pixels(images: pd.DataFrame) -> np.ndarray:
-    """Return the pixels, uint8 (n, height, width, 1), of rows with ``root``, ``file`` below it and ``sha256``."""
-    return read_gray_stack(".", images.assign(file=images["root"] + "/" + images["file"]))[..., None]
+    """Return the pixels, uint8 (n, height, width, channels), of rows with ``root``, ``file`` and ``sha256``."""
+    return read_image_stack(".", images.assign(file=images["root"] + "/" + images["file"]))
 
 
 def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:

@@ -90,7 +90,12 @@ class Examiner:
     """A trained classifier, as ``train_run`` wrote it, before test sets."""
 
     def __init__(
-        self, model: str | Path, training: str | Path, positive_label: str, threads: int = 1, keras_backend: str = ""
+        self,
+        model: str | Path,
+        training: str | Path,
+        positive_label: str,
+        threads: int = 1,
+        keras_backend: str = "tensorflow",
     ):
         self.record = read_json(training)
         self.task = make_task(self.record["task"], self.record["labels"], positive_label)

@@ -63,7 +63,7 @@ class TorchLearner(Learner):
         import torch
 
         from radsynth.learning.devices import choose_plan
-        from radsynth.learning.loop import train as take_steps
+        from radsynth.learning.loop import Training
 
         plan = choose_plan("fp32", compile=False)
         torch.manual_seed(derive_seed(course.seed, "initial weights"))
@@ -71,7 +71,7 @@ class TorchLearner(Learner):
         plan.place(self.module)
         steps = _Steps(self, train, validation, course, plan.device)
         with sole_writer(run_dir / ".training.lock"):
-            take_steps(
+            Training(
                 steps,
                 plan=plan,
                 n=len(train),
@@ -82,7 +82,7 @@ class TorchLearner(Learner):
                 fingerprint=steps.fingerprint(),
                 preview=lambda path: None,
                 notes=steps.notes,
-            )
+            ).run()
         self.module.eval()
         return _history(read_metrics(run_dir / "progress" / "metrics.jsonl"), steps.per_epoch)
 
