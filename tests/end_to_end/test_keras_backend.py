@@ -1,6 +1,7 @@
 """The classifiers' backend is a choice of the configuration, and a GPU that it cannot use is not passed over."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -53,9 +54,10 @@ def test_the_backend_chooses_the_environment_under_conda(root, tmp_path, monkeyp
             config_settings=ConfigSettings(configfiles=[root / config]),
             snakefile=root / "Snakefile",
         )
-        environments = {rule.name: str(rule.conda_env) for rule in workflow_api._workflow.rules}
-    assert environments["train_classifier"].endswith(f"envs/{environment}.yaml")
-    assert environments["evaluate"] == environments["judge"] == environments["train_classifier"]
+        chosen = {rule.name: rule.conda_env for rule in workflow_api._workflow.rules}
+    names = ("train_classifier", "evaluate", "judge")
+    assert {chosen[name](SimpleNamespace(classifier="custom_cnn")) for name in names} == {f"../envs/{environment}.yaml"}
+    assert str(chosen["features_domain_pool"]).endswith(f"envs/{environment}.yaml")
 
 
 def test_another_backend_is_refused():

@@ -71,6 +71,10 @@ def planned(snakemake):
     return plan
 
 
+# An edit of a module that changes what it does, and nothing that a plan asks of it.
+CHANGED = ("\nfrom ", "\nimport sys\nfrom ")
+
+
 @contextmanager
 def edited(file: Path, old: str, new: str):
     """Replace a text in a file for a while."""
@@ -92,7 +96,7 @@ def follows(generator: str) -> set[str]:
     for label in STUDY["labels"]:
         pool = f"the {label} pool of {generator}"
         jobs |= {
-            f"Drawing 12 {label} images from {generator}",
+            f"Drawing 12 {label} images of the pool {generator}",
             f"Features of {pool} by pixels",
             f"Features of {pool} by the classifier trained on greedy/small",
             f"Pairs of images in {pool}",
@@ -140,9 +144,9 @@ def test_a_job_that_was_killed_with_snakemake_runs_again_and_stops_no_plan(finis
 
 
 def test_an_edited_generator_trains_again_with_what_follows_and_nothing_else(finished, planned):
-    with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "generators/ddpm.py", *CHANGED):
         assert planned(finished) == trainings("ddpm") | follows("ddpm")
-    with edited(finished / LIBRARY / "generators/progressive.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "generators/progressive.py", *CHANGED):
         assert planned(finished) == trainings("pggan") | selections("pggan") | follows("pggan")
     assert planned(finished) == set(), "the edits have been taken back"
 
@@ -151,7 +155,7 @@ def test_a_new_family_trains_none_of_the_others_again(finished, planned):
     registry = finished / LIBRARY / "common/registry.py"
     with edited(registry, '"families": {', '"families": {\n        "third": Entry("radsynth.generators.third:Third"),'):
         assert planned(finished) == set()
-    with edited(registry, "module = ", "module = None or "):
+    with edited(registry, *CHANGED):
         assert trainings("ddpm") | trainings("pggan") <= planned(finished)
 
 
@@ -161,7 +165,7 @@ def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
             finished / "workflow/rules/generators.smk", "rule train_generator:", "# A remark.\nrule train_generator:"
         ),
         edited(finished / "workflow/rules/generators.smk", '    """Train one', '    """Teach one'),
-        edited(finished / LIBRARY / "generators/ddpm.py", "\nimport ", "\n# A remark.\n\nimport "),
+        edited(finished / LIBRARY / "generators/ddpm.py", "\nfrom ", "\n# A remark.\n\nfrom "),
         edited(finished / "workflow/scripts/train_generator.py", '"""', '"""Once again: '),
     ):
         assert planned(finished) == set()
@@ -170,23 +174,23 @@ def test_comments_docstrings_and_layout_run_nothing_again(finished, planned):
 def test_another_look_of_the_pictures_beside_results_runs_nothing_again(finished, planned):
     with ExitStack() as edits:
         for file in (
-            "generators/curves.py",
+            "learning/curves.py",
             "generators/previews.py",
             "generators/selection_figure.py",
             "pools/grid.py",
         ):
-            edits.enter_context(edited(finished / LIBRARY / file, "import ", "import sys\nimport "))
+            edits.enter_context(edited(finished / LIBRARY / file, *CHANGED))
         caption = finished / "workflow/report/grid.rst"
         edits.enter_context(edited(caption, "Synthetic images", "Images that were made"))
         assert planned(finished) == set()
-    with edited(finished / LIBRARY / "pools/figures.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "pools/pictures.py", *CHANGED):
         assert planned(finished) == {f"Original and synthetic {label} images side by side" for label in STUDY["labels"]}
-    with edited(finished / LIBRARY / "generators/metrics.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "learning/measured.py", *CHANGED):
         assert trainings("ddpm") | trainings("pggan") <= planned(finished), "what is measured is no picture"
 
 
 def test_an_edited_classifier_runs_no_generator_again(finished, planned):
-    with edited(finished / LIBRARY / "classifiers/training.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "tasks/keras_training.py", *CHANGED):
         jobs = planned(finished)
     pools = {f"the {label} pool of {generator}" for label in STUDY["labels"] for generator in STUDY["generators"]}
     by = "by the classifier trained on greedy/small"
@@ -204,11 +208,11 @@ def test_an_edited_classifier_runs_no_generator_again(finished, planned):
 
 
 def test_an_edited_analysis_draws_again_what_it_draws(finished, planned):
-    with edited(finished / LIBRARY / "report/utility_figures.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "report/utility_figures.py", *CHANGED):
         assert planned(finished) == {"Drawing the figures"}
-    with edited(finished / LIBRARY / "report/utility_rows.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "report/utility_rows.py", *CHANGED):
         assert planned(finished) == COLLECTING | ANALYSIS
-    with edited(finished / "workflow/scripts/metrics.py", "import ", "import sys\nimport "):
+    with edited(finished / "workflow/scripts/metrics.py", *CHANGED):
         assert planned(finished) == COLLECTING | ANALYSIS
     with edited(finished / "resources/published/table4.csv", "0", "1"):
         assert planned(finished) == {"Drawing the tables"}
@@ -238,11 +242,11 @@ def not_kept(finished):
 def test_a_classifier_that_was_not_kept_is_trained_again_only_to_judge_new_images(not_kept, planned):
     write_study(not_kept, STUDY | {"keep_classifiers": False})
     assert planned(not_kept) == set()
-    with edited(not_kept / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+    with edited(not_kept / LIBRARY / "generators/ddpm.py", *CHANGED):
         jobs = planned(not_kept)
     again = jobs - trainings("ddpm") - follows("ddpm")
     assert "Training custom_cnn on baseline, greedy/small, run 1" in again
-    assert not any("pggan on" in job or "images from pggan" in job for job in again), again
+    assert not any("pggan on" in job or "of the pool pggan" in job for job in again), again
 
 
 def test_classifiers_that_are_to_be_kept_only_now_are_trained_again(not_kept, planned):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import clone
-from test_reruns import COLLECTING, LIBRARY, STUDY, edited, write_study
+from test_reruns import CHANGED, COLLECTING, LIBRARY, STUDY, edited, write_study
 
 TWO = STUDY | {"generators": {"ddpm": STUDY["generators"]["ddpm"]}, "quality": {"extractors": ["pixels"]}}
 TWO |= {"mixes": {key: STUDY["mixes"][key] for key in ("baseline", "ddpm")}, "experts": [], "matched_controls": False}
@@ -154,7 +154,7 @@ def test_results_of_other_inputs_stop_the_plan(bare, stopped):
 
 def test_who_lets_times_alone_decide_keeps_results_of_other_code_and_no_others(finished, stopped, planned):
     times = ["--rerun-triggers", "mtime", "--"]
-    with edited(finished / LIBRARY / "generators/ddpm.py", "import ", "import sys\nimport "):
+    with edited(finished / LIBRARY / "generators/ddpm.py", *CHANGED):
         assert planned(finished) and not planned(finished, *times)
     write_study(finished, TWO | {"seed": 7})
     try:
