@@ -22,7 +22,7 @@ rule download:
         runtime=240,
     params:
         dataset=IN.dataset_entry,
-        looked_for=IN.raw_looked_for,
+        looked_for=lambda wildcards: IN.raw_looked_for(wildcards, placed(f"{P.data}/manifest.csv")),
         code=lambda wildcards: IN.source_code(wildcards, "download"),
     message:
         "Fetching the raw images of {wildcards.dataset}"
@@ -56,7 +56,7 @@ rule prepare_data:
         labels=STUDY.labels,
         image_size=STUDY["image_size"],
         seed=STUDY["seed"],
-        raw=IN.raw_fingerprint,
+        raw=lambda wildcards: IN.raw_fingerprint(wildcards, placed(f"{P.data}/manifest.csv")),
         code=lambda wildcards: IN.source_code(wildcards, "prepare_data"),
     message:
         "Preparing the images of {wildcards.dataset}"
@@ -108,7 +108,7 @@ rule weights:
         file=one_of(
             file
             for file in (entry["file"] for entry in read_registry().values())
-            if not (asked_to_delete() and Path(placed(plan.WEIGHTS_FOLDER), file).exists())
+            if not (asked_to_delete() and Path(placed(WEIGHTS_FOLDER), file).exists())
         ),
     conda:
         "../envs/data.yaml"

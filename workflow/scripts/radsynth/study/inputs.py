@@ -34,19 +34,22 @@ class Inputs:
         """Return the code hash of a script that reads a dataset's source."""
         return code(script, KINDS["sources"][self.study["datasets"][wildcards.dataset]["source"]].module)
 
-    def raw_looked_for(self, wildcards: Any, output: Any) -> Any:
-        """Return what tells that raw files must be looked for again."""
-        prepared = Path(output.record).with_name("manifest.csv").is_file()
-        return looked_for(self.study["datasets"][wildcards.dataset], self.download_record(wildcards), prepared)
+    # Functions of wildcards alone: Snakemake does not compare what depends on a job's files with what it was.
 
-    def raw_fingerprint(self, wildcards: Any, output: Any) -> str:
+    def raw_looked_for(self, wildcards: Any, manifest: str) -> str:
+        """Return what tells that raw files must be looked for again; ``manifest`` is where the prepared ones stand."""
+        dataset = self.study["datasets"][wildcards.dataset]
+        record = Path(manifest.format(**wildcards)).with_name("download.json")
+        return looked_for(dataset, record, Path(manifest.format(**wildcards)).is_file())
+
+    def raw_fingerprint(self, wildcards: Any, manifest: str) -> str:
         """Return what tells that raw files were added, replaced or taken away since they were prepared.
 
         Once that is done they are not needed any more: where none is left, it is what it was then.
         """
         dataset = self.study["datasets"][wildcards.dataset]
         found = fingerprint(dataset["path"], dataset.get("masks"))
-        return found or made.recorded_param(output.manifest, "raw") or ""
+        return found or made.recorded_param(manifest.format(**wildcards), "raw") or ""
 
     # Cohorts
 
