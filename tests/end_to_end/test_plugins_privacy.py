@@ -11,9 +11,9 @@ from test_tiny_study import COMMAND, HERE, TINY, write_config
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 STUDY = TINY | {
     "attacks": {"nearest": {"kind": "nearest_image"}, "coarse": {"kind": "nearest_image", "size": 4}},
-    "samplings": {"greedy": {"method": "random"}},
+    "samplings": {"greedy": {"method": "random"}},  # members by chance, as attacks should have them
+    "mixes": {"baseline": {"real": True}},
     "runs": 1,
-    "matched_controls": False,
 }
 
 
@@ -54,7 +54,6 @@ def test_an_attack_goes_through_the_whole_study(module_checkout, snakemake):
         interval = f"AUC {found['auc']:.2f} [{found['low']:.2f}, {found['high']:.2f}], chance 0.5"
         assert interval in said and f"could have been shown {found['least_auc']:.2f}." in said
     assert "safe" not in said
-    # The numbers are those of whoever looks at the images with nothing else in hand.
     nearest = attacks[attacks["attack"] == "nearest"]["auc"].tolist()
     assert nearest != attacks[attacks["attack"] == "coarse"]["auc"].tolist(), "an option is heeded"
     assert "Nothing to be done" in snakemake(module_checkout, *COMMAND).stdout
