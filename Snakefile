@@ -18,6 +18,7 @@ include: "workflow/rules/generators.smk"
 include: "workflow/rules/pools.smk"
 include: "workflow/rules/quality.smk"
 include: "workflow/rules/classifiers.smk"
+include: "workflow/rules/privacy.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/check.smk"
 
@@ -33,6 +34,7 @@ localrules:
     pools,
     quality,
     classifiers,
+    privacy,
     figures,
 
 
@@ -73,6 +75,11 @@ rule classifiers:
     input:
         P.evaluation_targets(),
         P.kept_classifier_targets(),
+
+
+rule privacy:
+    input:
+        P.attack_targets(),
 
 
 rule figures:

@@ -48,6 +48,7 @@ LOADED = {
     "train_generator": FAMILY_MODULES,
     "select_model": [*FAMILY_MODULES, *EXTRACTOR_MODULES],
     "write_pool": [*FAMILY_MODULES, *(entry.module for entry in KINDS["pools"].values())],
+    "attack": [*FAMILY_MODULES, *(entry.module for entry in KINDS["attacks"].values())],
     **dict.fromkeys(("train_classifier", "evaluate", "features_domain"), KERAS_MODULES),
 }
 # The environments of rules that choose theirs by a configuration key.

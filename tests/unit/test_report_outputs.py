@@ -451,7 +451,8 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
     folders = [path.parent for path in (root / "resources/paper_cache").glob("*/manifest.json")]
     assert folders
     for folder in folders:
-        found = archive.read_source({name: folder / f"{name}.csv" for name in COLUMNS}, "archive")
+        held = archive.archived_tables(folder)
+        found = archive.read_source({name: folder / f"{name}.csv" for name in held}, "archive")
         drawn = [load(where)(found | UNPUBLISHED) for where in tables().values()]
         assert all("nan" not in render.markdown(title, sections) for title, _, sections in drawn), folder
         text = summary.summary(found)

@@ -108,7 +108,7 @@ rule weights:
         file=one_of(
             file
             for file in (entry["file"] for entry in read_registry().values())
-            if not (asked_to_delete() and Path(placed(WEIGHTS_FOLDER), file).exists())
+            if not (asked_to_delete() and Path(placed("resources/weights"), file).exists())
         ),
     conda:
         "../envs/data.yaml"

@@ -90,16 +90,24 @@ KINDS: dict[str, dict[str, Entry]] = {
         "utility": Entry("radsynth.report.utility:CHAPTER"),
         "realism": Entry("radsynth.report.realism:CHAPTER"),
         "copying": Entry("radsynth.report.copying:CHAPTER"),
+        "privacy": Entry("radsynth.report.privacy:CHAPTER"),
         "basis": Entry("radsynth.report.basis:CHAPTER"),
         "costs": Entry("radsynth.report.costs:CHAPTER"),
     },
     "tasks": {
         "classification": Entry("radsynth.tasks.classification:Classification"),
     },
+    "attacks": {},
 }
 
 # What error messages call an entry; ``name`` where it is not said here.
-NOUNS: Mapping[str, str] = {"sources": "source", "extractors": "extractor", "families": "family", "pools": "kind"}
+NOUNS: Mapping[str, str] = {
+    "sources": "source",
+    "extractors": "extractor",
+    "families": "family",
+    "pools": "kind",
+    "attacks": "kind",
+}
 
 
 def find(kind: str, name: str, where: str) -> Entry:
@@ -107,5 +115,5 @@ def find(kind: str, name: str, where: str) -> Entry:
     known = KINDS[kind]
     if name not in known:
         noun = NOUNS.get(kind, "name")
-        raise UserError(f"{where}: unknown {noun} {name!r}, expected one of {', '.join(known)}")
+        raise UserError(f"{where}: unknown {noun} {name!r}, expected one of {', '.join(known) or '(none defined)'}")
     return known[name]

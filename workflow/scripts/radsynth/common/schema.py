@@ -18,7 +18,7 @@ from radsynth.common.errors import UserError
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 # The sections of the configuration, in the order of its reference.
-SECTIONS = ("study", "data", "cohorts", "generators", "pools", "quality", "tasks", "report")
+SECTIONS = ("study", "data", "cohorts", "generators", "pools", "quality", "tasks", "privacy", "report")
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_json, sha256_pixels
@@ -59,6 +60,11 @@ class ImageSet:
             rows = rows[~rows["image_id"].isin(withheld)]
         if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{table}: no training image of {', '.join(missing)}")
+        return cls.from_rows(rows, root, table)
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame, root: str | Path, table: str | Path) -> "ImageSet":
+        """Read the images of some rows of ``table``, whose name stands in messages; otherwise as ``from_manifest``."""
         named = set(rows["channels"]) if "channels" in rows else {" ".join(GRAY)}
         if len(named) > 1:
             raise UserError(f"{table}: images with the channels {' and '.join(sorted(named))}, expected one kind")

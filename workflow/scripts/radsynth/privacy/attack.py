@@ -1,6 +1,10 @@
-"""What an attack is: it scores images for how likely a generator learned from them."""
+"""What an attack is: it scores images for how likely a generator learned from them.
+
+Whatever plans a study imports it: what a module of one imports at its top must not lead to a framework.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,9 +28,14 @@ class Attack(ABC):
     Members are the training images without those withheld from the generator. Non-members were withheld from everything
     by patient, at random, before anything was chosen; never images by which a model was chosen. An attack must not tell
     the two by anything but the target: it scores an image in the same way on either side.
+
+    ``options`` are its own of the configuration, all of workflow/schemas/attacks/KIND.schema.yaml.
     """
 
     access: ClassVar[Access]
+
+    def __init__(self, options: Mapping[str, Any] | None = None):
+        self.options = dict(options or {})
 
     @abstractmethod
     def score(self, target: Any, members: Any, non_members: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from radsynth.data.datasets_section import check_datasets, fill_datasets
 from radsynth.generators.generators_section import check_cohorts_of_generators, check_generators, fill_generators
 from radsynth.pools.kind import Needs
 from radsynth.pools.pools_section import fill_pools, most_images, read_needs
+from radsynth.privacy.attacks_section import check_attacks, fill_attacks
 from radsynth.quality.quality_section import check_quality, fill_quality
 from radsynth.report.arms import CONTROL, Arms
 from radsynth.report.report_section import check_report, fill_paper
@@ -18,9 +19,11 @@ from radsynth.study import provenance
 from radsynth.tasks.tasks_section import check_tasks, fill_mixes
 
 # Sections whose names are those of files and jobs.
-NAMED = ("labels", "datasets", "samplings", "scenarios", "generators", "pools", "mixes", "classifiers")
+NAMED = ("labels", "datasets", "samplings", "scenarios", "generators", "pools", "mixes", "classifiers", "attacks")
 # Each gives its section the defaults that depend on other keys.
-FILLED = (fill_paper, fill_datasets, fill_scenarios, fill_generators, fill_pools, fill_mixes, fill_quality)
+FILLED = (
+    *(fill_paper, fill_datasets, fill_scenarios, fill_generators, fill_pools, fill_mixes, fill_quality, fill_attacks),
+)
 
 
 class Study:
@@ -52,6 +55,7 @@ class Study:
                 raise UserError(f"{key}: {taken} has a meaning of its own in names of jobs, expected another")
         expect(config["positive_label"], self.labels, "positive_label")
         check_quality(config)
+        check_attacks(config)
         check_datasets(config)
         check_cohorts(config)
         check_cohorts_of_generators(config)

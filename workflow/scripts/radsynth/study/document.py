@@ -47,9 +47,11 @@ def document() -> str:
                 f"\n## Generators with `selection.method: {method}`\n",
                 _table(schema, "generators.NAME.selection."),
             ]
-    for path in sorted((SCHEMAS / "pools").glob("*.schema.yaml")):
-        kind = path.name.removesuffix(".schema.yaml")
-        parts += [f"\n## Pools with `kind: {kind}`\n", _table(read_schema(f"pools/{kind}"), "pools.NAME.")]
+    for section in ("pools", "attacks"):
+        for path in sorted((SCHEMAS / section).glob("*.schema.yaml")):
+            kind = path.name.removesuffix(".schema.yaml")
+            own = _table(read_schema(f"{section}/{kind}"), f"{section}.NAME.")
+            parts += [f"\n## {section.capitalize()} with `kind: {kind}`\n", own]
     for path in sorted((SCHEMAS / "generators").glob("*.schema.yaml")):
         family = path.name.removesuffix(".schema.yaml")
         parts += [

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from radsynth.common import made
-from radsynth.common.registry import KINDS, ExtractorEntry, find
+from radsynth.common.registry import KINDS, Entry, ExtractorEntry, find
 from radsynth.data.downloads import looked_for
 from radsynth.data.listing import fingerprint
+from radsynth.privacy.attacks_section import attacked_extractor
 from radsynth.study.plan import Plan, code, filled, weights_path
 from radsynth.study.portable import local_hash, portable
 from radsynth.tasks.learner import learner_class, weights_file
@@ -175,6 +176,39 @@ class Inputs:
             for pool in self.plan.pools
             if self.study.pool_scenario(pool) == wildcards.scenario and wildcards.label in self.study.pool_labels(pool)
         ]
+
+    # Attacks
+
+    def _attack(self, wildcards: Any) -> Entry:
+        return find("attacks", self.study["attacks"][wildcards.attack]["kind"], "attacks")
+
+    def attack_access(self, wildcards: Any) -> str:
+        """Return what an attack may read: images, features or model."""
+        return self._attack(wildcards).load().access
+
+    def _attacked_generators(self, wildcards: Any) -> tuple[str, ...]:
+        """Return the generator that an attack reads: the first that the pool needs, none without such access."""
+        return self.study.needs[wildcards.pool].models[:1] if self.attack_access(wildcards) == "model" else ()
+
+    def attacked_model(self, wildcards: Any) -> list[str]:
+        """Return the model that an attack reads, if it reads one."""
+        return self.models_of_pool(wildcards)[: len(self._attacked_generators(wildcards))]
+
+    def attacked_family(self, wildcards: Any) -> str | None:
+        """Return the family of the model that an attack reads, None if it reads none."""
+        families = [self.plan.generators[name]["family"] for name in self._attacked_generators(wildcards)]
+        return next(iter(families), None)
+
+    def attacked_features(self, wildcards: Any, pattern: str) -> str | list[str]:
+        """Return the features that an attack reads of reals or of a pool, if it reads any."""
+        if self.attack_access(wildcards) != "features":
+            return []
+        return pattern.format(extractor=attacked_extractor(self.study.config), **wildcards)
+
+    def attack_code(self, wildcards: Any) -> str:
+        """Return the code hash of an attack and of the family of the generator that it reads."""
+        families = map(self.plan.family_module, self._attacked_generators(wildcards))
+        return code("attack", self._attack(wildcards).module, *families)
 
     # Classifiers
 

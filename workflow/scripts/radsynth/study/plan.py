@@ -19,6 +19,7 @@ COHORT = "{dataset}/{sampling}/{scenario}"
 MODEL = f"{COHORT}/{{generator}}/{{unit}}"
 POOL = f"{COHORT}/{{pool}}/{{label}}"
 CLASSIFIER = f"{COHORT}/{{mix}}/{{classifier}}/run_{{run}}"
+ATTACK = f"{POOL}/{{attack}}"
 JUDGEMENT = f"{CLASSIFIER}/synthetic/{{pool}}"
 
 WEIGHTS_FOLDER = "resources/weights"
@@ -95,6 +96,7 @@ class Plan:
         self.nearest = f"{results}/quality/{POOL}_nearest.csv"
         # {own} is empty, or /POOL for one of another size, or one whose makers do not know all images of the cohort.
         self.quality_controls = f"{results}/quality/{COHORT}{{own}}/controls_{{label}}.json"
+        self.attack = f"{results}/privacy/{ATTACK}.json"
         self.archive = f"resources/paper_cache/{self.study['paper']['version']}"
         self.draw_from(chapter.tidy_tables())
 
@@ -129,6 +131,7 @@ class Plan:
             "unit": one_of([*study.labels, "joint"]),
             "mix": one_of([mix for scenario in self.scenarios for mix in study.arms(scenario)]),
             "classifier": one_of(self.classifiers),
+            "attack": one_of(study["attacks"]),
             "extractor": one_of([name for name, entry in KINDS["extractors"].items() if not entry.per_cohort]),
             "run": r"\d+",
         }
@@ -307,6 +310,12 @@ class Plan:
     def neighbour_targets(self) -> list[str]:
         """Return the pictures of the images that are nearest to training images."""
         return self.per_pool(f"{self.pool}/neighbours.png")
+
+    def attack_targets(self) -> list[str]:
+        """Return how well each attack does on every pool."""
+        return [
+            path for of_pool in self.per_pool(self.attack) for path in filled(of_pool, attack=self.study["attacks"])
+        ]
 
     def evaluation_targets(self, file: str = "evaluation.json") -> list[str]:
         """Return a file of every evaluation: on the real test sets, and of experts on each pool."""
