@@ -119,7 +119,7 @@ def test_a_scenario_of_ones_own_gets_the_threads_and_the_groups_of_ours(root, sn
         "image_size: 32\n"
     )
     command = ["-n", "-q", "rules", "--cores", "4", "--configfile", str(tmp_path / "study.yaml"), "--", "classifiers"]
-    result = snakemake(root, *command, "--profile", "profiles/cpu")
+    result = snakemake(root, "--profile", "profiles/cpu", *command)
     assert result.returncode == 0, result.stdout
     planned = set(re.findall(r"^(\w+) +\d+$", result.stdout, re.MULTILINE)) - {"classifiers", "total"}
     rules = written_rules(root)

@@ -51,7 +51,7 @@ LOADED = {
     **dict.fromkeys(("train_classifier", "evaluate", "features_domain"), KERAS_MODULES),
 }
 # The environments of rules that choose theirs by a configuration key.
-CHOSEN = dict.fromkeys(("learner_environment", "DOMAIN_ENVIRONMENT"), ["tensorflow", "keras_torch"])
+CHOSEN = dict.fromkeys(("learner_environment", "environment_of"), ["tensorflow", "keras_torch"])
 # Imports that are reached but not used under conda, by environment.
 NOT_NEEDED = {
     "tensorflow": {"pytorch": "the other backend of Keras"},
@@ -124,7 +124,7 @@ def test_every_rule_finds_its_imports_in_its_environment(root):
         listed[name] = {pin.split("=")[0] for pin in environment["dependencies"]}
     scripts = set()
     for path in (root / "workflow/rules").glob("*.smk"):
-        found = r'conda:\s+(?:"\.\./envs/)?(\w+)(?:\.yaml")?$.*?\.\./scripts/(\w+)\.py"'
+        found = r'conda:\s+(?:"\.\./envs/|IN\.)(\w+)(?:\.yaml"|\([^\n]*)?$.*?\.\./scripts/(\w+)\.py"'
         rules = re.findall(found, path.read_text(), re.DOTALL | re.MULTILINE)
         assert len(rules) == len(re.findall(r"^ +conda:$", path.read_text(), re.MULTILINE)), path.name
         rules = [(name, script) for choice, script in rules for name in CHOSEN.get(choice, [choice])]

@@ -38,7 +38,7 @@ def test_patterns_are_filled_in_order_and_keep_what_has_no_value():
 
 
 def test_logs_and_benchmarks_lie_in_folders_of_the_same_names(plan):
-    names = HERE | {"generator": "ddpm", "label": "NORMAL"}
+    names = HERE | {"pool": "ddpm", "label": "NORMAL"}
     below = "kaggle_cxr/random/small/ddpm/NORMAL"
     assert plan.log("write_pool", POOL).format(**names) == f"results/khazrak2025/logs/write_pool/{below}.log"
     assert plan.cost("write_pool", POOL).format(**names) == f"results/khazrak2025/benchmarks/write_pool/{below}.tsv"
@@ -53,7 +53,7 @@ def test_every_wildcard_has_a_constraint_that_its_values_meet(plan):
     assert used <= set(constraints)
     assert re.fullmatch(constraints["scenario"], "small") and not re.fullmatch(constraints["scenario"], "smaller")
     assert one_of(["a.b", "c"]) == r"a\.b|c" and constraints["external"] == "none"
-    assert re.fullmatch(constraints["withholder"], "") and not re.fullmatch(constraints["withholder"], "/ddpm")
+    assert re.fullmatch(constraints["own"], "") and not re.fullmatch(constraints["own"], "/ddpm")
 
 
 def test_evaluations_of_a_run_come_before_those_of_the_pools_that_an_expert_judges(plan):
@@ -77,7 +77,7 @@ def test_costs_are_those_of_the_jobs_that_make_the_targets(plan):
 
 
 def test_a_seed_depends_on_the_wildcards_and_that_of_a_run_on_no_mix(plan):
-    names = HERE | {"generator": "ddpm", "label": "NORMAL"}
+    names = HERE | {"pool": "ddpm", "label": "NORMAL"}
     assert plan.seed("pool")(Wildcards(names)) == plan.study.seed("pool", *names.values())
     runs = [Wildcards(HERE | {"mix": mix, "classifier": "custom_cnn", "run": "2"}) for mix in ("baseline", "ddpm")]
     first, second = (plan.run_seed("training")(run) for run in runs)
@@ -87,13 +87,14 @@ def test_a_seed_depends_on_the_wildcards_and_that_of_a_run_on_no_mix(plan):
 def test_a_selecting_generator_has_models_and_controls_of_its_own(core):
     core["generators"]["ddpm"]["selection"] = {"method": "kid", "extractor": "resnet18_imagenet"}
     plan = Plan(Study(core))
-    pool = Wildcards(HERE | {"generator": "ddpm", "label": "NORMAL"})
-    other = Wildcards(pool | {"generator": "pggan"})
+    pool = Wildcards(HERE | {"pool": "ddpm", "label": "NORMAL"})
+    maker = Wildcards(HERE | {"generator": "pggan", "unit": "NORMAL"})
+    other = Wildcards(pool | {"pool": "pggan"})
     assert plan.quality_controls_of(Wildcards(pool)).endswith("small/ddpm/controls_NORMAL.json")
     assert plan.quality_controls_of(Wildcards(other)).endswith("small/controls_NORMAL.json")
     assert plan.withholding_model(pool).endswith("/small/ddpm/NORMAL/selected") and plan.withholding_model(other) == []
-    assert Inputs(plan).model_of(other).endswith("/pggan/NORMAL/model")
-    assert Inputs(plan).withholding(other) == {} and Inputs(plan).selection_weights(other) == []
+    assert [path.endswith("/pggan/NORMAL/model") for path in Inputs(plan).models_of_pool(other)] == [True]
+    assert Inputs(plan).withholding(maker) == {} and Inputs(plan).selection_weights(maker) == []
     assert any("/select_model/" in path for path in plan.cost_targets())
 
 

@@ -216,4 +216,5 @@ def test_the_check_says_what_pools_are_made_with_and_what_only_steers(core):
     assert "2 classifier trainings only to steer pools: guide" in lines
     assert Study(core).steering() == [("guide", "small")]
     steered = [job for job in gpu_jobs(Study(core)) if "guide" in job]
-    assert steered == [f"train_classifier/kaggle_cxr_{name}_small_baseline_guide_1" for name in ("random", "greedy")]
+    drawn = ("random", "greedy")
+    assert steered == [f"train_classifier/kaggle_cxr/{name}/small/baseline/guide/run_1" for name in drawn]

@@ -54,7 +54,9 @@ class ImageSet:
         Its files are relative to ``root``. UserError if a label has no image, or a file is not what the table says.
         """
         rows = read_table(table)
-        rows = rows[rows["label"].isin(labels) & ~rows["image_id"].isin(withheld)]
+        rows = rows[rows["label"].isin(labels)]
+        if withheld:  # the images of a pool have no ids
+            rows = rows[~rows["image_id"].isin(withheld)]
         if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{table}: no training image of {', '.join(missing)}")
         named = set(rows["channels"]) if "channels" in rows else {" ".join(GRAY)}

@@ -97,7 +97,7 @@ def accuracy(metrics: Metrics) -> Table:
     keys = [*COHORT, "classifier"]
     known = pd.concat([ours[[*keys, "mix"]], printed[[*keys, "mix"]]])
     mixes = [mix for mix in PAPER if mix in set(known["mix"])]
-    cells = known[keys].drop_duplicates().merge(pd.DataFrame({"mix": mixes}), "cross")
+    cells = known[keys].drop_duplicates().merge(pd.DataFrame({"mix": mixes}, dtype=str), "cross")
     table = cells.merge(ours, on=[*keys, "mix"], how="left")
     table = table.merge(printed.drop(columns="metric"), on=[*keys, "mix"], how="left")
     texts = ["verdict", "published_mean", "published_sd", "published_table"]

@@ -162,11 +162,13 @@ class Plan:
         """Return the pattern of the model that makes a generator's images: that of the last step, or the selected."""
         return f"{self.model}/{'selected' if self.is_selected(generator) else 'model'}"
 
+    def family_module(self, generator: str) -> str:
+        """Return the dotted name of the module of a generator's family."""
+        return find("families", self.generators[generator]["family"], "family").module
+
     def family_code(self, script: str) -> Callable[[Any], str]:
         """Return the function of wildcards that gives the code hash of a script that runs a generator's family."""
-        return lambda wildcards: code(
-            script, find("families", self.generators[wildcards.generator]["family"], "family").module
-        )
+        return lambda wildcards: code(script, self.family_module(wildcards.generator))
 
     def judged(self, mix: str, classifier: str) -> list[str]:
         """Return the pools that a classifier on a mix judges: an expert on the baseline, all."""
