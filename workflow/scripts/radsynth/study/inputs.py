@@ -113,8 +113,8 @@ class Inputs:
     def selection_code(self, wildcards: Any) -> str:
         """Return the code hash of the selection of a generator's model."""
         extractor = self._selection_extractor(wildcards)
-        family = find("families", self.plan.generators[wildcards.generator]["family"], "family")
-        return code("select_model", *(entry.module for entry in (family, extractor) if entry))
+        family = self.plan.family_module(wildcards.generator)
+        return code("select_model", family, *([extractor.module] if extractor else []))
 
     # What a pool is made from follows from its needs alone.
 
