@@ -1,1 +1,1 @@
-"""Orders, nested cohorts and the gates against leakage."""
+"""Orders, nested cohorts, test sets, and the gates against leakage."""

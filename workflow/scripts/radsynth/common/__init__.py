@@ -1,1 +1,1 @@
-"""Seeds, hashes, files, schemas, logging and GPU leases: what every room may use."""
+"""What every room may use: image sets, the registry, seeds, hashes, files, records, schemas, logging, GPU leases."""

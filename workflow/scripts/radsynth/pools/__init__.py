@@ -1,1 +1,1 @@
-"""Synthetic pools: sampling, writing, manifests and grids."""
+"""Kinds of synthetic pools, what each is made with, and the writing of images, manifests and grids."""

@@ -1,1 +1,1 @@
-"""Distances and memorisation: arrays in, numbers out."""
+"""Metrics of a pool against real images, with controls, and memorisation: arrays in, numbers out."""

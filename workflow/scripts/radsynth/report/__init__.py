@@ -1,1 +1,1 @@
-"""Statistics, tables, figures and words; needs neither torch nor TensorFlow."""
+"""Chapters: tidy tables, statistics, tables, figures and words, and archives; needs neither torch nor TensorFlow."""

@@ -1,1 +1,1 @@
-"""The configuration: schema, defaults, cross-field checks, and the names of all jobs."""
+"""The configuration and what follows from it: paths, targets, inputs, seeds, provenance; results made otherwise."""
