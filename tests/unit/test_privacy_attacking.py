@@ -18,6 +18,7 @@ from radsynth.privacy.attack import Attack
 from radsynth.privacy.attacking import Attacked, attack_pool
 from radsynth.quality.metric import UndefinedError
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 from radsynth.study.inputs import Inputs
 from radsynth.study.plan import Plan
 from test_study_plan import HERE, Wildcards
@@ -151,6 +152,8 @@ def test_a_job_reads_what_its_access_asks_for_and_no_more(kinds, core):
     }
     assert [inputs.attacked_family(of(name)) for name in read] == [None, None, "ddpm"]
     assert plan.seed("attack")(of("near")) != plan.seed("attack")(of("seen"))
+    held = [job for job, (stage, _) in gpu_jobs(plan.study).items() if stage == "attack"]
+    assert len(held) == 8 and all(job.endswith("/losses") for job in held), "those that read a model hold a GPU"
     assert plan.constraints()["attack"] == "near|seen|losses"
 
 

@@ -25,7 +25,7 @@ rule attack:
     resources:
         mem_mb=memory(8000, 0.1, "data_manifest", "pool_manifest"),
         runtime=240,
-        gpu=lambda wildcards: int(IN.attack_access(wildcards) == "model"),
+        gpu=lambda wildcards: len(IN.attacked_model(wildcards)),
     params:
         entry=lambda wildcards: STUDY["attacks"][wildcards.attack],
         family=IN.attacked_family,

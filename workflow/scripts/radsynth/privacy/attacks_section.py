@@ -19,14 +19,18 @@ def fill_attacks(config: dict[str, Any]) -> None:
 
 def check_attacks(config: dict[str, Any]) -> None:
     """Raise UserError for an attack that reads features where all of them are of the scenario's own making."""
-    for name, attack in config["attacks"].items():
-        access = find("attacks", attack["kind"], f"attacks.{name}.kind").load().access
-        if access == "features" and attacked_extractor(config) is None:
+    for name in config["attacks"]:
+        if access_of(config, name) == "features" and attacked_extractor(config) is None:
             given = ", ".join(config["quality"]["extractors"])
             raise UserError(
                 f"attacks.{name}: reads features, but quality.extractors has {given} alone, which has seen the "
                 "training images itself; expected another one beside it"
             )
+
+
+def access_of(config: dict[str, Any], name: str) -> str:
+    """Return what an attack may read: images, features or model."""
+    return find("attacks", config["attacks"][name]["kind"], f"attacks.{name}.kind").load().access
 
 
 def attacked_extractor(config: dict[str, Any]) -> str | None:

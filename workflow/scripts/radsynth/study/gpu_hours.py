@@ -16,6 +16,7 @@ import yaml
 
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS
+from radsynth.privacy.attacks_section import access_of
 from radsynth.study.config import Study
 
 
@@ -30,9 +31,12 @@ def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
                 for stage in ["train_generator", *["select_model"] * selected]:
                     jobs[f"{stage}/{cohort}/{unit}"] = (stage, name)
         for pool in study["pools"]:
+            modelled = [name for name in study["attacks"] if access_of(study.config, name) == "model"]
             for label in study.pool_labels(pool):
-                job = f"write_pool/{dataset}/{sampling}/{study.pool_scenario(pool)}/{pool}/{label}"
-                jobs[job] = ("write_pool", pool)
+                job = f"{dataset}/{sampling}/{study.pool_scenario(pool)}/{pool}/{label}"
+                jobs[f"write_pool/{job}"] = ("write_pool", pool)
+                for name in modelled if study.needs[pool].models else ():
+                    jobs[f"attack/{job}/{name}"] = ("attack", name)
         for scenario, name, run in product(study["scenarios"], study.judges(), range(1, study["runs"] + 1)):
             for mix in study.arms(scenario):
                 for stage in ("train_classifier", "evaluate"):

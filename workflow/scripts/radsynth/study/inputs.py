@@ -7,7 +7,7 @@ from radsynth.common import made
 from radsynth.common.registry import KINDS, Entry, ExtractorEntry, find
 from radsynth.data.downloads import looked_for
 from radsynth.data.listing import fingerprint
-from radsynth.privacy.attacks_section import attacked_extractor
+from radsynth.privacy.attacks_section import access_of, attacked_extractor
 from radsynth.study.plan import Plan, code, filled, weights_path
 from radsynth.study.portable import local_hash, portable
 from radsynth.tasks.learner import learner_class, weights_file
@@ -182,13 +182,10 @@ class Inputs:
     def _attack(self, wildcards: Any) -> Entry:
         return find("attacks", self.study["attacks"][wildcards.attack]["kind"], "attacks")
 
-    def attack_access(self, wildcards: Any) -> str:
-        """Return what an attack may read: images, features or model."""
-        return self._attack(wildcards).load().access
-
     def _attacked_generators(self, wildcards: Any) -> tuple[str, ...]:
         """Return the generator that an attack reads: the first that the pool needs, none without such access."""
-        return self.study.needs[wildcards.pool].models[:1] if self.attack_access(wildcards) == "model" else ()
+        access = access_of(self.study.config, wildcards.attack)
+        return self.study.needs[wildcards.pool].models[:1] if access == "model" else ()
 
     def attacked_model(self, wildcards: Any) -> list[str]:
         """Return the model that an attack reads, if it reads one."""
@@ -201,7 +198,7 @@ class Inputs:
 
     def attacked_features(self, wildcards: Any, pattern: str) -> str | list[str]:
         """Return the features that an attack reads of reals or of a pool, if it reads any."""
-        if self.attack_access(wildcards) != "features":
+        if access_of(self.study.config, wildcards.attack) != "features":
             return []
         return pattern.format(extractor=attacked_extractor(self.study.config), **wildcards)
 
