@@ -63,4 +63,4 @@ def test_an_attack_goes_through_the_whole_study(module_checkout, snakemake):
         module_checkout, STUDY | {"attacks": STUDY["attacks"] | {"coarse": {"kind": "nearest_image", "size": 2}}}
     )
     plan = snakemake(module_checkout, *COMMAND, "-n").stdout
-    assert plan.count(": Attack coarse on the ") == 2 and ": Attack nearest" not in plan and ": Drawing " not in plan
+    assert plan.count(": Attack coarse on the ") == 2 and ": Attack nearest" not in plan and ": Drawing 12 " not in plan

@@ -11,6 +11,7 @@ from radsynth.quality import catalogue
 from radsynth.quality.copies import share_below
 from radsynth.quality.metric import FAMILIES, LOWER, Meaning, OfImages, OfSets
 from radsynth.report import image_metrics, image_tables
+from radsynth.report.chapter import tidy_tables
 from radsynth.report.tidy import as_table
 from test_quality_evaluate import N_POOL, N_TRAIN, Study, find
 
@@ -66,8 +67,9 @@ def test_a_new_metric_is_measured_controlled_checked_and_shown(tmp_path, thrown_
 
     names = {"dataset": "a", "sampling": "b", "scenario": "c", "generator": "g", "label": "PNEUMONIA"}
     cells = [names | row | {"preprocessing": json.dumps(row["preprocessing"] or {"name": ""})} for row in rows]
-    quality = image_metrics.judged(as_table("quality", cells))
-    metrics = {"quality": quality, "study": as_table("study", [{"key": "labels", "value": "NORMAL, PNEUMONIA"}])}
+    tidy, labels = tidy_tables(), {"key": "labels", "value": "NORMAL, PNEUMONIA"}
+    quality = image_metrics.judged(as_table(tidy["quality"], cells))
+    metrics = {"quality": quality, "study": as_table(tidy["study"], [labels])}
     distances = image_metrics.of_family(metrics, "distance")
     assert list(dict.fromkeys(distances["metric"])) == ["fid", "kid", "kid_subsets", "mean_shift"]
     row = distances[(distances["metric"] == "mean_shift") & (distances["extractor"] == "narrow")].iloc[0]

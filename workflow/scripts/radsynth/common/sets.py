@@ -56,7 +56,7 @@ class ImageSet:
         """
         rows = read_table(table)
         rows = rows[rows["label"].isin(labels)]
-        if withheld:  # the images of a pool have no ids
+        if len(withheld):  # the images of a pool have no ids
             rows = rows[~rows["image_id"].isin(withheld)]
         if missing := [label for label in labels if label not in set(rows["label"])]:
             raise UserError(f"{table}: no training image of {', '.join(missing)}")
