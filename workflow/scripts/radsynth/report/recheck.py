@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radsynth.report.archive import read_source
+from radsynth.report.archive import archived_tables, read_source
 from radsynth.report.arms import Arms
 from radsynth.report.chapter import tidy_tables
 from radsynth.report.correction import corrected_evaluations
@@ -57,7 +57,7 @@ def disagreements(metrics: Metrics) -> tuple[int, list[str]]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    metrics = read_source({name: folder / f"{name}.csv" for name in tidy_tables()}, "archive")
+    metrics = read_source({name: folder / f"{name}.csv" for name in archived_tables(folder)}, "archive")
     if metrics["predictions"].empty:
         sys.exit(f"{folder}: keeps no predictions (it was made before they were kept)")
     count, lines = disagreements(metrics)
