@@ -1,9 +1,12 @@
 """Which images a run of a mix trains on and validates with."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from radsynth.common.errors import UserError
-from radsynth.tasks.mixes import assemble, count_images, mix_images, read_pools, validation_images
+from radsynth.common.hashing import sha256_pixels
+from radsynth.tasks.mixes import assemble, count_images, mix_images, read_pixels, read_pools, validation_images
 
 LABELS = ["NORMAL", "PNEUMONIA"]
 BASELINE = {"real": True, "pools": {}}
@@ -201,3 +204,16 @@ def test_without_validation_all_real_images_teach(pools):
 
 def test_no_pools_at_all():
     assert len(images_of(BASELINE, read_pools([], []))) == 400
+
+
+def test_images_of_several_channels_among_gray_ones_are_taken_as_gray(tmp_path):
+    gray, two = np.full((4, 4), 10, np.uint8), np.dstack([np.full((4, 4), 20, np.uint8), np.full((4, 4), 40, np.uint8)])
+    rows = []
+    for name, pixels, channels in (("real", gray, ""), ("pool", gray, "gray"), ("joint", two, "soft bone")):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        rows.append(
+            {"root": str(tmp_path), "file": f"{name}.png", "sha256": sha256_pixels(pixels), "channels": channels}
+        )
+    table = pd.DataFrame(rows)
+    assert read_pixels(table)[:, 0, 0].tolist() == [[10], [10], [30]]
+    assert read_pixels(table[:2]).shape == (2, 4, 4, 1) and read_pixels(table[2:]).shape == (1, 4, 4, 2)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from radsynth.cohorts.held_back import held_back_by_image
 from radsynth.common.errors import UserError
-from radsynth.common.images import read_image_stack
+from radsynth.common.images import read_gray_stack, read_image_stack
+from radsynth.common.sets import GRAY
 from radsynth.common.tables import read_table
 
 COLUMNS = ["root", "file", "sha256", "label", "image_id", "origin", "subset"]
@@ -100,8 +101,14 @@ def read_tests(
 
 
 def read_pixels(images: pd.DataFrame) -> np.ndarray:
-    """Return the pixels, uint8 (n, height, width, channels), of rows with ``root``, ``file`` and ``sha256``."""
-    return read_image_stack(".", images.assign(file=images["root"] + "/" + images["file"]))
+    """Return the pixels, uint8 (n, height, width, channels), of rows with ``root``, ``file`` and ``sha256``.
+
+    Where ``channels`` (of pools; real images are gray) differ, all are taken as gray ones.
+    """
+    files = images.assign(file=images["root"] + "/" + images["file"])
+    if "channels" in images and images["channels"].fillna("").replace("", " ".join(GRAY)).nunique() > 1:
+        return read_gray_stack(".", files)[..., np.newaxis]
+    return read_image_stack(".", files)
 
 
 def validation_images(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
