@@ -49,11 +49,11 @@ def study(tmp_path):
 
 
 def read(study):
-    return read_suspects(study / "suspects.csv", f"{study}/quality/{{dataset}}/{{generator}}/{{label}}.json")
+    return read_suspects(study / "suspects.csv", f"{study}/quality/{{dataset}}/{{pool}}/{{label}}.json")
 
 
 def write(study, suspects, shown=30):
-    pool, data = f"{study}/pools/{{dataset}}/{{generator}}", f"{study}/data/{{dataset}}"
+    pool, data = f"{study}/pools/{{dataset}}/{{pool}}", f"{study}/data/{{dataset}}"
     write_suspects(study / "suspects.png", suspects, pool, data, 6, shown)
     with Image.open(study / "suspects.png") as image:
         return image.size

@@ -14,7 +14,7 @@ from radsynth.common.tables import read_table
 
 ALPHA = 0.05
 PAIRS = 3  # in a line
-KEYS = ["dataset", "sampling", "scenario", "generator", "label"]
+KEYS = ["dataset", "sampling", "scenario", "pool", "label"]
 
 
 def read_suspects(metrics: str | Path, quality: str) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def read_suspects(metrics: str | Path, quality: str) -> list[dict[str, Any]]:
     ``metrics`` is suspects.csv, which corrects for all comparisons of the study, ``quality`` the pattern of the JSON
     files that name the training images.
     """
-    table = read_table(metrics)
+    table = read_table(metrics).rename(columns={"generator": "pool"})
     table = table.assign(p=table["p_corrected"].astype(float)).sort_values("p", kind="stable")
     table = table[table["p"] < ALPHA].drop_duplicates([*KEYS, "file"])
     known: dict[str, dict[tuple[str, ...], str]] = {}
@@ -80,7 +80,7 @@ def write_suspects(
                 _read_listed(pool.format(**suspect), "file", suspect["file"]),
                 _read_listed(data.format(**suspect), "image_id", suspect["nearest_image_id"]),
             ]
-            where = f"{suspect['generator']} {suspect['label']}\n{suspect['sampling']} {Path(suspect['file']).stem}"
+            where = f"{suspect['pool']} {suspect['label']}\n{suspect['sampling']} {Path(suspect['file']).stem}"
             measure = suspect["extractor"] or "views"
             names = [where, f"training image\n{measure} {suspect['distance']:.2g}"]
             for axis, image, name in zip(pair, images, names, strict=True):
