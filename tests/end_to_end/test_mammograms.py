@@ -71,7 +71,7 @@ def check(results, size):
     for table in results.glob("cohorts/breasts/*/*/*.csv"):
         splits = set(pd.read_csv(table)["split"])
         nothing_held_back = table.name == "validation.csv" and not splits
-        assert nothing_held_back or splits == ({"test"} if table.name.startswith("test_") else {"training"}), table
+        assert nothing_held_back or splits == ({"test"} if table.name == "tests.csv" else {"training"}), table
     scores = pd.read_csv(results / "metrics/classification.csv").query("metric == 'accuracy'")
     assert set(scores["mix"]) == {"baseline", "baseline_corrected", "mixed"}
     assert scores["value"].between(0, 1).all()
