@@ -82,13 +82,13 @@ def write_config(folder: Path, config: dict) -> list[str]:
 def hold_first_attempts(checkout: Path) -> None:
     """Let every training that begins anew wait in the middle until it is told to stop."""
     loop = checkout / "workflow/scripts/radsynth/learning/loop.py"
-    line = "            measured, finite = task.step("
+    begin, take = "        self._begin()\n", "                self._take()\n"
     code = loop.read_text()
-    assert code.count(line) == 1
-    wait = (
-        f"            while state is None and step == {STEPS // 2} and not received:\n                time.sleep(0.1)\n"
-    )
-    loop.write_text(code.replace(line, wait + line))
+    assert code.count(begin) == code.count(take) == 1
+    wait = f"                while new and self._step == {STEPS // 2} and not received:\n"
+    wait += "                    time.sleep(0.1)\n"
+    code = code.replace(begin, f"        new = self._load() is None\n{begin}")
+    loop.write_text(code.replace(take, wait + take))
 
 
 def running_gpu_jobs() -> dict[str, str]:
