@@ -111,7 +111,7 @@ LEAVING = """
 import os, sys, time
 from pathlib import Path
 import torch
-from radsynth.common.registry import Entry
+from radsynth.common.registry import KINDS, Entry
 from radsynth.generators import parallel
 
 class Quick:
@@ -125,6 +125,7 @@ class Quick:
             self.team.total({"x": (torch.ones(2), torch.ones(2))})
         time.sleep(self.options["seconds"][int(os.environ["RANK"])])
 
+KINDS["families"]["quick"] = Entry("quick:Quick")
 Entry.load = lambda self: Quick
 parallel.main(Path(sys.argv[1]))
 Path(sys.argv[2], os.environ["RANK"]).write_text(str(time.time()))
