@@ -69,6 +69,15 @@ def test_numbers_are_learned_as_well(tmp_path):
     assert np.abs(learner.predict(train.images) - means).mean() < 0.5 * np.abs(means - means.mean()).mean()
 
 
+def test_a_network_that_has_learnt_from_gray_images_sees_others_as_gray(tmp_path):
+    train = easy()
+    learner, _ = fitted(tmp_path, train)
+    two = np.concatenate([train.images // 2, train.images // 2 + 2 * (train.images % 2)], axis=3)
+    one = np.rint(two.mean(axis=3, keepdims=True)).astype(np.uint8)
+    assert np.array_equal(learner.predict(two), learner.predict(one))
+    assert np.array_equal(learner.features(two), learner.features(one))
+
+
 def test_what_is_read_is_what_was_written(tmp_path):
     train = easy(channels=3)
     options = OPTIONS | {"input_size": 24}

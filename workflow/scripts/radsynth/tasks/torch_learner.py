@@ -16,6 +16,7 @@ from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.files import sole_writer
 from radsynth.common.hashing import sha256_json, sha256_pixels
+from radsynth.common.images import gray_of
 from radsynth.common.seeds import derive_seed
 from radsynth.learning.measured import Measured, read_metrics
 from radsynth.tasks.learner import Course, Examples, Learner
@@ -132,9 +133,14 @@ class TorchLearner(Learner):
         self.module = self.build(channels, self.options["input_size"], self.outputs, weights)
 
     def inputs(self, images: np.ndarray, device: "torch.device") -> "torch.Tensor":
-        """Return what the network reads of images, uint8 (n, height, width, channels)."""
+        """Return what the network reads of images, uint8 (n, height, width, channels).
+
+        One that has learnt from gray images sees others as gray.
+        """
         import torch
 
+        if self.options["channels"] == 1:
+            images = gray_of(images)[..., np.newaxis]
         batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
         batch = batch.float() / 127.5 - 1
         size = (self.options["input_size"],) * 2
