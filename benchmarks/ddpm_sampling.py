@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 from radsynth.common.sets import ImageSet
 from radsynth.features.pixels import Pixels
 from radsynth.generators.ddpm import DDPM
-from radsynth.generators.unet import build_scheduler, build_unet
 from radsynth.quality import kernel
 
 
@@ -35,7 +34,8 @@ def draw(model: DDPM, count: int, sampler: Mapping[str, Any]) -> tuple[np.ndarra
 def untrained(options: Mapping[str, Any], size: int) -> DDPM:
     """Return a DDPM for images of ``size`` px that has learnt nothing: sampling takes as long as with a trained one."""
     model = DDPM(options)
-    model.unet, model.scheduler = build_unet(options, size, size), build_scheduler(options)
+    image = ImageSet(np.zeros((1, size, size, 1), np.uint8), [{"label": ""}])
+    model.begin(image, 1, model.plan(training=False))
     return model
 
 

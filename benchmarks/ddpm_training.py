@@ -30,7 +30,7 @@ from accelerate import Accelerator
 from alternating import in_turn, seconds_each
 from diffusers.optimization import get_scheduler
 from radsynth.data.phantom import render
-from radsynth.generators.denoising import DenoisingTask
+from radsynth.generators.denoising import DenoisingTask, Pixels
 from radsynth.generators.options import resolve_options
 from radsynth.generators.unet import build_scheduler, build_unet
 from radsynth.learning.devices import choose_plan
@@ -61,7 +61,7 @@ class Diffusers:
 
     def __init__(self, options: dict, folder: Path, size: int, steps: int, precision: str):
         self.accelerator = Accelerator(mixed_precision=precision)
-        model, scheduler = build_unet(options, size, size), build_scheduler(options)
+        model, scheduler = build_unet(options, size, size, options["channels"]), build_scheduler(options)
         optimizer = torch.optim.AdamW(model.parameters(), lr=options["learning_rate"], weight_decay=1e-6)
         loader = torch.utils.data.DataLoader(
             ImageFiles(folder, options["channels"]), batch_size=options["batch_size"], shuffle=True, drop_last=True
@@ -116,7 +116,7 @@ class Lucidrains:
     def __init__(self, options: dict, folder: Path, size: int, precision: str):
         package = importlib.import_module("denoising_diffusion_pytorch")
         diffusion = package.GaussianDiffusion(
-            Denoiser(build_unet(options, size, size)),
+            Denoiser(build_unet(options, size, size, options["channels"])),
             image_size=size,
             timesteps=options["timesteps"],
             objective="pred_noise" if options["prediction"] == "epsilon" else "pred_v",
@@ -147,9 +147,8 @@ class Ours:
     def __init__(self, options: dict, images: np.ndarray, steps: int):
         plan = choose_plan(options["precision"], options["compile"])
         size, self.options, self.n, self.done = images.shape[1], options, len(images), 0
-        self.task = DenoisingTask(
-            build_unet(options, size, size), build_scheduler(options), images, options, steps, plan
-        )
+        unet, supply = build_unet(options, size, size, options["channels"]), Pixels(images, None, options, plan)
+        self.task = DenoisingTask(unet, build_scheduler(options), supply, options, steps, plan)
 
     def step(self) -> None:
         self.task.step(self.done, batch_indices(self.done, self.n, self.options["batch_size"], seed=0))

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 from radsynth.common.sets import ImageSet
 from radsynth.generators.adversarial import WARM_UP, AdversarialTask
 from radsynth.generators.ddpm import DDPM
-from radsynth.generators.denoising import DenoisingTask
+from radsynth.generators.denoising import DenoisingTask, Pixels
 from radsynth.generators.growth import Growth
 from radsynth.generators.progressive import build_critic, build_generator
 from radsynth.generators.unet import build_scheduler, build_unet
@@ -114,8 +114,8 @@ def losses(options: Mapping[str, Any], images: np.ndarray, steps: int) -> dict[s
     for precision in ("fp32", "fp16", "bf16"):
         torch.manual_seed(0)
         plan = choose_plan(precision, compile=False)
-        unet = build_unet(options, *images.shape[1:])
-        task = DenoisingTask(unet, build_scheduler(options), images, options, steps, plan)
+        unet, supply = build_unet(options, *images.shape[1:], options["channels"]), Pixels(images, None, options, plan)
+        task = DenoisingTask(unet, build_scheduler(options), supply, options, steps, plan)
         found[precision] = []
         for step in range(steps):
             torch.manual_seed(step)

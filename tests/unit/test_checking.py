@@ -249,7 +249,7 @@ def test_the_plan_of_the_core_study():
 @pytest.mark.parametrize("preset", ["default", "paper", "cpu"])
 def test_parameters_of_the_unet_are_counted_exactly(preset):
     options = resolve_options("ddpm", preset, {})
-    built = sum(parameter.numel() for parameter in build_unet(options, 64, 64).parameters())
+    built = sum(parameter.numel() for parameter in build_unet(options, 64, 64, options["channels"]).parameters())
     assert DDPM.count_parameters(options, 64) == built
 
 

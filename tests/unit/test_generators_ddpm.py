@@ -10,7 +10,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.sets import ImageSet
 from radsynth.generators.base import image_rng
 from radsynth.generators.ddpm import DDPM
-from radsynth.generators.denoising import DenoisingTask, learning_rate
+from radsynth.generators.denoising import DenoisingTask, Pixels
 from radsynth.generators.diffusion import (
     clean_estimate,
     denoise,
@@ -20,6 +20,7 @@ from radsynth.generators.diffusion import (
 )
 from radsynth.generators.options import resolve_options
 from radsynth.generators.unet import build_scheduler, build_unet, count_gflop
+from radsynth.learning.descent import learning_rate
 from radsynth.learning.devices import choose_plan
 
 TINY = {
@@ -55,7 +56,7 @@ def fitted(data, tmp_path_factory):
 def test_published_number_of_parameters(preset, parameters):
     options = resolve_options("ddpm", preset, {})
     with torch.device("meta"):
-        unet = build_unet(options, 128, 128)
+        unet = build_unet(options, 128, 128, options["channels"])
     assert sum(p.numel() for p in unet.parameters()) == parameters
     assert round(parameters / 1e6, 2) == 113.67
     attention = [i for i, block in enumerate(unet.down_blocks) if hasattr(block, "attentions")]
@@ -64,14 +65,16 @@ def test_published_number_of_parameters(preset, parameters):
 
 
 def test_published_work_per_image():
-    assert count_gflop(resolve_options("ddpm", "paper", {}), 128, 128) == pytest.approx(124, abs=0.5)
+    with torch.device("meta"):
+        unet = build_unet(resolve_options("ddpm", "paper", {}), 128, 128, 3)
+    assert count_gflop(unet) == pytest.approx(124, abs=0.5)
 
 
 def test_gflop_of_one_convolution_by_hand():
     unet_options = {**resolve_options("ddpm", "cpu", {}), "block_out_channels": [8], "attention_levels": []}
-    whole = count_gflop(unet_options, 32, 32)
+    small, large = (count_gflop(build_unet(unet_options, size, size, 1)) for size in (32, 64))
     # Everything but the time embedding grows with the number of pixels; attention with its square.
-    assert 4 < count_gflop(unet_options, 64, 64) / whole < 16
+    assert 4 < large / small < 16
 
 
 def test_signal_is_gone_in_three_quarters_of_the_paper_preset():
@@ -214,7 +217,7 @@ def test_saved_model_loads_in_diffusers_with_the_averaged_weights(fitted):
 def test_saved_weights_are_the_average_not_the_last(fitted):
     generator, folder = fitted
     state = torch.load(next((folder / "state").glob("step_*")) / "state.pt", weights_only=True)["task"]
-    last, average = state["unet"], state["average"]["shadow_params"]
+    last, average = state["network"], state["average"]["shadow_params"]
     names = [name for name, _ in generator.unet.named_parameters()]
     kept = dict(generator.unet.named_parameters())
     assert all(torch.equal(kept[name], value) for name, value in zip(names, average, strict=True))
@@ -271,14 +274,16 @@ def test_learning_rate_warms_up_then_follows_a_half_cosine():
 def test_impossible_networks_are_refused(overrides, size, message):
     options = resolve_options("ddpm", "cpu", {**TINY, **overrides})
     with pytest.raises(UserError, match=message):
-        build_unet(options, size, size)
+        build_unet(options, size, size, 1)
 
 
 @pytest.fixture
 def task(data):
     options = resolve_options("ddpm", "cpu", TINY | {"ema_decay": 0.5})
     torch.manual_seed(0)
-    return DenoisingTask(build_unet(options, 16, 16), build_scheduler(options), data.gray(), options, 6, choose_plan())
+    plan = choose_plan()
+    supply = Pixels(data.gray(), None, options, plan)
+    return DenoisingTask(build_unet(options, 16, 16, 1), build_scheduler(options), supply, options, 6, plan)
 
 
 def test_the_average_warms_up_to_its_highest_decay(task):
@@ -286,11 +291,11 @@ def test_the_average_warms_up_to_its_highest_decay(task):
     weights = []
     for step in range(3):
         task.step(step + 1, np.arange(4))
-        weights.append(next(task.unet.parameters()).detach().clone())
+        weights.append(next(task.descent.network.parameters()).detach().clone())
     first = 1 - 2**-0.75
     expected = 0.5 * (first * weights[0] + (1 - first) * weights[1]) + 0.5 * weights[2]
     assert not torch.equal(weights[0], weights[2])
-    torch.testing.assert_close(task.average.shadow_params[0], expected)
+    torch.testing.assert_close(task.descent.average.shadow_params[0], expected)
 
 
 def test_a_step_weighs_the_errors_by_their_timestep(task):
@@ -320,8 +325,8 @@ def test_few_timesteps_can_be_previewed(data, tmp_path):
 
 
 def test_nan_loss_leaves_the_weights_untouched(task):
-    before = [p.clone() for p in task.unet.parameters()]
+    before = [p.clone() for p in task.descent.network.parameters()]
     task.weights = task.weights * float("nan")
     _, finite = task.step(3, np.arange(4))
     assert not finite
-    assert all(torch.equal(a, b) for a, b in zip(before, task.unet.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, task.descent.network.parameters(), strict=True))

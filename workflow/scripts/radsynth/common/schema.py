@@ -25,8 +25,9 @@ SECTIONS = ("study", "data", "cohorts", "generators", "pools", "quality", "tasks
 def read_schema(name: str) -> dict[str, Any]:
     """Return a schema of workflow/schemas by its path without ``.schema.yaml``, such as ``generators/ddpm``.
 
-    ``config`` is put together of the sections in workflow/schemas/config, each that of a room. All callers share one
-    copy, which they must not change.
+    ``config`` is put together of the sections in workflow/schemas/config, each that of a room. What a schema names as
+    ``shared`` is a file beside it, whose options it takes over, with what it says of them itself. All callers share
+    one copy, which they must not change.
     """
     if name == "config":
         sections = [
@@ -38,7 +39,18 @@ def read_schema(name: str) -> dict[str, Any]:
             "required": [key for section in sections for key in section.get("required", [])],
             "properties": {key: part for section in sections for key, part in section["properties"].items()},
         }
-    return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+    file = SCHEMAS / f"{name}.schema.yaml"
+    schema = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if "shared" in schema:
+        shared = yaml.safe_load((file.parent / schema.pop("shared")).read_text(encoding="utf-8"))
+        schema["properties"] = _merged(shared["properties"], schema["properties"])
+    return schema
+
+
+def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``common`` with what ``own`` says more, or else: mappings key by key."""
+    both = {key: _merged(common[key], own[key]) for key in common if isinstance(own.get(key), dict)}
+    return {**common, **own, **both}
 
 
 def with_own(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

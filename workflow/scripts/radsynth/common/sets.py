@@ -24,6 +24,8 @@ _BOOKKEEPING = [
     *("image_id", "file", "mask_file", "mask_sha256", "patient_id", "source", "sha256", "near_duplicate_group", "rank"),
     "channels",
 ]
+# Those that tie images to each other (see ``cohorts.groups.image_groups``).
+_TIES = ["image_id", "patient_id", "sha256", "near_duplicate_group"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class ImageSet:
 
     ``images``: uint8 (n, height, width, c). ``rows``: for each image its ``label`` and the source's own columns (view,
     subtype ...). ``channels``: the c names, 1 to 4. ``masks``: uint8 label maps (n, height, width) (0 background), or
-    None if no image has one; where ``has_mask`` (n,) is False the mask is all zeros.
+    None if no image has one; where ``has_mask`` (n,) is False the mask is all zeros. ``ties``: what a manifest says of
+    images that belong together (image_id, patient_id, sha256, near_duplicate_group), or None if nothing is known.
     """
 
     images: np.ndarray
@@ -40,6 +43,7 @@ class ImageSet:
     channels: tuple[str, ...] = GRAY
     masks: np.ndarray | None = None
     has_mask: np.ndarray | None = None
+    ties: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         expect_channels(self.images, self.channels)
@@ -79,7 +83,8 @@ class ImageSet:
             masks = np.zeros(images.shape[:3], np.uint8)
             masks[has_mask] = read_gray_stack(root, there.assign(file=there["mask_file"], sha256=there["mask_sha256"]))
         about = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
-        return cls(images, about, channels, masks, has_mask)
+        ties = rows[_TIES].reset_index(drop=True) if "image_id" in rows else None
+        return cls(images, about, channels, masks, has_mask, ties)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -110,7 +115,8 @@ class Conditions:
     """What is asked of a pool: one row per image, with some of these keys.
 
     ``label``; ``attributes``: a dict of the source's own columns; ``boxes``: a list of (x0, y0, x1, y1) in [0, 1] of
-    width and height; ``mask_file`` and ``source_file``: files of a mask to fill or an image to translate. Generators
+    width and height, and ``outlines``: a list of polygons [[x, y], ...] in [0, 1], of which a second one within a first
+    is a hole: lesions, of which none is asked for by an empty list; ``source_file``: an image to translate. Generators
     make do without a key that a row lacks.
     """
 

@@ -97,6 +97,17 @@ class Generator:
             image, mask = drawn if isinstance(drawn, tuple) else (drawn, None)
             yield Batch([index], image[None], None if mask is None else mask[None], self.channels)
 
+    def conditions(self, label: str, size: int, seed: int, kind: str = "fresh") -> Conditions:
+        """Return what is asked of ``size`` images of a label; number i depends on (seed, i).
+
+        ``fresh``: drawn from a distribution that was fitted to the training images. ``train``: what these are told to
+        be, once more. Families that heed nothing but a label ask for that alone.
+        """
+        return Conditions.of_label(label, size)
+
+    def check_conditions(self, rows: Sequence[Mapping[str, Any]], where: str) -> None:
+        """Raise UserError, beginning with ``where``, if conditions ask for what no training image holds."""
+
     def losses(self, data: ImageSet, seed: int) -> np.ndarray:
         """Return k losses or scores of each image, (n, k): what attacks on the model read."""
         raise UserError(f"{type(self).__name__}: tells no losses of images, expected a family that does")

@@ -34,13 +34,15 @@ def target(prediction: str, clean: torch.Tensor, noise: torch.Tensor, abar: torc
     return noise if prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * clean
 
 
-def clean_estimate(prediction: str, output: torch.Tensor, noisy: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
-    """Return the clean image in [-1, 1] that a prediction implies; clipped, as all images lie there."""
+def clean_estimate(
+    prediction: str, output: torch.Tensor, noisy: torch.Tensor, abar: torch.Tensor, reach: float = 1.0
+) -> torch.Tensor:
+    """Return the clean image that a prediction implies, clipped to [-reach, reach], where all images (latents) lie."""
     if prediction == "epsilon":
         clean = (noisy - (1 - abar).sqrt() * output) / abar.sqrt()
     else:
         clean = abar.sqrt() * noisy - (1 - abar).sqrt() * output
-    return clean.clamp(-1, 1)
+    return clean.clamp(-reach, reach)
 
 
 def sampling_scheduler(config: Mapping[str, Any], sampler: Mapping[str, Any]) -> diffusers.SchedulerMixin:
@@ -102,8 +104,11 @@ def denoise(
     rngs: Sequence[np.random.Generator],
     shape: tuple[int, int, int],
     device: torch.device,
+    reach: float = 1.0,
 ) -> torch.Tensor:
-    """Return images (n, channels, height, width) in [-1, 1], one per random generator, from which its noise comes.
+    """Return images (n, channels, height, width), one per random generator, from which its noise comes.
+
+    They lie in [-reach, reach].
 
     ``predict(noisy, timesteps)`` is the network.
     """
@@ -121,7 +126,7 @@ def denoise(
         images = noise()
         for t, before in zip(times, [*times[1:], None], strict=True):
             output = predict(images, torch.full((len(images),), t, device=device))
-            clean = clean_estimate(prediction, output.float(), images, scheduler.alphas_cumprod[t])
+            clean = clean_estimate(prediction, output.float(), images, scheduler.alphas_cumprod[t], reach)
             if ancestral:
                 abar = [1.0 if i is None else scheduler.alphas_cumprod[i].item() for i in (t, before)]
                 images, deviation = ancestral_step(clean, images, *abar)
@@ -129,4 +134,4 @@ def denoise(
                     images = images + deviation * noise()
             else:
                 images = scheduler.step(clean, t, images).prev_sample
-    return images.clamp(-1, 1)
+    return images.clamp(-reach, reach)

@@ -38,56 +38,62 @@ def check_unet(options: Mapping[str, Any], height: int, width: int) -> None:
         raise UserError(f"options.norm_groups: {options['norm_groups']} does not divide {uneven} (block_out_channels)")
 
 
-def build_unet(options: Mapping[str, Any], height: int, width: int) -> "diffusers.ModelMixin":
-    """Return the untrained U-Net for images of a size; UserError if the size cannot be halved often enough."""
+def build_unet(
+    options: Mapping[str, Any], height: int, width: int, channels: int, *, further: int = 0, told: bool = False
+) -> "diffusers.ModelMixin":
+    """Return the untrained U-Net for images of a size; UserError if the size cannot be halved often enough.
+
+    It takes ``further`` channels beside those of the image; if it is ``told`` what an image shows, as an embedding.
+    """
     diffusers = import_diffusers()
     check_unet(options, height, width)
-    channels, attention = options["block_out_channels"], options["attention_levels"]
-    levels = range(len(channels))
+    widths, attention = options["block_out_channels"], options["attention_levels"]
+    levels = range(len(widths))
     return diffusers.UNet2DModel(
         sample_size=(height, width),
-        in_channels=options["channels"],
-        out_channels=options["channels"],
-        block_out_channels=tuple(channels),
+        in_channels=channels + further,
+        out_channels=channels,
+        block_out_channels=tuple(widths),
         layers_per_block=options["layers_per_block"],
         down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
         up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)),
         norm_num_groups=options["norm_groups"],
         dropout=options["dropout"],
+        class_embed_type="identity" if told else None,
     )
 
 
-def count_parameters(options: Mapping[str, Any]) -> int:
+def count_parameters(options: Mapping[str, Any], channels: int, further: int = 0) -> int:
     """Return the parameters of the U-Net, without building it; they do not depend on the size of the images."""
-    channels, attention, layers = (
+    widths, attention, layers = (
         options["block_out_channels"],
         options["attention_levels"],
         options["layers_per_block"],
     )
-    first, deepest, time = channels[0], channels[-1], 4 * channels[0]
+    first, deepest, time = widths[0], widths[-1], 4 * widths[0]
 
     def block(inputs: int, outputs: int, attends: bool) -> int:
         shortcut = inputs * outputs + outputs if inputs != outputs else 0
         residual = 2 * inputs + _conv(inputs, outputs) + (time + 1) * outputs + 2 * outputs + _conv(outputs, outputs)
         return residual + shortcut + (2 * outputs + 4 * (outputs + 1) * outputs if attends else 0)
 
-    total = _conv(options["channels"], first) + (first + 1) * time + (time + 1) * time
+    total = _conv(channels + further, first) + (first + 1) * time + (time + 1) * time
     inputs = first
-    for level, outputs in enumerate(channels):
+    for level, outputs in enumerate(widths):
         for _ in range(layers):
             total += block(inputs, outputs, level in attention)
             inputs = outputs
-        total += _conv(outputs, outputs) if level < len(channels) - 1 else 0
+        total += _conv(outputs, outputs) if level < len(widths) - 1 else 0
     total += block(deepest, deepest, True) + block(deepest, deepest, False)
     above = deepest
-    for level in reversed(range(len(channels))):
-        outputs, below = channels[level], channels[max(level - 1, 0)]
+    for level in reversed(range(len(widths))):
+        outputs, below = widths[level], widths[max(level - 1, 0)]
         for layer in range(layers + 1):
             skipped = below if layer == layers else outputs
             total += block((outputs if layer else above) + skipped, outputs, level in attention)
         total += _conv(outputs, outputs) if level else 0
         above = outputs
-    return total + 2 * first + _conv(first, options["channels"])
+    return total + 2 * first + _conv(first, channels)
 
 
 def _conv(inputs: int, outputs: int) -> int:
@@ -108,13 +114,16 @@ def build_scheduler(options: Mapping[str, Any]) -> "diffusers.SchedulerMixin":
     )
 
 
-def count_gflop(options: Mapping[str, Any], height: int, width: int) -> float:
+def count_gflop(unet: "diffusers.UNet2DModel") -> float:
     """Return the 1e9 floating point operations (two per multiply-add) of one forward pass of one image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    config = unet.config
     with torch.device("meta"), torch.no_grad():
-        unet = build_unet(options, height, width)
+        same = type(unet).from_config(config)
+        noisy = torch.empty(1, config.in_channels, *config.sample_size)
+        told = torch.empty(1, 4 * config.block_out_channels[0]) if config.class_embed_type else None
         with FlopCounterMode(display=False) as counter:
-            unet(torch.empty(1, options["channels"], height, width), torch.zeros(1, dtype=torch.long))
+            same(noisy, torch.zeros(1, dtype=torch.long), told)
     return round(counter.get_total_flops() / 1e9, 4)
