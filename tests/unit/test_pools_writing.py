@@ -57,7 +57,7 @@ class Large(Noise):
 def pool(folder, generator=None, size=10, **changes):
     arguments = {"label": "NORMAL", "size": size, "seed": 4, "threads": 3} | changes
     given = Given(
-        {"kind": "sampled", "generator": "noise"},
+        {"kind": "sampled", "generator": "noise", "conditions": "fresh"},
         models={"noise": generator or Noise({})},
         samplers={"noise": arguments.pop("sampler", SAMPLER)},
         hash="abc",
@@ -75,7 +75,7 @@ def test_manifest_and_files_hold_what_the_contract_says(tmp_path):
     assert json.loads(row.pop("condition")) == {"label": "NORMAL"}
     expected = {"index": "3", "file": "images/000003.png", "mask_file": "", "mask_sha256": ""}
     expected |= {"channels": "gray", "label": "NORMAL", "seed": "4"}
-    assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "device": "cpu"}
+    assert row == expected | {"model_hash": "abc", "sampler": "ddim", "steps": "5", "guidance": "", "device": "cpu"}
     drawn = np.concatenate([batch.images for batch in Noise({}).sample(range(10), 4)])
     assert np.array_equal(images, drawn[..., 0])
     assert {path.name for path in tmp_path.iterdir()} == {"images", "manifest.csv"}

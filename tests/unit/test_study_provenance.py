@@ -50,7 +50,9 @@ def changed(core: dict, changes: dict) -> dict:
 
 def test_a_pool_per_generator_is_what_a_study_without_pools_has(core, root):
     plain = yaml.safe_load((root / "config/config.yaml").read_text())
-    pools = {name: {"size": 2000, "kind": "sampled", "generator": name} for name in ("ddpm", "pggan")}
+    pools = {
+        name: {"size": 2000, "kind": "sampled", "generator": name, "conditions": "fresh"} for name in ("ddpm", "pggan")
+    }
     assert Study(plain)["pools"] == pools
     study = Study(plain)
     assert Study(plain | {"pools": {name: dict(pool) for name, pool in pools.items()}}).config == study.config
@@ -149,7 +151,7 @@ REFUSED = {
     "unknown generator": ({"pools.ddpm.generator": "x"}, "pools.ddpm.generator: unknown name 'x', expected one of"),
     "unknown classifier": ({"pools.surest.classifier": "x"}, "pools.surest.classifier: unknown name 'x'"),
     "unknown kind": ({"pools.ddpm.kind": "x"}, "pools.ddpm.kind: unknown kind 'x', expected one of sampled"),
-    "option of another kind": ({"pools.ddpm.of": "pggan"}, "pools.ddpm.of: unknown key, expected one of generator"),
+    "option of another kind": ({"pools.ddpm.of": "pggan"}, "pools.ddpm.of: unknown key, expected one of conditions"),
     "no option": ({"pools.ddpm": {"kind": "sampled"}}, "pools.ddpm.generator: missing"),
     "made of itself": ({"pools.surest.of": "surest"}, "pools.surest: is made of itself (surest of surest)"),
     "made of what is made of it": (

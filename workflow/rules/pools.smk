@@ -7,6 +7,7 @@ rule write_pool:
         classifiers=IN.classifiers_of_pool,
         datasets=lambda wildcards: IN.datasets_of_pool(wildcards, "manifest.csv"),
         dataset_images=lambda wildcards: IN.datasets_of_pool(wildcards, "images"),
+        files=lambda wildcards: STUDY.needs[wildcards.pool].files,
     output:
         images=directory(f"{P.pool}/images"),
         manifest=f"{P.pool}/manifest.csv",

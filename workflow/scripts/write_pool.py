@@ -12,14 +12,11 @@ with job(snakemake) as log:
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     files = [given.models, given.pools, given.classifiers, given.datasets]
-    named = [dict(zip(*pair, strict=True)) for pair in zip(params.needs, files, strict=True)]
+    named = [dict(zip(*pair, strict=True)) for pair in zip(params.needs, files, strict=False)]
     manifest = write_pool(
         find("pools", params.entry["kind"], "kind").load()(),
         read_given(
-            params.entry,
-            params.labels,
-            params.generators,
-            *named,
+            *(params.entry, params.labels, params.generators, *named, given.files),
             architectures=params.architectures,
             threads=snakemake.threads,
         ),

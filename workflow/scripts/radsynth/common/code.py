@@ -21,6 +21,7 @@ BESIDE = {
     for file in (
         "learning/curves.py",
         "generators/previews.py",
+        "generators/reconstruction.py",
         "generators/selection_figure.py",
         "pools/grid.py",
     )

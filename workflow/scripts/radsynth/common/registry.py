@@ -74,6 +74,7 @@ KINDS: dict[str, dict[str, Entry]] = {
     },
     "families": {
         "ddpm": Entry("radsynth.generators.ddpm:DDPM"),
+        "latent_diffusion": Entry("radsynth.generators.latent_diffusion:LatentDiffusion"),
         "pggan": Entry("radsynth.generators.pggan:PGGAN"),
     },
     "pools": {

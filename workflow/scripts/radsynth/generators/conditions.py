@@ -43,7 +43,7 @@ class Conditioner:
             {"label": row["label"], "attributes": {name: row[name] for name in (*named, *numbers) if row[name]}}
             for row in data.rows
         ]
-        for row, group in zip(rows, _groups(data), strict=True):
+        for row, group in zip(rows, groups_of(data).tolist(), strict=True):
             row["group"] = group
         if options["lesions"] != "none":
             read = {"boxes": _boxes, "masks": _outlines}[options["lesions"]]
@@ -161,12 +161,13 @@ def _numbers(values: Sequence[str]) -> np.ndarray:
     return numbers
 
 
-def _groups(data: ImageSet) -> list[int]:
+def groups_of(data: ImageSet) -> np.ndarray:
+    """Return the group number (n,) of each image, the same of those that share a patient or are near duplicates."""
     if data.ties is None:
-        return list(range(len(data)))
+        return np.arange(len(data))
     from radsynth.cohorts.groups import GATED_COLUMNS, image_groups
 
-    return image_groups(data.ties, dict.fromkeys(GATED_COLUMNS, True)).tolist()
+    return image_groups(data.ties, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
 
 
 def _boxes(data: ImageSet, options: Mapping[str, Any]) -> list[dict[str, Any]]:

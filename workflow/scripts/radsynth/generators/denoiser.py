@@ -141,13 +141,16 @@ class Denoiser(Stepwise):
         sampler = sampler or QUICK_SAMPLER | {"steps": min(QUICK_SAMPLER["steps"], self.options["timesteps"])}
         rows = [{}] * len(indices) if conditions is None else list(conditions.rows)
         self.check_conditions(rows, "conditions")
+        guidance = sampler.get("guidance", 1)
+        if guidance != 1 and not self.conditioner.parts:
+            raise UserError(f"sampler.guidance: {guidance}, but the model is told nothing that images could heed")
         plan = self.plan(training=False)
         self.device = plan.name
         network = plan.place(self.network).eval()
         channels, shape = self.unet.config.out_channels, tuple(self.unet.config.sample_size)
         for chunk, filled in plan.batches(range(len(indices)), sampler["batch_size"]):
             told = self._asked([rows[position] for position in filled], plan)
-            predict = self._predict(guided(network, told, sampler.get("guidance", 1) if told else 1), plan)
+            predict = self._predict(guided(network, told, guidance), plan)
             rngs = [image_rng(seed, indices[position]) for position in filled]
             latents = denoise(
                 *(predict, self.options["prediction"], self.scheduler.config, sampler, rngs),

@@ -68,15 +68,14 @@ def _overlap(start: float, end: float, pixels: int) -> np.ndarray:
 
 
 def _inside(outline: Outline, height: int, width: int) -> np.ndarray:
-    from matplotlib.path import Path
-
-    points = np.asarray(outline) * (width, height)
-    # Only where the outline can be.
-    left, top = np.clip(np.floor(points.min(axis=0)).astype(int), 0, (width, height))
-    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, (width, height))
+    """Return 1 for pixels whose centre is inside a polygon, else 0: left of it an odd number of edges is crossed."""
+    x, y = (np.asarray(outline, np.float64) * (width, height)).T
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
     inside = np.zeros((height, width), np.float32)
-    if right > left and bottom > top:
-        y, x = np.mgrid[top:bottom, left:right] + 0.5
-        found = Path(points, closed=False).contains_points(np.column_stack([x.ravel(), y.ravel()]))
-        inside[top:bottom, left:right] = found.reshape(y.shape)
+    centres = np.arange(width) + 0.5
+    for row in range(max(int(y.min()), 0), min(int(np.ceil(y.max())), height)):
+        crossed = (y <= row + 0.5) != (next_y <= row + 0.5)
+        share = (row + 0.5 - y[crossed]) / (next_y[crossed] - y[crossed])
+        places = np.sort(x[crossed] + share * (next_x[crossed] - x[crossed]))
+        inside[row] = np.searchsorted(places, centres) % 2
     return inside

@@ -32,16 +32,23 @@ def withhold(rows: pd.DataFrame, share: float, gates: Mapping[str, bool], seed: 
     """
     target = count_withheld(len(rows), share)
     groups = image_groups(rows, dict(gates)).to_numpy()
+    withheld = draw_groups(groups, target, seed)
+    count = withheld.sum()
+    if count < FEWEST_WITHHELD:
+        raise UserError(
+            f"selection.withhold: {len(rows)} images in {len(set(groups))} groups (patients, near duplicates), of "
+            f"which {share} of the images hold only {count} whole, expected at least {FEWEST_WITHHELD}; raise the "
+            "share, or switch off gates.near_duplicates if the images of its groups only look alike"
+        )
+    return rows[withheld]
+
+
+def draw_groups(groups: np.ndarray, target: int, seed: int) -> np.ndarray:
+    """Return which images (bool, n) are drawn: at most ``target``, in whole ``groups`` (0 and up, n) at random."""
     sizes = np.bincount(groups)
     taken, count = [], 0
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         if count + sizes[group] <= target:
             taken.append(group)
             count += sizes[group]
-    if count < FEWEST_WITHHELD:
-        raise UserError(
-            f"selection.withhold: {len(rows)} images in {len(sizes)} groups (patients, near duplicates), of which "
-            f"{share} of the images hold only {count} whole, expected at least {FEWEST_WITHHELD}; raise the share, "
-            "or switch off gates.near_duplicates if the images of its groups only look alike"
-        )
-    return rows[np.isin(groups, taken)]
+    return np.isin(groups, taken)

@@ -12,6 +12,8 @@ from radsynth.learning.measured import SNR_EDGES
 PANELS: list[tuple[str, dict[str, str], bool]] = [
     ("loss", {"loss": ""}, True),
     ("unweighted loss", {"loss_per_snr": ""}, True),
+    ("mean difference", {"reconstruction": ""}, True),
+    ("KL divergence", {"kl": ""}, True),
     ("loss", {"critic_loss": "critic", "generator_loss": "generator"}, False),
     ("score", {"real_score": "D(real)", "fake_score": "D(fake)"}, False),
     ("gradient penalty", {"gradient_penalty": ""}, True),

@@ -85,9 +85,19 @@ class Plan:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def to_floats(images: torch.Tensor) -> torch.Tensor:
+    """Return uint8 images (n, height, width, channels) as floats (n, channels, height, width) in [-1, 1]."""
+    return images.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def to_bytes(images: torch.Tensor) -> np.ndarray:
+    """Return images (n, channels, height, width) in [-1, 1] as uint8 (n, height, width, channels); others are cut."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
 def gray_bytes(images: torch.Tensor) -> np.ndarray:
-    """Return images (n, channels, height, width) in [-1, 1] as gray uint8 (n, height, width, 1); others are cut."""
-    return ((images.mean(dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[..., None]
+    """Return the means of an image's channels as uint8 (n, height, width, 1), as ``to_bytes``."""
+    return to_bytes(images.mean(dim=1, keepdim=True))
 
 
 def choose_plan(precision: str = "auto", compile: bool = True, team: Team = ALONE) -> Plan:

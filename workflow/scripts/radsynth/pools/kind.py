@@ -15,13 +15,15 @@ class Needs(NamedTuple):
     """What a pool is made with, by the names of the configuration: what it has seen follows from it.
 
     ``models``: generators. ``pools``: its parents, of the same label. ``classifiers``: those that choose or guide its
-    images, each of run 1 on ``baseline`` in the pool's cohort. ``datasets``: those of ``role: pools``.
+    images, each of run 1 on ``baseline`` in the pool's cohort. ``datasets``: those of ``role: pools``. ``files``: paths
+    of the user's own.
     """
 
     models: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
     classifiers: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Given:
 
     ``entry``: its options of the configuration. ``labels``: those of the study, in the order of a classifier's outputs.
     ``models``: loaded generators, and ``samplers``, the settings of each. ``pools`` and ``datasets``: the manifests,
-    whose files lie beside them. ``classifiers``: trained learners, ready to predict. ``hash``: of all that, in one.
+    whose files lie beside them. ``classifiers``: trained learners, ready to predict. ``files``: the paths. ``hash``: of
+    all that, in one.
     """
 
     entry: Mapping[str, Any]
@@ -40,6 +43,7 @@ class Given:
     pools: Mapping[str, Path] = field(default_factory=dict)
     classifiers: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
+    files: Sequence[Path] = ()
     hash: str = ""
 
 
@@ -66,6 +70,13 @@ class PoolKind:
     def most(entry: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:
         """Return how many images of a label its parents of these sizes can give; None if there is no limit."""
         return sum(sizes.values()) if sizes else None
+
+    def conditions(self, given: Given, label: str, size: int, seed: int) -> Conditions:
+        """Return what is asked of each image of a pool of a label: that label alone, if the kind asks for no more.
+
+        Number i must not depend on how many are asked for.
+        """
+        return Conditions.of_label(label, size)
 
     def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
         """Yield the images ``indices`` of the pool that belongs to ``seed``, in any order, each once.

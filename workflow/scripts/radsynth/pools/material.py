@@ -19,6 +19,7 @@ def read_given(
     pools: Mapping[str, str | Path],
     classifiers: Mapping[str, str | Path],
     datasets: Mapping[str, str | Path],
+    files: Sequence[str | Path] = (),
     *,
     architectures: Mapping[str, str],
     threads: int = 1,
@@ -26,12 +27,12 @@ def read_given(
     """Return what the pool ``entry`` of the configuration is given.
 
     ``generators``: ``family`` and ``sampler`` of each that it needs; ``models``: their folders; ``pools`` and
-    ``datasets``: manifests; ``classifiers``: folders of trained learners, of these ``architectures``. A generator
-    computes in the same process: those in Keras do so with torch.
+    ``datasets``: manifests; ``classifiers``: folders of trained learners, of these ``architectures``; ``files``: paths
+    of the user's own. A generator computes in the same process: those in Keras do so with torch.
     """
     families = {name: find("families", generator["family"], name).load() for name, generator in generators.items()}
     hashes = [model_hash(folder) for folder in models.values()]
-    hashes += [sha256_file(file) for files in (pools, datasets) for file in files.values()]
+    hashes += [sha256_file(file) for file in [*pools.values(), *datasets.values(), *files]]
     learners = {}
     for name, folder in classifiers.items():
         learner = learner_class(architectures[name])
@@ -46,5 +47,6 @@ def read_given(
         {name: Path(file) for name, file in pools.items()},
         learners,
         {name: Path(file) for name, file in datasets.items()},
+        [Path(file) for file in files],
         hashes[0] if len(hashes) == 1 else sha256_json(hashes),
     )

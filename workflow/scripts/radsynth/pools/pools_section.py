@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
 from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
@@ -32,6 +33,9 @@ def read_needs(config: dict[str, Any]) -> dict[str, Needs]:
         for part, section in SECTIONS.items():
             for needed in getattr(needs[name], part):
                 expect(needed, config[section], f"{where}.{_key(pool, needed)}")
+        for model in needs[name].models if "guidance" in pool else ():
+            if "guidance" not in config["generators"][model]["sampler"]:
+                raise UserError(f"{where}.guidance: the generator {model} is asked for nothing that it could heed")
     return needs
 
 

@@ -1,4 +1,4 @@
-"""Images as one generator draws them, each for its label alone."""
+"""Images as one generator draws them, each as its condition asks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,13 +6,27 @@ from typing import Any
 from radsynth.common.sets import Batch, Conditions
 from radsynth.pools.kind import Given, Needs, PoolKind
 
+#: Ways to get conditions that the generator knows; else they are read from a file of the user's own.
+KNOWN = ("fresh", "train")
+
 
 class Sampled(PoolKind):
     """Image i depends on (seed, i, its condition, the sampler) alone, as generators promise."""
 
     @staticmethod
     def needs(entry: Mapping[str, Any]) -> Needs:
-        return Needs(models=(entry["generator"],))
+        files = () if entry["conditions"] in KNOWN else (entry["conditions"],)
+        return Needs(models=(entry["generator"],), files=files)
+
+    def conditions(self, given: Given, label: str, size: int, seed: int) -> Conditions:
+        generator, kind = given.models[given.entry["generator"]], given.entry["conditions"]
+        if kind in KNOWN:
+            return generator.conditions(label, size, seed, kind)
+        from radsynth.pools.asked import read_conditions
+
+        conditions = read_conditions(given.files[0], label, size, generator.options.get("lesion_value"))
+        generator.check_conditions(conditions.rows, str(given.files[0]))
+        return conditions
 
     def draw(self, given: Given, indices: Sequence[int], conditions: Conditions, seed: int) -> Iterator[Batch]:
         name = given.entry["generator"]

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = [
     *("index", "file", "sha256", "mask_file", "mask_sha256", "channels", "label", "seed", "condition", "model_hash"),
-    *("sampler", "steps", "device"),
+    *("sampler", "steps", "guidance", "device"),
 ]
 
 # In an unfinished pool, the names of its channels.
@@ -64,7 +64,7 @@ def write_pool(
     process writes there.
     """
     images_dir = Path(images_dir)
-    conditions = Conditions.of_label(label, size)
+    conditions = kind.conditions(given, label, size, seed)
     partial = images_dir.with_name(f".{images_dir.name}.partial")
     with sole_writer(images_dir.with_name(f".{images_dir.name}.lock")):
         _claim(partial, sha256_json([given.hash, label, seed, given.entry, given.samplers]))
@@ -165,6 +165,7 @@ def _row_facts(label: str, seed: int, given: Given) -> dict[str, Any]:
         "model_hash": given.hash,
         "sampler": sampler.get("name", ""),
         "steps": sampler.get("steps", ""),
+        "guidance": sampler.get("guidance", ""),
     }
 
 

@@ -151,9 +151,10 @@ class Inputs:
         return [f"{self.plan.data}/{file}".format(dataset=dataset) for dataset in datasets]
 
     def generators_of_pool(self, wildcards: Any) -> dict[str, dict[str, Any]]:
-        """Return family and sampler of the generators that a pool needs."""
-        names = self.study.needs[wildcards.pool].models
-        return {name: {key: self.plan.generators[name][key] for key in ("family", "sampler")} for name in names}
+        """Return family and sampler of the generators that a pool needs, with the pool's own guidance if it has one."""
+        own = {key: value for key, value in self.plan.pools[wildcards.pool].items() if key == "guidance"}
+        found = {name: self.plan.generators[name] for name in self.study.needs[wildcards.pool].models}
+        return {name: {"family": one["family"], "sampler": one["sampler"] | own} for name, one in found.items()}
 
     def architectures_of_pool(self, wildcards: Any) -> dict[str, str]:
         """Return the architecture of the classifiers that a pool needs."""

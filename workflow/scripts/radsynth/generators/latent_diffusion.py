@@ -1,0 +1,170 @@
+"""Latent diffusion (Rombach et al. 2022), told labels, attributes and lesions, built on diffusers.
+
+Three stages, each of which goes on where it was: an autoencoder, the latents of all images, diffusion of latents.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from radsynth.common.code import code_hash
+from radsynth.common.errors import UserError
+from radsynth.common.hashing import sha256_json
+from radsynth.common.seeds import derive_seed
+from radsynth.common.sets import ImageSet
+from radsynth.generators.autoencoder import build_autoencoder, check_autoencoder, factor
+from radsynth.generators.base import Options
+from radsynth.generators.conditions import groups_of
+from radsynth.generators.denoiser import Denoiser
+from radsynth.generators.unet import check_unet, count_parameters, import_diffusers
+from radsynth.generators.withholding import draw_groups
+
+if TYPE_CHECKING:
+    import torch
+
+    from radsynth.generators.latents import Latents
+    from radsynth.learning.devices import Plan
+
+#: What of an option's name the autoencoder's training does without, so that both trainings are told alike.
+OWN = "autoencoder_"
+# Options that the autoencoder's training does not depend on beside those that it has under another name.
+STAGE = ("batch_size", "steps", "learning_rate")
+
+
+class LatentDiffusion(Denoiser):
+    """A U-Net that removes noise from latents, which an autoencoder has made of images and makes images of.
+
+    Saved in the layout of diffusers: ``vae``, ``unet`` and ``scheduler`` are loaded by AutoencoderKL, UNet2DModel and
+    DDPMScheduler; the mean and standard deviation of each channel of the latents stand in the autoencoder's
+    configuration.
+    """
+
+    @classmethod
+    def check(cls, options: Options, sampler: Options, size: int) -> None:
+        check_autoencoder(options, size)
+        latent = size // factor(options, size)
+        check_unet(options, latent, latent)
+        super().check(options, sampler, size)
+
+    @classmethod
+    def count_parameters(cls, options: Options, size: int) -> int:
+        return count_parameters(options, options["latent_channels"], 2 * (options["lesions"] != "none"))
+
+    # Training
+
+    def learn(self, data: ImageSet, run_dir: Path, seed: int) -> None:
+        for option in ("batch_size", f"{OWN}batch_size"):
+            if self.options[option] > len(data):
+                raise UserError(f"options.{option}: {self.options[option]}, but there are {len(data)} training images")
+        self._learn_autoencoder(data, run_dir / "autoencoder", seed)
+        super().learn(data, run_dir, seed)
+
+    def _learn_autoencoder(self, data: ImageSet, run_dir: Path, seed: int) -> None:
+        """Train the autoencoder, without some images, and see by these whether it is good enough."""
+        import torch
+
+        from radsynth.generators.autoencoding import AutoencodingTask, edge_difference
+        from radsynth.generators.reconstruction import expect_no_bottleneck, judge, write_reconstructions
+        from radsynth.learning.loop import Training
+
+        plan = self.plan(training=True)
+        height, channels = data.images.shape[1], data.images.shape[3]
+        options = self.options | {name: self.options[OWN + name] for name in STAGE}
+        withheld = draw_groups(groups_of(data), round(options["withhold"] * len(data)), derive_seed(seed, "withhold"))
+        torch.manual_seed(derive_seed(seed, "autoencoder"))
+        self.vae = build_autoencoder(options, channels, height)
+        images = data.images[~withheld]
+        task = AutoencodingTask(self.vae, images, options, options["steps"], plan, edge_difference)
+
+        def preview(path: Path) -> None:
+            with task.descent.averaged_weights():
+                write_reconstructions(self.vae, data, withheld, path, plan)
+
+        about = [
+            autoencoder_options(options),
+            data.sha256,
+            seed,
+            code_hash(Path(__file__).with_name("autoencoding.py")),
+        ]
+        Training(
+            task,
+            plan=plan,
+            n=len(images),
+            steps=options["steps"],
+            options=options,
+            run_dir=run_dir,
+            seed=derive_seed(seed, "autoencoder"),
+            fingerprint=sha256_json([*about, withheld.tolist()]),
+            preview=preview,
+        ).run()
+        task.descent.keep_averaged_weights()
+        self.reconstruction = judge(self.vae, data, withheld, factor(options, height), self.plan(training=False))
+        expect_no_bottleneck(self.reconstruction, options["bottleneck"])
+        write_reconstructions(self.vae, data, withheld, run_dir / "progress" / "reconstructions.png", plan)
+
+    def latent_shape(self, data: ImageSet) -> tuple[int, int, int]:
+        height, width = data.images.shape[1:3]
+        times = factor(self.options, height)
+        return self.options["latent_channels"], height // times, width // times
+
+    def supply(self, data: ImageSet, lesions: np.ndarray | None, plan: "Plan") -> "Latents":
+        from radsynth.generators.latents import Latents
+
+        seed = derive_seed(self.facts["seed"], "latents")
+        latents = Latents(self.vae, data.images, lesions, self.options, self.plan(training=False), seed)
+        shift, scale = (one.flatten().tolist() for one in (latents.shift, latents.scale))
+        self.vae.register_to_config(latents_mean=shift, latents_std=scale)
+        self.reach = self.facts["reach"] = latents.reach
+        return latents
+
+    def decode(self, latents: "torch.Tensor", plan: "Plan") -> np.ndarray:
+        import torch
+
+        from radsynth.learning.devices import to_bytes
+
+        config = self.vae.config
+        shift, scale = (
+            torch.tensor(one, device=latents.device).view(1, -1, 1, 1)
+            for one in (config.latents_mean, config.latents_std)
+        )
+        with torch.no_grad(), plan.autocast():
+            images = plan.place(self.vae).eval().decode(latents * scale + shift).sample
+        return to_bytes(images.float())
+
+    def pool_lesions(self, covered: np.ndarray) -> np.ndarray:
+        n, height, width = covered.shape
+        times = factor(self.options, height)
+        return covered.reshape(n, height // times, times, width // times, times).mean(axis=(2, 4))
+
+    # Files
+
+    def write(self, model_dir: Path) -> None:
+        super().write(model_dir)
+        self.vae.save_pretrained(model_dir / "vae")
+
+    def read(self, model_dir: Path) -> None:
+        super().read(model_dir)
+        self.vae = import_diffusers().AutoencoderKL.from_pretrained(
+            model_dir / "vae", low_cpu_mem_usage=False, use_safetensors=True
+        )
+        self.reach = self.facts["reach"]
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {"autoencoder": self.reconstruction}
+
+    def measures(self) -> dict[str, Any]:
+        found = super().measures()
+        own = sum(parameter.numel() for parameter in self.vae.parameters())
+        return found | {"parameters": found["parameters"] + own, "autoencoder_parameters": own}
+
+
+def autoencoder_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the autoencoder's training depends on: another U-Net does not need another one."""
+    diffusion = {
+        *("block_out_channels", "layers_per_block", "attention_levels", "norm_groups", "dropout", "timesteps"),
+        *("beta_schedule", "beta_start", "beta_end", "prediction", "snr_gamma", "epochs", "copies", "bottleneck"),
+        *("attributes", "continuous", "lesions", "lesion_value", "drop_all", "drop_each"),
+    }
+    return {name: value for name, value in options.items() if name not in diffusion}
