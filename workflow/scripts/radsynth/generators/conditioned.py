@@ -1,9 +1,12 @@
 """A U-Net that is told what an image shows, and how strongly it heeds that."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import diffusers
 import torch
+
+if TYPE_CHECKING:
+    import diffusers
 
 #: ``predict(noisy, timesteps)``
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -15,7 +18,7 @@ class ConditionedUNet(torch.nn.Module):
     Lesions are further channels of its input, where it is told of them.
     """
 
-    def __init__(self, unet: diffusers.UNet2DModel, columns: int):
+    def __init__(self, unet: "diffusers.UNet2DModel", columns: int):
         super().__init__()
         self.unet = unet
         width = unet.time_embedding.linear_2.out_features
@@ -26,7 +29,7 @@ class ConditionedUNet(torch.nn.Module):
 
     def forward(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, known: torch.Tensor, lesions: torch.Tensor | None = None
-    ) -> diffusers.models.unets.unet_2d.UNet2DOutput:
+    ) -> "diffusers.models.unets.unet_2d.UNet2DOutput":
         """Predict as the U-Net; ``known`` (n, columns), ``lesions`` (n, 2, height, width) with "known" beside."""
         if lesions is not None:
             noisy = torch.cat([noisy, lesions], 1)

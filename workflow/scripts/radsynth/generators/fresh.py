@@ -19,14 +19,16 @@ FEWEST = 5
 #: Points of the outlines that are drawn, and how many directions of variation these have at most.
 POINTS, DIRECTIONS = 32, 8
 #: Standard deviations of a drawn value around one of the training images, at least, in those of all.
-LEAST_SMOOTHING = 0.5
+LEAST_SMOOTHING = 1.0
+#: Boxes with so large an intersection over their union are alike; how many are drawn to see how often that happens.
+ALIKE, TRIED = 0.8, 1000
 
 
 class Density:
     """A smoothed bootstrap (Silverman 1986, section 6.4.1) of n points (n, k), with their mean and covariance.
 
-    Scott's bandwidth, but not less than half of the points' standard deviation. The points are drawn towards their
-    mean by as much as the smoothing widens them: what is drawn does not gather around them.
+    Scott's bandwidth, but not less than the points' standard deviation. The points are drawn towards their mean by as
+    much as the smoothing widens them: what is drawn hardly gathers around them.
     """
 
     def __init__(self, points: np.ndarray):
@@ -117,7 +119,8 @@ class _Number:
 class _Lesions:
     """How many lesions an image has, where and of which size, and their shapes if there are masks.
 
-    Of a label with lesions in too few groups, none are drawn.
+    Of a label with lesions in too few groups, none are drawn. Boxes that are like one of the training images are drawn
+    as often as one of these is like another.
     """
 
     def __init__(self, conditioner: Conditioner, rows: Sequence[Row]):
@@ -128,11 +131,14 @@ class _Lesions:
             groups[len(lesions)].add(group)
         frequent = [count for count in groups if _many(groups[count])] or [0]
         self.counts = [len(lesions) for lesions, _ in found if len(lesions) in frequent] or [0]
-        self.boxes = self.shapes = None
         if max(frequent):
             lesions = [lesion for lesions, _ in found for lesion in lesions]
             boxes = lesions if self.key == "boxes" else [bounds(lesion) for lesion in lesions]
-            self.boxes = Density(np.array([_to_place(box) for box in boxes]))
+            self.boxes, self.places = np.array(boxes), Density(np.array([_to_place(box) for box in boxes]))
+            chance = np.mean([alike(box, np.delete(self.boxes, i, axis=0)) for i, box in enumerate(self.boxes)])
+            rng = np.random.default_rng(0)
+            often = np.mean([alike(_from_place(self.places.draw(rng)), self.boxes) for _ in range(TRIED)])
+            self.kept = min(chance / max(often, 1 / TRIED), 1)
             self.shapes = None if self.key == "boxes" else _Shapes(lesions)
 
     def draw(self, rng: np.random.Generator) -> Mapping[str, Any]:
@@ -144,12 +150,21 @@ class _Lesions:
 
     def _box(self, rng: np.random.Generator) -> list[float]:
         for _ in range(100):
-            box = _from_place(self.boxes.draw(rng))
-            if box.min() >= 0 and box.max() <= 1:
+            box = _from_place(self.places.draw(rng))
+            inside = box.min() >= 0 and box.max() <= 1
+            if inside and (rng.random() < self.kept or not alike(box, self.boxes)):
                 break
         else:
-            box = np.clip(_from_place(self.boxes.mean), 0, 1)
+            box = np.clip(_from_place(self.places.mean), 0, 1)
         return box.round(4).tolist()
+
+
+def alike(box: Sequence[float], others: np.ndarray) -> bool:
+    """Return whether a box overlaps one of others (n, 4) so far that their intersection is ``ALIKE`` of their union."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    both = np.clip(sides, 0, None).prod(axis=1)
+    areas = [(one[..., 2:] - one[..., :2]).prod(axis=-1) for one in (np.asarray(box), others)]
+    return bool((both >= ALIKE * (areas[0] + areas[1] - both)).any())
 
 
 class _Shapes:
