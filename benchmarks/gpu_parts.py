@@ -1,6 +1,6 @@
 """What only a GPU can show, in parts that end within minutes, go on where they were, and write one JSON each.
 
-ratios: our steps, samplers and features against the peers'. train LABEL: the paper's DDPM, as far as the time allows.
+ratios: our steps, samplers and features against the peers'. latent: what latent diffusion costs at 256 px. train LABEL: the paper's DDPM, as far as the time allows.
 pool LABEL: images of that model, their distance to the real ones and the copies among them. check: what must be equal.
 """
 
@@ -48,7 +48,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("gpu_parts")
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ("alternating", "ddpm_training", "pggan_step", "ddpm_sampling", "inception_features", "gpu_checks")
+BENCHMARKS = (
+    *("alternating", "ddpm_training", "pggan_step", "ddpm_sampling", "inception_features", "gpu_checks"),
+    "latent_diffusion",
+)
 PACKAGES = ("diffusers", "accelerate", "denoising-diffusion-pytorch", "ema-pytorch", "pytorch-fid")
 SEED = 2025
 # What writing the state of a training takes, at most.
@@ -59,10 +62,12 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is computed. ``ddpm`` and ``pggan`` are a preset and what differs from it; sizes are in px."""
+    """How much is computed. Families are a preset and what differs from it; sizes are in px."""
 
     ddpm: tuple[str, dict[str, Any]]
     pggan: tuple[str, dict[str, Any]]
+    latent: tuple[str, dict[str, Any]]
+    latent_size: int
     size: int
     images: int
     held_out: int
@@ -84,6 +89,9 @@ FULL = Sizes(
     ddpm=("paper", {}),
     # The plain loop changes no images.
     pggan=("paper", {"augment_probability": 0}),
+    # The pixel DDPM beside it has as wide a U-Net and takes batches of the same size.
+    latent=("default", {"batch_size": 16, "attention_levels": []}),
+    latent_size=256,
     size=128,
     images=200,
     held_out=400,
@@ -107,6 +115,8 @@ TINY = Sizes(
         {"block_out_channels": [8, 8], "timesteps": 40, "batch_size": 16, "steps": 24, "previews": 1, "log_every": 2},
     ),
     pggan=("cpu", {"widths": [8, 8, 8], "latent_size": 8, "augment_probability": 0}),
+    latent=("cpu", {"block_out_channels": [8, 8], "autoencoder_channels": [8, 8], "batch_size": 4, "copies": 2}),
+    latent_size=16,
     size=16,
     images=100,
     held_out=40,
@@ -320,6 +330,27 @@ def ratios(report: Report, sizes: Sizes) -> None:
     report.measure("ddpm_sampling", ddpm_sampling)
     # The last one: on a GPU it turns TF32 off.
     report.measure("inception_features", inception_features)
+
+
+def latent(report: Report, sizes: Sizes) -> None:
+    """Measure what latent diffusion costs, and its step against one that encodes, and against the pixel DDPM's."""
+    options = resolve_options("latent_diffusion", *sizes.latent)
+    counts = {name: getattr(sizes, name) for name in ("images", "warmup", "steps")}
+
+    def costs() -> dict[str, Any]:
+        import latent_diffusion
+
+        drawn = {"drawn": sizes.batch, "solver_steps": sizes.solver_steps}
+        return latent_diffusion.costs(options, sizes.latent_size, **counts, **drawn)
+
+    def step() -> dict[str, Any]:
+        import latent_diffusion
+
+        repeats = {"repeats": sizes.repeats, "deadline": report.deadline}
+        return latent_diffusion.measure(options, sizes.latent_size, **counts, **repeats)
+
+    report.measure("latent_costs", costs)
+    report.measure("latent_step", step)
 
 
 @contextmanager
@@ -550,7 +581,7 @@ def main(command: Sequence[str]) -> int:
     common.add_argument("--out", type=Path, default=ROOT / "results" / "gpu", help="folder of the JSON")
     parser = argparse.ArgumentParser(description=__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
-    for name in ("ratios", "check", "train", "pool"):
+    for name in ("ratios", "latent", "check", "train", "pool"):
         part = parts.add_parser(name, parents=[common])
         part.set_defaults(label=None)
         if name in ("train", "pool"):
@@ -566,9 +597,9 @@ def main(command: Sequence[str]) -> int:
     facts = facts_of(arguments, command)
     path = arguments.out / ("_".join(filter(None, [arguments.part, arguments.label])) + ".json")
     try:
-        if arguments.part in ("ratios", "check"):
+        if arguments.part in ("ratios", "latent", "check"):
             report = Report(path, facts, deadline)
-            {"ratios": ratios, "check": check}[arguments.part](report, sizes)
+            {"ratios": ratios, "latent": latent, "check": check}[arguments.part](report, sizes)
         else:
             images = read_images(arguments.raw, arguments.label, sizes)
             options = resolve_options("ddpm", *sizes.ddpm)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One part of what needs a GPU, from a plain checkout and without network (see README.md here, "Everything that needs a
 # GPU"). It ends within 8 minutes; called again it goes on.
-# Usage: benchmarks/gpu_run.sh ratios|check|train LABEL|pool LABEL [--dry-run] [--seconds N] [--out FOLDER] ...
+# Usage: benchmarks/gpu_run.sh ratios|latent|check|train LABEL|pool LABEL [--dry-run] [--seconds N] [--out FOLDER] ...
 # PYTHON (python3) is the interpreter, WHEELS (benchmarks/wheels) the folder of the wheels that it lacks.
 set -euo pipefail
 cd "$(dirname "$0")/.."

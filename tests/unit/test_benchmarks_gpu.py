@@ -123,6 +123,17 @@ def test_ratios(root, tmp_path):
     assert not missing["complete"] and "time was up" in missing["reason"] and "medians" not in missing
 
 
+def test_latent(root, tmp_path):
+    result, content = run(root, "latent", tmp_path)
+    assert result.returncode == 0, result.stderr
+    check_facts(content, "latent")
+    costs, step = content["results"]["latent_costs"], content["results"]["latent_step"]
+    assert min(costs["seconds_per_1000_steps"].values()) > 0 and costs["images_per_s"] > 0
+    assert costs["seconds_per_1000_steps"].keys() == {"autoencoder", "diffusion"}
+    assert costs["peak_memory_mb"] > 0 and costs["parameters"] > 0
+    assert step["complete"] and step["ratios"].keys() == {"encoding", "pixel_ddpm"}
+
+
 def test_train_goes_on_and_its_model_fills_a_pool(root, tmp_path, raw):
     options = ("--raw", raw)
     result, content = run(root, "pool", tmp_path, *options)

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from radsynth.generators.latents import Latents
     from radsynth.learning.devices import Plan
 
-#: What of an option's name the autoencoder's training does without, so that both trainings are told alike.
-OWN = "autoencoder_"
-# Options that the autoencoder's training does not depend on beside those that it has under another name.
-STAGE = ("batch_size", "steps", "learning_rate")
+#: The autoencoder's options that the training loop knows by names without this beginning.
+OWN, STAGE = "autoencoder_", ("batch_size", "steps", "learning_rate")
+#: Options of the diffusion alone.
+DIFFUSION = {
+    *("block_out_channels", "layers_per_block", "attention_levels", "norm_groups", "dropout", "timesteps"),
+    *("beta_schedule", "beta_start", "beta_end", "prediction", "snr_gamma", "epochs", "copies", "bottleneck"),
+    *("attributes", "continuous", "lesions", "lesion_value", "drop_all", "drop_each"),
+}
 
 
 class LatentDiffusion(Denoiser):
@@ -71,7 +75,7 @@ class LatentDiffusion(Denoiser):
 
         plan = self.plan(training=True)
         height, channels = data.images.shape[1], data.images.shape[3]
-        options = self.options | {name: self.options[OWN + name] for name in STAGE}
+        options = autoencoder_stage(self.options)
         withheld = draw_groups(groups_of(data), round(options["withhold"] * len(data)), derive_seed(seed, "withhold"))
         torch.manual_seed(derive_seed(seed, "autoencoder"))
         self.vae = build_autoencoder(options, channels, height)
@@ -82,12 +86,7 @@ class LatentDiffusion(Denoiser):
             with task.descent.averaged_weights():
                 write_reconstructions(self.vae, data, withheld, path, plan)
 
-        about = [
-            autoencoder_options(options),
-            data.sha256,
-            seed,
-            code_hash(Path(__file__).with_name("autoencoding.py")),
-        ]
+        code = code_hash(Path(__file__).with_name("autoencoding.py"))
         Training(
             task,
             plan=plan,
@@ -96,12 +95,12 @@ class LatentDiffusion(Denoiser):
             options=options,
             run_dir=run_dir,
             seed=derive_seed(seed, "autoencoder"),
-            fingerprint=sha256_json([*about, withheld.tolist()]),
+            fingerprint=sha256_json([options, data.sha256, seed, code, withheld.tolist()]),
             preview=preview,
         ).run()
         task.descent.keep_averaged_weights()
         self.reconstruction = judge(self.vae, data, withheld, factor(options, height), self.plan(training=False))
-        expect_no_bottleneck(self.reconstruction, options["bottleneck"])
+        expect_no_bottleneck(self.reconstruction, self.options["bottleneck"])
         write_reconstructions(self.vae, data, withheld, run_dir / "progress" / "reconstructions.png", plan)
 
     def latent_shape(self, data: ImageSet) -> tuple[int, int, int]:
@@ -160,11 +159,10 @@ class LatentDiffusion(Denoiser):
         return found | {"parameters": found["parameters"] + own, "autoencoder_parameters": own}
 
 
-def autoencoder_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that the autoencoder's training depends on: another U-Net does not need another one."""
-    diffusion = {
-        *("block_out_channels", "layers_per_block", "attention_levels", "norm_groups", "dropout", "timesteps"),
-        *("beta_schedule", "beta_start", "beta_end", "prediction", "snr_gamma", "epochs", "copies", "bottleneck"),
-        *("attributes", "continuous", "lesions", "lesion_value", "drop_all", "drop_each"),
-    }
-    return {name: value for name, value in options.items() if name not in diffusion}
+def autoencoder_stage(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the autoencoder's training, as the shared loop calls them.
+
+    None that it does not depend on: another U-Net needs no other autoencoder.
+    """
+    own = {name: value for name, value in options.items() if name not in DIFFUSION}
+    return own | {name: options[OWN + name] for name in STAGE}
