@@ -1,7 +1,8 @@
 """What only a GPU can show, in parts that end within minutes, go on where they were, and write one JSON each.
 
-ratios: our steps, samplers and features against the peers'. latent: what latent diffusion costs at 256 px. train LABEL: the paper's DDPM, as far as the time allows.
-pool LABEL: images of that model, their distance to the real ones and the copies among them. check: what must be equal.
+ratios: our steps, samplers and features against the peers'. latent: what latent diffusion costs at 256 px. train LABEL:
+the paper's DDPM, as far as the time allows. pool LABEL: images of that model, their distance to the real ones and the
+copies among them. check: what must be equal.
 """
 
 import argparse
