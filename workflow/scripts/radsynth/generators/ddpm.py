@@ -36,6 +36,7 @@ class DDPM(Stepwise):
     """
 
     data_parallel = True
+    pretrainable = True
     libraries = ("numpy", "torch", "diffusers")
     channels = GRAY
 
@@ -66,6 +67,9 @@ class DDPM(Stepwise):
         self.unet = build_unet(self.options, *data.images.shape[1:3])
         self.scheduler = build_scheduler(self.options)
         return DenoisingTask(self.unet, self.scheduler, data.gray(), self.options, steps, plan)
+
+    def take_over(self, task: "DenoisingTask", start: "DDPM") -> None:
+        task.begin_from(start.unet)
 
     def shown(self, task: "DenoisingTask") -> AbstractContextManager[None]:
         return task.averaged_weights()

@@ -13,6 +13,7 @@ from radsynth.generators.augmentation import augment, draw_changes
 from radsynth.generators.diffusion import loss_weights, snr, target
 from radsynth.learning.devices import Plan
 from radsynth.learning.measured import SNR_EDGES, Measured
+from radsynth.learning.weights_taken import copy_weights
 
 
 class DenoisingTask:
@@ -118,6 +119,12 @@ class DenoisingTask:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
             self.average.to(self.plan.device)
+
+    def begin_from(self, unet: torch.nn.Module) -> None:
+        """Take over the weights of another U-Net, before the first step; their moving average begins there, too."""
+        copy_weights(unet, self.unet)
+        if self.average is not None:
+            self.average.shadow_params = [parameter.detach().clone() for parameter in self.unet.parameters()]
 
     def keep_averaged_weights(self) -> None:
         """Replace the U-Net's weights by their moving average, at the end of training."""
