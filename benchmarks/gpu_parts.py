@@ -611,7 +611,7 @@ def main(command: Sequence[str]) -> int:
             elif not is_trained(run_dir):
                 raise UserError(f"{run_dir}: no finished model; run the part train {arguments.label} to its end first")
             else:
-                from radsynth.pools.writing import model_hash
+                from radsynth.common.models import model_hash
 
                 found = model_hash(run_dir / "model")
                 report = Report(path, {**facts, "source": images.source, "model": found}, deadline)

@@ -11,7 +11,8 @@ import pytest
 from altered_images import encoded, rescaled
 from conftest import stand_in
 from PIL import Image
-from radsynth.cohorts.external import describe_external, seen_before, unseen_images
+from radsynth.cohorts.elsewhere import check_elsewhere, find_repeats
+from radsynth.cohorts.external import describe_external, known_elsewhere, seen_before, unseen_images
 from radsynth.cohorts.gates import check_gates
 from radsynth.cohorts.testsets import stacked
 from radsynth.common.errors import UserError
@@ -115,6 +116,90 @@ def test_altered_training_images_are_kept_out_of_another_dataset_and_counted(tmp
     summary = describe_external("external_other", unseen, external, ["A", "B"], found)
     assert summary["removed"] == {"pixels": 0, "near_duplicates": 10} and summary["left_out"] == {"A": 10, "B": 0}
     assert summary["subsets"]["external_other"]["A"]["n_patients"] == 30
+
+
+@pytest.fixture
+def others(tmp_path):
+    """Sixty images, four of which stand altered, and one as it is, in another dataset; the paths of both manifests."""
+    own = [render(index, index, 96, index % 3 == 0)[0] for index in range(60)]
+    changed = [encoded(own[3]), rescaled(own[7]), own[11][:, ::-1], encoded(np.rot90(own[15], 3).copy()), own[19]]
+    foreign = [render(1000 + index, index, 96, index % 3 == 0)[0] for index in range(30)]
+    paths = {}
+    for name, images in {"own": own, "others": [*changed, *foreign]}.items():
+        table = write_images(tmp_path / name, images)
+        paths[name] = tmp_path / name / "manifest.csv"
+        table.assign(image_id=[f"{name}{index}" for index in range(len(images))]).to_csv(paths[name], index=False)
+    return paths
+
+
+def table_of(path, manifest, rows):
+    read_table(manifest).iloc[rows].to_csv(path, index=False)
+    return path
+
+
+def repeated(others, path):
+    tables = (read_table(others["own"]), read_table(others["others"]))
+    found = find_repeats(*tables, (others["own"].parent, others["others"].parent), "others")
+    found.to_csv(path, index=False)
+    return path
+
+
+def test_images_that_repeat_those_of_another_dataset_are_found(others, tmp_path):
+    found = read_table(repeated(others, tmp_path / "repeats.csv"))
+    assert set(found["dataset"]) == {"others"}
+    pairs = [("own3", "others0"), ("own7", "others1"), ("own11", "others2"), ("own15", "others3"), ("own19", "others4")]
+    near, same = (found[found["gate"] == gate] for gate in ("near_duplicates", "pixels"))
+    assert sorted(zip(near["image_id"], near["repeats"], strict=True)) == sorted(pairs)
+    assert list(zip(same["image_id"], same["repeats"], strict=True)) == pairs[4:]
+
+
+def test_a_test_image_that_a_pool_knows_from_elsewhere_is_refused_and_named(others, tmp_path):
+    repeats = [repeated(others, tmp_path / "repeats.csv")]
+    clean, leak, same = (
+        table_of(tmp_path / f"{name}.csv", others["own"], rows)
+        for name, rows in {"clean": [0, 1, 2], "leak": [4, 7], "same": [5, 19]}.items()
+    )
+    assert check_elsewhere([clean], repeats, others["own"], GATES) == dict.fromkeys(GATES, 0)
+    assert check_elsewhere([leak], [], others["own"], GATES) == dict.fromkeys(GATES, 0)
+    with pytest.raises(UserError) as caught:
+        check_elsewhere([clean, leak], repeats, others["own"], GATES)
+    assert str(caught.value).startswith(
+        f"{leak}: own7 and others1 of the dataset others, which pools know, are near dup"
+    )
+    assert "(1 such images)" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"same.csv: own19 and others4 .* have the same pixels"):
+        check_elsewhere([same], repeats, others["own"], GATES)
+    with pytest.raises(UserError, match=r"same.csv: own19 and others4 .* are near duplicates"):
+        check_elsewhere([same], repeats, others["own"], GATES | {"pixels": False})
+    off = GATES | {"pixels": False, "near_duplicates": False}
+    found = check_elsewhere([clean, leak, same], repeats, others["own"], off)
+    assert found == {"pixels": 1, "near_duplicates": 2, "patient": 0}
+
+
+def test_an_image_of_a_patient_of_whom_the_other_dataset_has_another_is_refused(others, tmp_path):
+    manifest = read_table(others["own"])
+    manifest.loc[manifest["image_id"] == "own8", "patient_id"] = "p7"
+    manifest.to_csv(others["own"], index=False)
+    repeats = [repeated(others, tmp_path / "repeats.csv")]
+    tests = table_of(tmp_path / "tests.csv", others["own"], [8, 9])
+    with pytest.raises(UserError, match=r"own8 and others1 of the dataset others, .* are of the same patient, of whom"):
+        check_elsewhere([tests], repeats, others["own"], GATES)
+    assert check_elsewhere([tests], repeats, others["own"], GATES | {"patient": False})["patient"] == 1
+    found = check_elsewhere([tests], repeats, others["own"], GATES | {"near_duplicates": False})
+    assert found["patient"] == 0, "what is no duplicate tells of no patient"
+
+
+def test_images_that_pools_know_from_elsewhere_are_left_out_of_an_external_test_set(others, tmp_path):
+    external = read_table(others["own"])
+    external.loc[external["image_id"] == "own8", "patient_id"] = "p7"
+    found = known_elsewhere(external, [repeated(others, tmp_path / "repeats.csv")], GATES)
+    assert {gate: list(external["image_id"][mask]) for gate, mask in found.items()} == {
+        "pixels": ["own19"],
+        "near_duplicates": ["own3", "own7", "own11", "own15"],
+        "patient": ["own8"],
+    }
+    assert not np.any(list(known_elsewhere(external, [], GATES).values()))
+    assert not np.any(list(known_elsewhere(external, [tmp_path / "repeats.csv"], dict.fromkeys(GATES, False)).values()))
 
 
 def test_a_table_cut_at_a_line_end_is_told_by_its_counts(cohorts):

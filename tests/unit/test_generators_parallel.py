@@ -1,4 +1,4 @@
-"""Two processes (gloo, on the CPU) train one DDPM as one process does."""
+"""Two processes (gloo, on the CPU) train one DDPM, from the weights of another, as one process does."""
 
 import json
 import os
@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-def train(folder: Path, processes: int, **overrides) -> Path:
+def train(folder: Path, processes: int, start: Path | None = None, seed: int = 3, **overrides) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (11, 16, 16), dtype=np.uint8)
     masks = np.ones_like(images)
     train_generator(
@@ -44,9 +44,10 @@ def train(folder: Path, processes: int, **overrides) -> Path:
         model_dir=folder / "model",
         training_png=folder / "training.png",
         preview_png=folder / "preview.png",
-        seed=3,
+        seed=seed,
         selection={"method": "iteration", "step": 9},
         processes=processes,
+        start=start,
     )
     return folder / "model"
 
@@ -60,13 +61,18 @@ def weights(model: Path) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("alone"), 1)
+def start(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("start"), 1, seed=4)
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("together"), 2)
+def alone(tmp_path_factory, start):
+    return train(tmp_path_factory.mktemp("alone"), 1, start)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory, start):
+    return train(tmp_path_factory.mktemp("together"), 2, start)
 
 
 def test_the_loss_curve_is_that_of_one_process(alone, together):

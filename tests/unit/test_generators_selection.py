@@ -11,6 +11,7 @@ from radsynth.common import sets
 from radsynth.common.errors import UserError
 from radsynth.common.files import write_json
 from radsynth.common.hashing import sha256_pixels
+from radsynth.common.models import model_hash
 from radsynth.common.registry import KINDS, Entry
 from radsynth.common.sets import ImageSet
 from radsynth.common.tables import read_table
@@ -21,7 +22,6 @@ from radsynth.generators.selection_figure import plot_selection
 from radsynth.generators.training import train_generator
 from radsynth.generators.withholding import withhold
 from radsynth.learning.candidates import Candidates, candidate_steps
-from radsynth.pools.writing import model_hash
 
 GATES = {"patient": True, "pixels": True, "near_duplicates": True}
 

@@ -12,6 +12,7 @@ from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.features import read_image_set
 from radsynth.common.hashing import sha256_pixels
+from radsynth.common.models import model_hash
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import ImageSet
 from radsynth.common.sheets import choose
@@ -22,7 +23,7 @@ from radsynth.pools.grid import write_grid
 from radsynth.pools.kind import Given
 from radsynth.pools.pictures import write_comparison
 from radsynth.pools.sampled import Sampled
-from radsynth.pools.writing import COLUMNS, count_duplicates, model_hash, write_pool
+from radsynth.pools.writing import COLUMNS, count_duplicates, write_pool
 
 SAMPLER = {"name": "ddim", "steps": 5}
 

@@ -123,6 +123,24 @@ def test_costs_of_a_job_too_short_to_be_measured_are_empty(tmp_path):
     assert (tmp_path / "costs.csv").read_text().splitlines()[1] == "quality,,,,,a_b,0.5,,,,,device not recorded"
 
 
+def test_a_pretraining_is_counted_without_a_cohort(tmp_path):
+    job = "others/ddpm/NORMAL"
+    model, path = (
+        tmp_path / folder for folder in (f"generators/pretrained/{job}/model", "benchmarks/pretrain_generator")
+    )
+    model.mkdir(parents=True)
+    (model / "describe.json").write_text('{"device": "NVIDIA H200"}')
+    path = path / f"{job}.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text("s\tmax_rss\tmean_load\n1800\t9\t80\n")
+    kinds = ("models", "pools", "trainings", "evaluations")
+    devices = costs.job_devices(dict.fromkeys(kinds, ()) | {"pretrained": [str(model)]}, str(tmp_path))
+    row = costs.cost_rows([str(path)], str(tmp_path), devices)[0]
+    write_csv(tmp_path / "costs.csv", COLUMNS["costs"], [row])
+    line = (tmp_path / "costs.csv").read_text().splitlines()[1]
+    assert line == f"pretrain_generator,others,,,ddpm,{job},1800,9,80,NVIDIA H200,0.5,"
+
+
 def test_gpu_hours_are_counted_where_the_device_is_known(metrics):
     table = metrics["costs"].groupby(["stage", "name"])
     hours, reasons = table["gpu_hours"].first(), table["reason"].first()

@@ -230,6 +230,19 @@ def test_limits_say_what_validation_hides(tmp_path, mode, control, said, not_sai
     assert len(figure.axes) == (3 if mode == "patients" else 2), "no empty panel where there is no threshold"
 
 
+def test_limits_say_what_pools_know_from_elsewhere(tmp_path):
+    found = planted.metrics(tmp_path, TINY)
+    assert "retrained" not in "\n".join(basis_words.limits(found))
+    told = {"key": "pretrained", "value": '{"ddpm": "others", "pggan": "others", "gan": "more"}'}
+    found["study"].loc[len(found["study"])] = told
+    lines = [line for line in basis_words.limits(found) if line.startswith("- Pretrained on ")]
+    assert [line.partition(". ")[0] for line in lines] == [
+        "- Pretrained on others: ddpm, pggan",
+        "- Pretrained on more: gan",
+    ]
+    assert "matched controls included" in lines[0] and "whether others has other images of a test patient" in lines[0]
+
+
 def test_the_table_of_verdicts_has_the_headline_metric_first(metrics):
     _, table, sections = load(tables()["verdicts"])(metrics)
     section = sections[0]

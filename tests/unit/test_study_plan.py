@@ -98,6 +98,36 @@ def test_a_selecting_generator_has_models_and_controls_of_its_own(core):
     assert any("/select_model/" in path for path in plan.cost_targets())
 
 
+def test_one_pretrained_model_serves_all_samplings(core, plan):
+    maker = Wildcards(HERE | {"generator": "ddpm", "unit": "NORMAL"})
+    assert Inputs(plan).start(maker) == [] and Inputs(plan).repeats_of("kaggle_cxr") == []
+    assert plan.pretrained_targets() == [] and plan.constraints()["pretraining"] == "none"
+    core["datasets"]["others"] = {"source": "folder", "role": "pretrain"}
+    core["generators"]["ddpm"]["pretrain_on"] = "others"
+    taught = Plan(Study(core))
+    below = "results/khazrak2025"
+    models = [f"{below}/generators/pretrained/others/ddpm/{label}/model" for label in ("NORMAL", "PNEUMONIA")]
+    assert taught.pretrained_targets() == models
+    assert {Inputs(taught).start(Wildcards(maker | {"sampling": name})) for name in taught.samplings} == {models[0]}
+    assert Inputs(taught).start(Wildcards(maker | {"generator": "pggan"})) == []
+    assert Inputs(taught).repeats_of("kaggle_cxr") == [f"{below}/data/kaggle_cxr/repeats/others.csv"]
+    more = [f"{below}/benchmarks/pretrain_generator/others/ddpm/{label}.tsv" for label in ("NORMAL", "PNEUMONIA")]
+    assert taught.cost_targets() == [*more, *plan.cost_targets()]
+    assert taught.generator_targets() == plan.generator_targets() and taught.datasets == plan.datasets
+    assert f"{below}/data/others/integrity.md" in taught.data_targets()
+
+
+def test_a_pretraining_changes_no_seed_and_has_its_own(core, plan):
+    names = Wildcards(HERE | {"generator": "ddpm", "unit": "NORMAL"})
+    before = plan.seed("generator")(names)
+    core["datasets"]["others"] = {"source": "folder", "role": "pretrain"}
+    core["generators"]["ddpm"]["pretrain_on"] = "others"
+    taught = Plan(Study(core))
+    assert taught.seed("generator")(names) == before
+    pretraining = Wildcards({"pretraining": "others", "generator": "ddpm", "unit": "NORMAL"})
+    assert taught.seed("pretraining")(pretraining) == taught.study.seed("pretraining", "others", "ddpm", "NORMAL")
+
+
 def test_an_archive_has_a_place_of_its_own_and_needs_no_images(core):
     plan = Plan(Study(core | {"paper": {"source": "archive", "version": "v1"}}))
     assert plan.results == "results/khazrak2025/archive/v1"

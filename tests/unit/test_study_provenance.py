@@ -6,9 +6,12 @@ import shutil
 import pytest
 import yaml
 from radsynth.checking.contents import plan_part
+from radsynth.checking.needs import disk_needed
 from radsynth.common import schema
 from radsynth.common.errors import UserError
 from radsynth.common.registry import KINDS, Entry
+from radsynth.generators.base import Generator
+from radsynth.generators.ddpm import DDPM
 from radsynth.pools.kind import Needs, PoolKind
 from radsynth.study import provenance
 from radsynth.study.config import Study
@@ -209,6 +212,111 @@ def test_a_dataset_for_pools_is_no_test_set(core, tmp_path, monkeypatch):
     study = Study(core)
     assert study.needs["surest"].datasets == ("others",)
     assert study.datasets("pools") == ["others"] and "external_others" not in study.real_test_sets("small")
+
+
+OTHERS = {"source": "folder", "role": "pretrain"}
+
+
+def pretrained(core: dict, **generator) -> dict:
+    core["datasets"]["others"] = dict(OTHERS)
+    core["generators"]["ddpm"] |= {"pretrain_on": "others", **generator}
+    return core
+
+
+def test_pools_know_what_their_generators_were_pretrained_on(core, tmp_path, monkeypatch):
+    plain = Study(copy.deepcopy(core))
+    assert plain.datasets_seen() == [] and plain.pretrained() == {} and "pretrained" not in plain.facts()
+    monkeypatch.setitem(KINDS["pools"], "joined", Entry(f"{__name__}:Joined"))
+    properties = {key: {"type": "string"} for key in ("generator", "of", "dataset")}
+    (tmp_path / "schemas/pools/joined.schema.yaml").write_text(yaml.safe_dump({"properties": properties}))
+    core["datasets"]["drawn"] = {"source": "folder", "role": "pools"}
+    core["pools"]["surest"] = {"kind": "joined", "generator": "ddpm", "dataset": "drawn"}
+    study = Study(pretrained(core))
+    assert study.datasets_seen() == ["others", "drawn"] and study.pretrained() == {"ddpm": "others"}
+    assert "ddpm: ddpm, preset paper, pretrained on others; pggan" in study.facts()["generators"]
+    assert "external_others" not in study.real_test_sets("small") and study.datasets("study") == ["kaggle_cxr"]
+    assert study.controls("small") == plain.controls("small") and study.alike("small") == plain.alike("small")
+
+
+def test_a_pretraining_takes_the_steps_of_its_own_training_or_those_asked_for(core):
+    pretrained(core, options={"epochs": 3, "batch_size": 7}, selection={"method": "kid", "withhold": 0.2})
+    assert Study(core).pretraining("ddpm", "NORMAL") == Study(core)["generators"]["ddpm"]["options"] | {"steps": 3 * 23}
+    core["generators"]["ddpm"]["pretrain_steps"] = 5
+    assert Study(core).pretraining("ddpm", "NORMAL")["steps"] == 5
+    assert Study(core)["generators"]["ddpm"]["options"]["steps"] is None
+    core["generators"]["pggan"] |= {"pretrain_on": "others", "pretrain_steps": 10**6}
+    assert Study(core).pretraining("pggan", "NORMAL")["steps"] == 10**6
+
+
+class Untaught(Generator):
+    """A family of which no training begins from another model."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    {
+        "unknown": (
+            {"generators.ddpm.pretrain_on": "x"},
+            "generators.ddpm.pretrain_on: unknown name 'x', expected one of kaggle_cxr, others",
+        ),
+        "tested on": (
+            {"generators.ddpm.pretrain_on": "kaggle_cxr"},
+            "generators.ddpm.pretrain_on: kaggle_cxr has role: study, whose images classifiers are tested on; expected",
+        ),
+        "external": (
+            {"datasets.others.role": "external_test"},
+            "generators.ddpm.pretrain_on: others has role: external_test, whose images classifiers are tested on; exp",
+        ),
+        "for pools": (
+            {"datasets.others.role": "pools"},
+            "generators.ddpm.pretrain_on: others has role: pools; expected a dataset with role: pretrain",
+        ),
+        "family": (
+            {"generators.ddpm": {"family": "untaught", "pretrain_on": "others"}},
+            "generators.ddpm.pretrain_on: untaught begins from no other model, expected a family that does",
+        ),
+        "steps of nothing": (
+            {"generators.pggan.pretrain_steps": 5},
+            "generators.pggan.pretrain_steps: 5, but there is no pretrain_on to take them on",
+        ),
+        "not grown": (
+            {"generators.pggan.pretrain_on": "others", "generators.pggan.pretrain_steps": 5},
+            "generators.pggan.pretrain_steps: 5 end at 8 px, expected at least ",
+        ),
+        "no steps": ({"generators.ddpm.pretrain_steps": 0}, "generators.ddpm.pretrain_steps: 0 is less than"),
+        "made from": (
+            {"pools.surest": {"kind": "joined", "generator": "ddpm", "dataset": "others"}},
+            "pools.surest: is made from the dataset others with role: pretrain; expected one with role: pools",
+        ),
+        "no label": (
+            {"datasets.others": {"source": "phantom", "role": "pretrain", "images": {"NORMAL": 9}}},
+            "datasets.others.images",
+        ),
+    }.values(),
+)
+def test_a_pretraining_that_cannot_be_is_refused_in_one_line(core, tmp_path, monkeypatch, changes, message):
+    monkeypatch.setitem(KINDS["pools"], "joined", Entry(f"{__name__}:Joined"))
+    monkeypatch.setitem(KINDS["families"], "untaught", Entry(f"{__name__}:Untaught"))
+    (tmp_path / "schemas/generators/untaught.schema.yaml").write_text("properties: {}")
+    properties = {key: {"type": "string"} for key in ("generator", "of", "dataset")}
+    (tmp_path / "schemas/pools/joined.schema.yaml").write_text(yaml.safe_dump({"properties": properties}))
+    Study(copy.deepcopy(pretrained(core)))
+    with pytest.raises(UserError) as error:
+        Study(changed(core, changes))
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_the_check_says_what_is_trained_before_the_cohorts(core):
+    lines = plan_part(Study(pretrained(core))).lines
+    said = "4 trainings on small (NORMAL, PNEUMONIA), after 2 trainings on others, 4 pools of 2,000 images"
+    assert sum(said in line for line in lines) == 1
+    jobs = [job for job in gpu_jobs(Study(core)) if job.startswith("pretrain_generator/")]
+    assert jobs == [f"pretrain_generator/others/ddpm/{label}" for label in ("NORMAL", "PNEUMONIA")]
+    without = copy.deepcopy(core)
+    without["generators"]["ddpm"]["pretrain_on"] = None
+    more, less = (disk_needed(Study(config), 0)["models"] for config in (core, without))
+    assert more == less + 2 * 4 * DDPM.count_parameters(Study(core)["generators"]["ddpm"]["options"], 128)
 
 
 def test_the_check_says_what_pools_are_made_with_and_what_only_steers(core):

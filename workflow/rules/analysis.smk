@@ -27,6 +27,7 @@ rule collect:
         evaluations=P.evaluation_targets(),
         predictions=P.evaluation_targets("predictions.csv"),
         models=P.generator_targets(),
+        pretrained=P.pretrained_targets(),
         pools=P.pool_targets(),
         trainings=P.per_classifier(f"{P.classifier}/training.json"),
         benchmarks=P.cost_targets(),

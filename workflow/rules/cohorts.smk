@@ -67,11 +67,40 @@ rule cohort:
         "../scripts/cohort.py"
 
 
+rule repeats:
+    """Find the images of a dataset that repeat one which generators were pretrained on or pools are made from."""
+    input:
+        manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        other=f"{P.results}/data/{{elsewhere}}/manifest.csv",
+        other_images=f"{P.results}/data/{{elsewhere}}/images",
+    output:
+        repeats=P.repeats,
+    log:
+        P.log("repeats", "{dataset}/{elsewhere}"),
+    benchmark:
+        P.cost("repeats", "{dataset}/{elsewhere}")
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000, 0.03, "manifest", "other"),
+        runtime=minutes(60, "manifest", "other", per_image=1 / 500),
+    params:
+        dataset="{elsewhere}",
+        code=code("repeats"),
+    message:
+        "Looking for images of {wildcards.elsewhere} in {wildcards.dataset}"
+    script:
+        "../scripts/repeats.py"
+
+
 rule common_test:
     """Take the images that no sampling touches as a test set that all samplings share, and check it."""
     input:
         manifest=f"{P.data}/manifest.csv",
         seen=IN.seen_by_any,
+        repeats=lambda wildcards: IN.repeats_of(wildcards.dataset),
         features=P.diversity_features,
     output:
         # One job writes the same table beside the other test sets of each sampling.
@@ -105,6 +134,7 @@ rule external_test:
         external_images=f"{P.results}/data/{{external}}/images",
         images=f"{P.data}/images",
         seen=P.seen_images,
+        repeats=lambda wildcards: IN.repeats_of(wildcards.external),
     output:
         test=f"{P.cohort}/external_{{external}}.csv",
         summary=f"{P.cohort}/external_{{external}}.json",
@@ -137,6 +167,7 @@ rule gates:
         train=f"{P.cohort}/train.csv",
         validation=f"{P.cohort}/validation.csv",
         tests=f"{P.cohort}/tests.csv",
+        repeats=lambda wildcards: IN.repeats_of(wildcards.dataset),
         generator_trains=[f"{P.sampling}/{scenario}/train.csv" for scenario in STUDY.generator_scenarios()],
     output:
         gates=f"{P.cohort}/gates.json",

@@ -1,8 +1,61 @@
+from radsynth.study.plan import PRETRAINED
+
+
+rule pretrain_generator:
+    """Train one generator on all images (of a label, or of all) of another dataset, for its trainings to begin from."""
+    input:
+        train=f"{P.results}/data/{{pretraining}}/manifest.csv",
+        images=f"{P.results}/data/{{pretraining}}/images",
+        masks=f"{P.results}/data/{{pretraining}}/masks",
+    output:
+        model=directory(f"{P.pretrained}/model"),
+        training=report(
+            f"{P.pretrained}/training.png",
+            caption="../report/training.rst",
+            category="2 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "pretraining"},
+        ),
+        preview=shows_patients(
+            f"{P.pretrained}/preview.png",
+            caption="../report/preview.rst",
+            category="2 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "preview of the pretraining"},
+        ),
+    log:
+        P.log("pretrain_generator", PRETRAINED),
+    benchmark:
+        P.cost("pretrain_generator", PRETRAINED)
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(16000),
+        runtime=1440,
+        gpu=lambda wildcards: P.generators[wildcards.generator]["gpus"],
+    params:
+        family=lambda wildcards: P.generators[wildcards.generator]["family"],
+        options=lambda wildcards: STUDY.pretraining(wildcards.generator, wildcards.unit),
+        labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
+        selection=None,
+        withholding={},
+        pretraining_on="{pretraining}",
+        seed=P.seed("pretraining"),
+        root=root_of_images,
+        code=P.family_code("train_generator"),
+    message:
+        "Pretraining {wildcards.generator} on {wildcards.unit} of {wildcards.pretraining}"
+    script:
+        "../scripts/train_generator.py"
+
+
 rule train_generator:
     """Train one generator on one unit (a label, or all labels jointly) of a training cohort."""
     input:
         train=f"{P.cohort}/train.csv",
         gates=f"{P.cohort}/gates.json",
+        start=IN.start,
         manifest=f"{P.data}/manifest.csv",
         images=f"{P.data}/images",
         masks=f"{P.data}/masks",
@@ -39,6 +92,7 @@ rule train_generator:
         labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
         selection=IN.kept_models,
         withholding=IN.withholding,
+        pretraining_on=None,
         seed=P.seed("generator"),
         root=root_of_images,
         code=P.family_code("train_generator"),

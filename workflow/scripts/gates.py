@@ -3,6 +3,7 @@
 from radsynth.common.job import job
 
 with job(snakemake):
+    from radsynth.cohorts.elsewhere import check_elsewhere
     from radsynth.cohorts.gates import check_gates
     from radsynth.common.files import write_json
 
@@ -15,5 +16,9 @@ with job(snakemake):
         snakemake.params.test_split,
         snakemake.input.validation,
         snakemake.params.counts,
+    )
+    tested = [snakemake.input.tests, snakemake.input.validation]
+    found["elsewhere"] = check_elsewhere(
+        tested, snakemake.input.get("repeats", ()), snakemake.input.manifest, snakemake.params.gates
     )
     write_json(snakemake.output.gates, {"scenario": snakemake.params.scenario_name, **found})

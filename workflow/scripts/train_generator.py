@@ -1,4 +1,4 @@
-"""Train one generator on one unit (a label, or all labels jointly) of a cohort."""
+"""Train one generator on one unit (a label, or all labels jointly) of a cohort, or first of another dataset."""
 
 from radsynth.common.job import job
 
@@ -23,4 +23,6 @@ with job(snakemake):
         selection=params.selection,
         withheld=withheld,
         processes=max(len(held_gpus()), 1),
+        start=snakemake.input.get("start") or None,
+        pretraining_on=params.pretraining_on,
     )

@@ -12,7 +12,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 #: How much longer a job of a rule takes than most do, until the first of its jobs is done and tells.
-LONG = {"prepare_data": 4, "train_generator": 25, "train_classifier": 4}
+LONG = {"prepare_data": 4, "pretrain_generator": 25, "train_generator": 25, "train_classifier": 4}
 #: Beginnings of the notes to show; warnings and errors are always shown.
 NOTES = ("Nothing to be done", "Terminating processes")
 

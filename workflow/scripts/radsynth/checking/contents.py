@@ -28,11 +28,18 @@ def _is_usual(study: Study, pool: str) -> bool:
     return study["pools"][pool]["kind"] == "sampled" and study.needs[pool].models == (pool,)
 
 
+def _pretraining(study: Study, generator: str) -> str:
+    """Return what is trained before the cohorts' images are seen, if anything."""
+    dataset = study["generators"][generator]["pretrain_on"]
+    return f", after {counted(len(study.units(generator)), 'training')} on {dataset}" if dataset is not None else ""
+
+
 def _generators(study: Study) -> list[str]:
     return [
         f"generator {name} ({generator['family']}, preset {generator['preset']}): "
         f"{counted(count_models(study, name), 'training')} on {generator['train_on']} "
         f"({', '.join(study.units(name))})"
+        + _pretraining(study, name)
         + (f", {_pools(study, name)}" if name in study.needs and _is_usual(study, name) else "")
         for name, generator in study["generators"].items()
     ]

@@ -32,6 +32,7 @@ def disk_needed(study: Study, n_images: int) -> dict[str, float]:
         parameters = family.count_parameters(generator["options"], study["image_size"])
         kept = 1 + generator["selection"].get("checkpoints", 0)
         models += 4 * parameters * kept * count_models(study, name)
+        models += 4 * parameters * len(study.units(name)) * (name in study.pretrained())
         checkpoints = max(checkpoints, 2 * 16 * parameters)
     need = {
         "prepared images": n_images * pixels,

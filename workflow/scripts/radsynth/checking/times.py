@@ -83,7 +83,10 @@ def borrowed(study: Study, results: str | Path = "results") -> tuple[str, dict[K
 
 def _alike(study: Study, other: Study) -> list[tuple[str, str]]:
     """Return the names of the same generators and classifiers in two studies."""
-    keys = {"generators": ("family", "preset", "options", "sampler"), "classifiers": None}
+    keys = {
+        "generators": ("family", "preset", "options", "sampler", "pretrain_on", "pretrain_steps"),
+        "classifiers": None,
+    }
     pairs = []
     for section, compared in keys.items():
         for mine, entry in study[section].items():

@@ -43,7 +43,7 @@ def describe_common(
     labels: list[str],
     found: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the summary of the common test set; ``found`` is what ``check_gates`` says of it."""
+    """Return the summary of the common test set; ``found`` is what its gates say of it."""
     return {
         "subsets": {NAME: describe_subset(common, features.of(common["image_id"]), manifest, labels)},
         "extractor": features.extractor["name"],
@@ -51,5 +51,6 @@ def describe_common(
         "patient_safe": found["patient_safe"],
         "available": {label: int((manifest["label"] == label).sum()) for label in labels},
         "overlaps": found["overlaps"],
+        "elsewhere": found["elsewhere"],
         "gates": found["gates"],
     }

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from radsynth.cohorts.elsewhere import ACROSS, near_duplicates, read_repeats
 from radsynth.common.errors import UserError
-from radsynth.common.images import read_gray
-from radsynth.data.duplicates import near_duplicate_pairs, thumbnail
 
 
 def seen_before(
@@ -25,17 +24,21 @@ def seen_before(
     if gates["pixels"]:
         found["pixels"] = external["sha256"].isin(seen["sha256"]).to_numpy()
     if gates["near_duplicates"]:
-        tables = zip(roots, (external, seen), strict=True)
-        thumbnails = [
-            thumbnail(read_gray(Path(root) / file, sha256))
-            for root, table in tables
-            for file, sha256 in zip(table["file"], table["sha256"], strict=True)
-        ]
-        # Patients of two datasets may have the same name.
-        patients = [f"{k} {name}" if name else "" for k, t in enumerate((external, seen)) for name in t["patient_id"]]
-        pairs = near_duplicate_pairs(np.stack(thumbnails), patients, split=len(external))
-        found["near_duplicates"][pairs[:, 0]] = True
+        found["near_duplicates"][near_duplicates(external, seen, roots)[:, 0]] = True
         found["near_duplicates"] &= ~found["pixels"]
+    return found
+
+
+def known_elsewhere(
+    external: pd.DataFrame, repeats: Iterable[str | Path], gates: dict[str, bool]
+) -> dict[str, np.ndarray]:
+    """Return, as ``seen_before``, which images repeat one of another dataset that pools know, from its ``repeats``."""
+    known, before = read_repeats(repeats, external, gates), np.zeros(len(external), dtype=bool)
+    found = {}
+    for gate in ACROSS:
+        images = known.loc[known["gate"] == gate, "image_id"] if gates[gate] else []
+        found[gate] = external["image_id"].isin(images).to_numpy() & ~before
+        before = before | found[gate]
     return found
 
 

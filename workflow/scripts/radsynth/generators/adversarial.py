@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from radsynth.generators.growth import Growth, size_of
 from radsynth.generators.progressive import ProgressiveCritic, ProgressiveGenerator, fade_reals
 from radsynth.learning.devices import Plan
 from radsynth.learning.measured import Measured
+from radsynth.learning.weights_taken import copy_weights
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +199,13 @@ class AdversarialTask:
         optimizer.found_inf = 1 - finite.float()
         optimizer.step()
         return norm, finite
+
+    def begin_from(self, generator: ProgressiveGenerator, critic: ProgressiveCritic) -> None:
+        """Take over the weights of grown networks, before the first step: the whole training is at the last level."""
+        for start, network in [(generator, self.generator), (generator, self.average), (critic, self.critic)]:
+            copy_weights(start, network)
+        self.growth = replace(self.growth, first=self.growth.last)
+        self._enter(*self.growth.at(0))
 
     def state_dict(self) -> dict[str, Any]:
         modules = {"generator": self.generator, "critic": self.critic, "average": self.average}

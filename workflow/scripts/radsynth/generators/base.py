@@ -10,6 +10,7 @@ import numpy as np
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
+from radsynth.common.models import model_hash
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
 from radsynth.learning.team import ALONE
@@ -28,6 +29,8 @@ class Generator:
     emits: frozenset[str] = frozenset({"image"})
     # Whether several processes can take its steps together, each on its part of a batch.
     data_parallel = False
+    # Whether a training can begin from the weights of another model of the family.
+    pretrainable = False
     # Packages whose versions a model's description names.
     libraries = ("numpy",)
 
@@ -56,6 +59,8 @@ class Generator:
     def __init__(self, options: Options):
         self.options = dict(options)
         self.selection: Options = {"method": "last"}
+        # The folder of the model that the training begins from, if any.
+        self.start: Path | None = None
         self.facts: dict[str, Any] = {}
         self.arrays: dict[str, np.ndarray] = {}
 
@@ -119,8 +124,11 @@ class Generator:
         arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays.items()}
         save_file(arrays, model_dir / "model.safetensors")
 
+    def write_rest(self, model_dir: Path) -> None:
+        """Write what ``write`` leaves out and a training that begins from this model takes over, if there is such."""
+
     def read(self, model_dir: Path) -> None:
-        """Read what ``write`` wrote."""
+        """Read what ``write`` wrote, and ``write_rest`` if it did."""
         from safetensors.numpy import load_file
 
         self.arrays = load_file(model_dir / "model.safetensors")
@@ -131,12 +139,26 @@ class Generator:
 
     # The same for all families.
 
-    def fit(self, data: ImageSet, run_dir: str | Path, seed: int, selection: Options | None = None) -> None:
+    def fit(
+        self,
+        data: ImageSet,
+        run_dir: str | Path,
+        seed: int,
+        selection: Options | None = None,
+        start: str | Path | None = None,
+    ) -> None:
         """Learn from ``data``; called again after an interruption, it goes on where it was.
 
         ``selection`` (of the configuration) says which models of the training are kept to choose from; none if None.
+        ``start`` is the folder of a model of the family, whose weights the training begins from. UserError if the
+        family cannot, or if its networks are others.
         """
         self.selection = selection or self.selection
+        if start is not None and not self.pretrainable:
+            raise UserError(
+                f"pretrain_on: {type(self).__name__} begins from no other model, expected a family that does"
+            )
+        self.start = None if start is None else Path(start)
         if len(data.label_counts) > 1 and "label" not in self.accepts:
             raise UserError(
                 f"per: all asks one {type(self).__name__} for {', '.join(data.label_counts)}, but the family is not "
@@ -145,6 +167,10 @@ class Generator:
         n, height, width, _ = data.images.shape
         about = {"sha256": data.sha256, "n": n, "labels": data.label_counts, "height": height, "width": width}
         self.facts = {"seed": seed, "data": about | {"channels": list(data.channels)}}
+        if self.start is not None:
+            known = read_json(self.start / "generator.json")["facts"]
+            taken = {key: known[key] for key in ("pretrained_on", "data") if key in known}
+            self.facts["start"] = taken | {"sha256": model_hash(self.start)}
         self.learn(data, Path(run_dir), seed)
 
     def save(self, model_dir: str | Path) -> None:

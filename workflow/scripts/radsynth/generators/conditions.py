@@ -78,8 +78,13 @@ class Conditioner:
         told += [len(values) for values in self.categories.values()] + [2] * len(self.scales)
         return [*told, 1] if self.lesions != "none" else told
 
-    def __bool__(self) -> bool:
-        return bool(self.parts)
+    def tells_as(self, other: "Conditioner") -> bool:
+        """Return whether ``encode`` of another one means the same, column by column."""
+        return (self.labels, self.categories, self.scales.keys()) == (
+            other.labels,
+            other.categories,
+            other.scales.keys(),
+        )
 
     def check(self, rows: Sequence[Row], where: str) -> None:
         """Raise UserError, beginning with ``where``, for a condition that the training images do not hold."""

@@ -38,6 +38,7 @@ class Denoiser(Stepwise):
 
     accepts = frozenset({"label", "attributes", "boxes", "outlines"})
     emits = frozenset({"image", "mask"})  # masks only if it is told of lesions
+    pretrainable = True
     libraries = ("numpy", "torch", "diffusers")
     # Values of what it denoises lie in [-reach, reach].
     reach = 1.0
@@ -111,6 +112,12 @@ class Denoiser(Stepwise):
             return None
         known = self.conditioner.encode(self.conditioner.training)
         return Told(known, self.conditioner.parts, self.options, plan)
+
+    def take_over(self, task: "DenoisingTask", start: "Denoiser") -> None:
+        """As ``Stepwise``; told of other labels or values, the network learns anew what these look like."""
+        if not self.conditioner.tells_as(start.conditioner):
+            start.network.embedding = self.network.embedding
+        task.descent.begin_from(start.network)
 
     def shown(self, task: "DenoisingTask") -> AbstractContextManager[None]:
         return task.descent.averaged_weights()

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
 from radsynth.features.choosing import expect_early
 from radsynth.generators.options import (
     check_generator,
+    check_pretraining,
     check_selection,
     resolve_options,
     resolve_sampler,
@@ -26,16 +28,27 @@ def fill_generators(config: dict[str, Any]) -> None:
         generator["selection"] = resolve_selection(generator["selection"], where)
 
 
-def check_cohorts_of_generators(config: dict[str, Any]) -> None:
-    """Raise UserError for a generator of an unknown scenario, or one chosen by an extractor that comes too late."""
+def check_images_of_generators(config: dict[str, Any]) -> None:
+    """Raise UserError for a generator of an unknown scenario or dataset, or chosen by an extractor that is too late."""
     for name, generator in config["generators"].items():
         expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
+        if generator["pretrain_on"] is not None:
+            _check_pretraining_set(config, generator["pretrain_on"], f"generators.{name}.pretrain_on")
         if generator["selection"]["method"] == "kid":
             expect_early(generator["selection"]["extractor"], f"generators.{name}.selection.extractor")
+
+
+def _check_pretraining_set(config: dict[str, Any], dataset: str, where: str) -> None:
+    expect(dataset, config["datasets"], where)
+    role = config["datasets"][dataset]["role"]
+    if role != "pretrain":
+        tested = ", whose images classifiers are tested on" if role in ("study", "external_test") else ""
+        raise UserError(f"{where}: {dataset} has role: {role}{tested}; expected a dataset with role: pretrain")
 
 
 def check_generators(config: dict[str, Any], images: Mapping[str, Collection[int]]) -> None:
     """Raise UserError for a generator that cannot be trained; ``images`` are the numbers of images of its units."""
     for name, generator in config["generators"].items():
         check_generator(generator, config["image_size"], f"generators.{name}")
+        check_pretraining(generator, config["image_size"], f"generators.{name}")
         check_selection(generator, config["image_size"], images[name], f"generators.{name}")

@@ -69,7 +69,7 @@ class LatentDiffusion(Denoiser):
         """Train the autoencoder, without some images, and see by these whether it is good enough."""
         import torch
 
-        from radsynth.generators.autoencoding import AutoencodingTask, edge_difference
+        from radsynth.generators.autoencoding import AutoencodingTask, Coding, edge_difference
         from radsynth.generators.reconstruction import expect_no_bottleneck, judge, write_reconstructions
         from radsynth.learning.loop import Training
 
@@ -81,6 +81,9 @@ class LatentDiffusion(Denoiser):
         self.vae = build_autoencoder(options, channels, height)
         images = data.images[~withheld]
         task = AutoencodingTask(self.vae, images, options, options["steps"], plan, edge_difference)
+
+        if self.start is not None:
+            task.descent.begin_from(Coding(type(self).load(self.start).vae))
 
         def preview(path: Path) -> None:
             with task.descent.averaged_weights():
@@ -95,7 +98,7 @@ class LatentDiffusion(Denoiser):
             options=options,
             run_dir=run_dir,
             seed=derive_seed(seed, "autoencoder"),
-            fingerprint=sha256_json([options, data.sha256, seed, code, withheld.tolist()]),
+            fingerprint=sha256_json([options, data.sha256, seed, code, withheld.tolist(), self.facts.get("start")]),
             preview=preview,
         ).run()
         task.descent.keep_averaged_weights()

@@ -77,6 +77,39 @@ def check_generator(generator: Mapping[str, Any], size: int, where: str) -> None
         raise UserError(f"{where}.{error}") from None
 
 
+def pretraining_options(generator: Mapping[str, Any], size: int, n: int) -> dict[str, Any]:
+    """Return the options of the training that comes before that on n images of a cohort, of ``size`` px."""
+    steps = generator["pretrain_steps"]
+    if steps is None:
+        family = find("families", generator["family"], "family").load()
+        _, steps = family.steps(generator["options"], size, _count_taught(generator["selection"], n))
+    return {**generator["options"], "steps": steps}
+
+
+def check_pretraining(generator: Mapping[str, Any], size: int, where: str) -> None:
+    """Check how a generator is trained before it sees its cohort; the UserError begins with ``where``, its key."""
+    steps = generator["pretrain_steps"]
+    if generator["pretrain_on"] is None:
+        if steps is not None:
+            raise UserError(f"{where}.pretrain_steps: {steps}, but there is no pretrain_on to take them on")
+        return
+    family = find("families", generator["family"], f"{where}.family").load()
+    if not family.pretrainable:
+        raise UserError(
+            f"{where}.pretrain_on: {generator['family']} begins from no other model, expected a family that does"
+        )
+    if steps is not None:
+        try:
+            family.check({**generator["options"], "steps": steps}, generator["sampler"], size)
+        except UserError as error:
+            raise UserError(f"{where}.pretrain_steps: {str(error).removeprefix('options.steps: ')}") from None
+
+
+def _count_taught(selection: Mapping[str, Any], n: int) -> int:
+    """Return how many of the n images of a cohort a generator learns from."""
+    return n - count_withheld(n, selection["withhold"]) if selection["method"] == "kid" else n
+
+
 def check_selection(generator: Mapping[str, Any], size: int, images: Collection[int], where: str) -> None:
     """Check how a generator's model is chosen; ``images`` are the numbers of training images of its units.
 
@@ -93,7 +126,6 @@ def check_selection(generator: Mapping[str, Any], size: int, images: Collection[
         if method == "kid" and generator["per"] != "label":
             raise UserError("selection.method: kid compares images of one label, expected per: label")
         for n in images:
-            trained_on = n - count_withheld(n, selection["withhold"]) if method == "kid" else n
-            candidate_steps(selection, *family.steps(generator["options"], size, trained_on))
+            candidate_steps(selection, *family.steps(generator["options"], size, _count_taught(selection, n)))
     except UserError as error:
         raise UserError(f"{where}.{error}") from None

@@ -44,6 +44,7 @@ def fit_together(
     seed: int,
     selection: Mapping[str, Any] | None,
     processes: int,
+    start: str | Path | None = None,
 ) -> None:
     """Train a generator by ``processes`` processes, up to the final state below ``run_dir``.
 
@@ -58,6 +59,7 @@ def fit_together(
         if data.masks is not None:
             np.save(Path(folder) / "masks.npy", data.masks)
         call = {"run_dir": str(run_dir.resolve()), "seed": seed, "selection": selection, "parent": os.getpid()}
+        call["start"] = None if start is None else str(Path(start).resolve())
         call |= {"family": family, "options": dict(options), "rows": data.rows, "channels": data.channels}
         write_json(Path(folder) / "call.json", call)
         # Held by this process, so that the port cannot be lost to another job between choosing and using it.
@@ -168,7 +170,7 @@ def main(folder: Path) -> None:
     generator = find("families", call["family"], "family").load()(call["options"])
     generator.team = team
     try:
-        generator.fit(data, call["run_dir"], call["seed"], call["selection"])
+        generator.fit(data, call["run_dir"], call["seed"], call["selection"], call["start"])
     except UserError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)

@@ -7,27 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from radsynth.common.errors import UserError
 from radsynth.common.sets import GRAY, Batch, Conditions, ImageSet
 from radsynth.generators.base import Options, image_rng
 from radsynth.generators.growth import Growth, level_of
 from radsynth.generators.stepwise import Stepwise
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from radsynth.generators.adversarial import AdversarialTask
     from radsynth.learning.devices import Plan
 
 NAME = "model.safetensors"
+# Only beside a model that other trainings begin from: it makes no image.
+CRITIC = "critic.safetensors"
 
 
 class PGGAN(Stepwise):
     """A generator that learns against a critic, from small images to large ones; one model per label, of gray images.
 
     What is saved and sampled is the moving average of the generator's weights. The facts ``resolution`` and ``alpha``
-    say how far it has grown; images have the size of the data in any case.
+    say how far it has grown; images have the size of the data in any case. A training that begins from another model
+    takes over its critic, too, and all its steps are at the last resolution.
     """
 
+    pretrainable = True
     libraries = ("numpy", "torch")
     channels = GRAY
+    # Of a training, or of a model that others begin from.
+    critic: "nn.Module | None" = None
 
     @classmethod
     def check(cls, options: Options, sampler: Options, size: int) -> None:
@@ -64,6 +73,11 @@ class PGGAN(Stepwise):
         self.facts["critic_parameters"] = sum(parameter.numel() for parameter in critic.parameters())
         return task
 
+    def take_over(self, task: "AdversarialTask", start: "PGGAN") -> None:
+        if start.critic is None:
+            raise UserError(f"{self.start}: no {CRITIC}, expected a model that was trained for others to begin from it")
+        task.begin_from(start.generator, start.critic)
+
     @contextmanager
     def shown(self, task: "AdversarialTask") -> Iterator[None]:
         self.facts |= task.stage()
@@ -74,6 +88,7 @@ class PGGAN(Stepwise):
 
     def end(self, task: "AdversarialTask") -> None:
         self.facts |= task.stage()
+        self.critic = task.critic
 
     def sample(
         self,
@@ -102,24 +117,35 @@ class PGGAN(Stepwise):
             yield Batch(chunk, gray_bytes(images).repeat(factor, axis=1).repeat(factor, axis=2))
 
     def write(self, model_dir: Path) -> None:
-        from safetensors.torch import save_file
+        _write(self.generator, model_dir / NAME)
 
-        save_file({name: tensor.contiguous() for name, tensor in self.generator.state_dict().items()}, model_dir / NAME)
+    def write_rest(self, model_dir: Path) -> None:
+        _write(self.critic, model_dir / CRITIC)
 
     def read(self, model_dir: Path) -> None:
         from safetensors.torch import load_file
 
-        from radsynth.generators.progressive import build_generator
+        from radsynth.generators.progressive import build_critic, build_generator
 
-        generator = build_generator(self.options, level_of(self.facts["data"]["height"]))
+        level = level_of(self.facts["data"]["height"])
+        generator = build_generator(self.options, level)
         generator.load_state_dict(load_file(model_dir / NAME))
         self.generator = self.plan(training=False).place(generator)
+        if (model_dir / CRITIC).is_file():
+            self.critic = build_critic(self.options, level)
+            self.critic.load_state_dict(load_file(model_dir / CRITIC))
 
     def measures(self) -> dict[str, Any]:
         return {
             "parameters": sum(parameter.numel() for parameter in self.generator.parameters()),
             "gflop_per_image": count_gflop(self.options, self.facts["data"]["height"]),
         }
+
+
+def _write(network: "nn.Module", file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, file)
 
 
 def count_gflop(options: Options, size: int) -> float:

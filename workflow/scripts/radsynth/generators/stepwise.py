@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radsynth.common.code import code_hash
 from radsynth.common.hashing import sha256_json
@@ -34,6 +34,13 @@ class Stepwise(Generator):
         """Return the task of a training that has not begun, with initial weights from torch's global generator."""
         raise NotImplementedError
 
+    def take_over(self, task: "Task", start: Any) -> None:
+        """Give a task that has not begun the weights of ``start``, a model of this family; optimizers begin anew.
+
+        Families that are ``pretrainable`` implement it. UserError if the networks differ (see ``copy_weights``).
+        """
+        raise NotImplementedError
+
     def shown(self, task: "Task") -> AbstractContextManager[None]:
         """Return the context in which the generator draws and saves the model of the moment, during a training."""
         raise NotImplementedError
@@ -57,6 +64,10 @@ class Stepwise(Generator):
         candidates = candidate_steps(self.selection, earliest, steps)
         torch.manual_seed(derive_seed(seed, "initial weights"))
         task = self.begin(data, steps, plan)
+        known = [self.options, data.sha256, seed]
+        if self.start is not None:
+            self.take_over(task, type(self).load(self.start))
+            known.append(self.facts["start"]["sha256"])
         code = code_hash(sys.modules[type(self).__module__].__file__)
 
         def preview(path: Path) -> None:
@@ -75,7 +86,7 @@ class Stepwise(Generator):
             options=self.options,
             run_dir=run_dir,
             seed=seed,
-            fingerprint=sha256_json([self.options, data.sha256, seed, code, candidates]),
+            fingerprint=sha256_json([*known, code, candidates]),
             preview=preview,
             candidates=candidates,
             keep=keep,

@@ -33,6 +33,8 @@ def train_generator(
     selection: Mapping[str, Any] | None = None,
     withheld: "pd.DataFrame | None" = None,
     processes: int = 1,
+    start: str | Path | None = None,
+    pretraining_on: str | None = None,
 ) -> None:
     """Train one generator and write its directory: what ``save`` writes, metrics.jsonl and describe.json.
 
@@ -40,7 +42,8 @@ def train_generator(
     The rows of the training images that were ``withheld`` for it stand in withheld.csv. More than one of ``processes``
     take every step together, each on a GPU (families that are ``data_parallel``). ``state/`` and ``candidates/`` (to
     resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
-    UserError if another process trains there.
+    ``start`` is the folder of a model that the training begins from. One that others begin from names the dataset
+    that it is ``pretraining_on``, and keeps what its makes no image with. UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
@@ -52,13 +55,17 @@ def train_generator(
             from radsynth.generators.parallel import fit_together
 
             log.info("%d processes train together", processes)
-            fit_together(family, options, data, run_dir, seed, selection, processes)
-        generator.fit(data, run_dir, seed, selection)
+            fit_together(family, options, data, run_dir, seed, selection, processes, start)
+        generator.fit(data, run_dir, seed, selection, start)
+        if pretraining_on is not None:
+            generator.facts["pretrained_on"] = pretraining_on
         metrics = run_dir / "progress" / "metrics.jsonl"
         description = generator.describe() | {"processes": processes}
         log.info("%s: %s parameters", family, f"{description['parameters']:,}")
         with atomic_folder(model_dir) as partial:
             generator.save(partial)
+            if pretraining_on is not None:
+                generator.write_rest(partial)
             if withheld is not None:
                 write_table(partial / WITHHELD, withheld[["image_id", "label"]])
             write_json(partial / "describe.json", description)

@@ -9,6 +9,7 @@ import diffusers
 import torch
 
 from radsynth.learning.devices import Plan
+from radsynth.learning.weights_taken import copy_weights
 
 
 class Descent:
@@ -75,6 +76,12 @@ class Descent:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
             self.average.to(self.plan.device)
+
+    def begin_from(self, network: torch.nn.Module) -> None:
+        """Take over the weights of another network, before the first step; their moving average begins there, too."""
+        copy_weights(network, self.network)
+        if self.average is not None:
+            self.average.shadow_params = [parameter.detach().clone() for parameter in self.network.parameters()]
 
     def keep_averaged_weights(self) -> None:
         """Replace the network's weights by their moving average, at the end of training."""

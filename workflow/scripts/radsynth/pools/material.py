@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from radsynth.common.hashing import sha256_file, sha256_json
+from radsynth.common.models import model_hash
 from radsynth.common.registry import find
 from radsynth.pools.kind import Given
-from radsynth.pools.writing import model_hash
 from radsynth.tasks.learner import learner_class
 
 

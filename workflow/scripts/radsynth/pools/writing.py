@@ -14,7 +14,7 @@ from PIL import Image
 
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, sole_writer, write_json, write_text, writing
-from radsynth.common.hashing import sha256_file, sha256_json, sha256_pixels
+from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.images import MODES, read_gray, read_image
 from radsynth.common.progress import Progress
 from radsynth.common.sets import Conditions
@@ -32,16 +32,6 @@ CHANNELS = "channels.json"
 
 #: Images that wait to be written.
 MOST_WAITING = 256
-
-# What a model directory tells about its training, but not about its images.
-_NOT_THE_MODEL = {"metrics.jsonl", "describe.json", "selection.json"}
-
-
-def model_hash(model_dir: str | Path) -> str:
-    """Return one hash of all files of a model, without those that hold timings."""
-    model_dir = Path(model_dir)
-    files = sorted(file for file in model_dir.rglob("*") if file.is_file() and file.name not in _NOT_THE_MODEL)
-    return sha256_json([[file.relative_to(model_dir).as_posix(), sha256_file(file)] for file in files])
 
 
 def write_pool(

@@ -1,5 +1,7 @@
 """What the numbers do not say, in words, and what they were made from."""
 
+import json
+
 import pandas as pd
 
 from radsynth.data.integrity import LOOK
@@ -37,9 +39,22 @@ def limits(metrics: Metrics) -> list[str]:
             f"- With {few} runs next to nothing can be decided: below {FEW_RUNS} runs their spread is known so badly "
             f"that the tests have runs − 1 = {few - 1} degree{'s' * (few > 2)} of freedom."
         )
-    lines += [*_families(metrics), _equal_epochs(metrics), *_correction(rows)]
+    lines += [*_pretrained(metrics), *_families(metrics), _equal_epochs(metrics), *_correction(rows)]
     # The second is about thresholds, which tasks other than classification do not have.
     return [*lines, *_validation(metrics)[: 2 if task_of(study_facts(metrics)).of_labels else 1]]
+
+
+def _pretrained(metrics: Metrics) -> list[str]:
+    """Return what pools know that no arm on real images does, by the dataset that their generators began with."""
+    taught: dict[str, list[str]] = {}
+    for name, dataset in json.loads(study_facts(metrics).get("pretrained", "{}")).items():
+        taught.setdefault(dataset, []).append(name)
+    return [
+        f"- Pretrained on {dataset}: {', '.join(names)}. Their pools know images that no arm on real images has learnt "
+        "from, matched controls included, so what they add may come from there. Test images were held against these, "
+        f"image by image; whether {dataset} has other images of a test patient is not known."
+        for dataset, names in taught.items()
+    ]
 
 
 def _families(metrics: Metrics) -> list[str]:

@@ -32,6 +32,7 @@ _MODEL, _CLASSIFIER = (
 )
 #: What the benchmark files of a stage are about; ``name`` is that of the generator or the classifier.
 NAMES = {
+    "pretrain_generator": "{dataset}/{name}/{unit}",
     **dict.fromkeys(("train_generator", "select_model", "write_pool", "pool_quality"), _MODEL),
     **dict.fromkeys(("train_classifier", "evaluate"), _CLASSIFIER),
     "judge": f"{_CLASSIFIER}/synthetic/{{pool}}",
@@ -55,6 +56,9 @@ def job_devices(given: Mapping[str, Iterable[str]], results: str) -> dict[str, s
         devices[f"train_generator/{job}"] = read_json(path / "describe.json").get("device")
         if path.name == "selected":
             devices[f"select_model/{job}"] = read_json(path / "selection.json")["device"]
+    for path in map(Path, given.get("pretrained", ())):
+        job = path.relative_to(results).parent.relative_to("generators/pretrained")
+        devices[f"pretrain_generator/{job}"] = read_json(path / "describe.json").get("device")
     for path in map(Path, given["pools"]):
         job = path.relative_to(results).parent.relative_to("pools")
         devices[f"write_pool/{job}"] = read_table(path, ["device"], nrows=1)["device"].iloc[0]
@@ -87,7 +91,7 @@ def cost_rows(paths: Iterable[str], results: str, devices: Mapping[str, str | No
         row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
         if stage in NAMES:
             names = identity(path, results, f"benchmarks/{stage}/{NAMES[stage]}")
-            row |= {key: names[key] for key in (*COHORT, "name")}
+            row |= {key: names[key] for key in (*COHORT, "name") if key in names}
         if row["device"]:
             row["gpu_hours"] = 0.0 if row["device"] == "cpu" else row["seconds"] / 3600
         else:

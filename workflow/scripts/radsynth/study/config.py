@@ -8,7 +8,8 @@ from radsynth.common.expecting import check_names, expect
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
 from radsynth.data.datasets_section import check_datasets, fill_datasets
-from radsynth.generators.generators_section import check_cohorts_of_generators, check_generators, fill_generators
+from radsynth.generators.generators_section import check_generators, check_images_of_generators, fill_generators
+from radsynth.generators.options import pretraining_options
 from radsynth.pools.kind import Needs
 from radsynth.pools.pools_section import fill_pools, most_images, read_needs
 from radsynth.privacy.attacks_section import check_attacks, fill_attacks
@@ -58,17 +59,13 @@ class Study:
         check_attacks(config)
         check_datasets(config)
         check_cohorts(config)
-        check_cohorts_of_generators(config)
+        check_images_of_generators(config)
         #: What every pool is made with, by its name.
         self.needs: dict[str, Needs] = read_needs(config)
         check_report(config)
         check_tasks(config)
         provenance.check_closure(config, self.needs, lambda: most_images(config, self.needs))
-        learnt = {name: count_learnt(config, name) for name in config["scenarios"]}
-        images = {
-            name: [sum(learnt[generator["train_on"]][label] for label in self.unit_labels(u)) for u in self.units(name)]
-            for name, generator in config["generators"].items()
-        }
+        images = {name: [self._count_images(name, unit) for unit in self.units(name)] for name in config["generators"]}
         check_generators(config, images)
 
     # What follows
@@ -91,6 +88,26 @@ class Study:
     def unit_labels(self, unit: str) -> list[str]:
         """Return the labels that a unit's model serves."""
         return self.labels if unit == "joint" else [unit]
+
+    def _count_images(self, generator: str, unit: str) -> int:
+        """Return how many images of a unit the cohorts of a generator have."""
+        learnt = count_learnt(self.config, self["generators"][generator]["train_on"])
+        return sum(learnt[label] for label in self.unit_labels(unit))
+
+    def pretraining(self, generator: str, unit: str) -> dict[str, Any]:
+        """Return the options of the training of a unit that comes before those on cohorts."""
+        return pretraining_options(
+            self["generators"][generator], self["image_size"], self._count_images(generator, unit)
+        )
+
+    def pretrained(self) -> dict[str, str]:
+        """Return the dataset that each generator is pretrained on, of those that are."""
+        found = {name: generator["pretrain_on"] for name, generator in self["generators"].items()}
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+    def datasets_seen(self) -> list[str]:
+        """Return the datasets that are not studied and that pools know."""
+        return provenance.datasets_seen(self.config, self.needs)
 
     def pool_labels(self, pool: str) -> list[str]:
         """Return the labels of which a pool is made: those that a mix adds somewhere or that a pool made of it has.
@@ -125,7 +142,7 @@ class Study:
         return {key: value for key, value in self["classifiers"][classifier].items() if key != "role"}
 
     def datasets(self, role: str) -> list[str]:
-        """Return the names of the datasets of a role: ``study``, ``external_test`` or ``pools``."""
+        """Return the names of the datasets of a role: ``study``, ``external_test``, ``pools`` or ``pretrain``."""
         return [name for name, dataset in self["datasets"].items() if dataset["role"] == role]
 
     def test_sets(self, scenario: str) -> list[str]:
@@ -225,8 +242,10 @@ class Study:
             "alike": {scenario: self.alike(scenario) for scenario in config["scenarios"]},
             "generators": "; ".join(
                 f"{name}: {g['family']}, preset {g['preset']}"
+                + (f", pretrained on {g['pretrain_on']}" if g["pretrain_on"] is not None else "")
                 + (f", selection {g['selection']['method']}" if g["selection"]["method"] != "last" else "")
                 for name, g in config["generators"].items()
             ),
+            **({"pretrained": self.pretrained()} if self.pretrained() else {}),
             "datasets": "; ".join(f"{name}: {config['datasets'][name]['source']}" for name in self.datasets("study")),
         }

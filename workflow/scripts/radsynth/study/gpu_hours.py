@@ -19,10 +19,16 @@ from radsynth.common.registry import KINDS
 from radsynth.privacy.attacks_section import access_of
 from radsynth.study.config import Study
 
+#: The stages whose jobs hold as many GPUs as their generator asks for.
+TRAINED = ("pretrain_generator", "train_generator")
+
 
 def gpu_jobs(study: Study) -> dict[str, tuple[str, str]]:
     """Return stage and name (generator, classifier or network) of the jobs that hold a GPU, by their benchmark file."""
     jobs = {}
+    for name, dataset in study.pretrained().items():
+        for unit in study.units(name):
+            jobs[f"pretrain_generator/{dataset}/{name}/{unit}"] = ("pretrain_generator", name)
     for dataset, sampling in product(study.datasets("study"), study["samplings"]):
         for name, generator in study["generators"].items():
             cohort = f"{dataset}/{sampling}/{generator['train_on']}/{name}"
@@ -97,7 +103,7 @@ def gpu_hours(study: Study, source: Path) -> pd.DataFrame:
     table = table.loc[list(dict.fromkeys(jobs.values()))]
     table["measured"] = measured.count().reindex(table.index).fillna(0).astype(int)
     table["minutes"] = measured.mean().reindex(table.index) / 60
-    held = [study["generators"][name]["gpus"] if stage == "train_generator" else 1 for stage, name in table.index]
+    held = [study["generators"][name]["gpus"] if stage in TRAINED else 1 for stage, name in table.index]
     table["gpu_hours"] = table["jobs"] * table["minutes"] / 60 * held
     return table.reset_index()
 

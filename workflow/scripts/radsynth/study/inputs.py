@@ -71,6 +71,10 @@ class Inputs:
             for path in filled(pattern, sampling=self.plan.samplings, dataset=wildcards.dataset)
         ]
 
+    def repeats_of(self, dataset: str) -> list[str]:
+        """Return the tables of a dataset's images that repeat one of a dataset which pools know besides the cohorts."""
+        return filled(self.plan.repeats, dataset=dataset, elsewhere=self.study.datasets_seen())
+
     # Features and quality
 
     def extractor_code(self, wildcards: Any) -> str:
@@ -87,6 +91,14 @@ class Inputs:
         return [self.plan.pool_features.format(extractor=extractor, **wildcards) for extractor in extractors]
 
     # Generators and pools
+
+    def start(self, wildcards: Any) -> str | list[str]:
+        """Return the model that a generator's training begins from, if any."""
+        dataset = self.plan.generators[wildcards.generator]["pretrain_on"]
+        if dataset is None:
+            return []
+        names = {"pretraining": dataset, "generator": wildcards.generator, "unit": wildcards.unit}
+        return f"{self.plan.pretrained}/model".format(**names)
 
     def kept_models(self, wildcards: Any) -> dict[str, Any]:
         """Return what of a generator's selection its training depends on: the steps after which it keeps its model."""

@@ -17,6 +17,7 @@ from radsynth.study.config import Study
 # The names of things, as they stand in the paths of results, logs and benchmarks alike.
 COHORT = "{dataset}/{sampling}/{scenario}"
 MODEL = f"{COHORT}/{{generator}}/{{unit}}"
+PRETRAINED = "{pretraining}/{generator}/{unit}"
 POOL = f"{COHORT}/{{pool}}/{{label}}"
 CLASSIFIER = f"{COHORT}/{{mix}}/{{classifier}}/run_{{run}}"
 ATTACK = f"{POOL}/{{attack}}"
@@ -79,9 +80,11 @@ class Plan:
     def _place(self) -> None:
         results = self.results
         self.data = f"{results}/data/{{dataset}}"
+        self.repeats = f"{self.data}/repeats/{{elsewhere}}.csv"
         self.sampling = f"{results}/cohorts/{{dataset}}/{{sampling}}"
         self.cohort = f"{results}/cohorts/{COHORT}"
         self.model = f"{results}/generators/{MODEL}"
+        self.pretrained = f"{results}/generators/pretrained/{PRETRAINED}"
         self.pool = f"{results}/pools/{POOL}"
         self.comparison = f"{results}/pools/{COHORT}/comparison_{{label}}"
         self.classifier = f"{results}/classifiers/{CLASSIFIER}"
@@ -122,6 +125,8 @@ class Plan:
         return {
             "dataset": one_of(study["datasets"]),
             "external": one_of(self.external),
+            "elsewhere": one_of(study.datasets_seen()),
+            "pretraining": one_of(study.datasets("pretrain")),
             "sampling": one_of(self.samplings),
             "scenario": one_of(self.scenarios),
             "generator": one_of(self.generators),
@@ -253,6 +258,14 @@ class Plan:
             )
         ]
 
+    def per_pretraining(self, pattern: str) -> list[str]:
+        """Return the pattern for every model that a generator's trainings begin from."""
+        return [
+            path
+            for name, dataset in self.study.pretrained().items()
+            for path in filled(pattern, pretraining=dataset, generator=name, unit=self.study.units(name))
+        ]
+
     def per_classifier(self, pattern: str) -> list[str]:
         """Return the pattern for every run of every classifier, and of the pools that it judges.
 
@@ -295,6 +308,10 @@ class Plan:
         """Return the models that make images."""
         return [path for name in self.generators for path in self.per_model(self.model_folder(name), [name])]
 
+    def pretrained_targets(self) -> list[str]:
+        """Return the models that others begin from."""
+        return self.per_pretraining(f"{self.pretrained}/model")
+
     def pool_targets(self) -> list[str]:
         """Return the manifests of the pools."""
         return self.per_pool(f"{self.pool}/manifest.csv")
@@ -328,6 +345,7 @@ class Plan:
     def cost_targets(self) -> list[str]:
         """Return the benchmark files of the jobs that cost something."""
         return [
+            *self.per_pretraining(self.cost("pretrain_generator", PRETRAINED)),
             *self.per_model(self.cost("train_generator", MODEL)),
             *self.per_model(self.cost("select_model", MODEL), filter(self.is_selected, self.generators)),
             *self.per_pool(self.cost("write_pool", POOL)),

@@ -39,6 +39,13 @@ def scenarios_seen(config: Config, needs: AllNeeds) -> list[str]:
     return list(dict.fromkeys([*taught, *(cohort_of(config, needs, pool) for pool in needs)]))
 
 
+def datasets_seen(config: Config, needs: AllNeeds) -> list[str]:
+    """Return the datasets that are not studied and that generators are pretrained on or pools are made from."""
+    taught = [generator["pretrain_on"] for generator in config["generators"].values()]
+    needed = [name for own in needs.values() for name in own.datasets]
+    return list(dict.fromkeys(name for name in [*taught, *needed] if name is not None))
+
+
 def labels_seen(config: Config, needs: AllNeeds, pool: str, label: str) -> list[str]:
     """Return of which labels' training images, of its cohort, a pool of a label has learnt.
 
@@ -173,9 +180,10 @@ def _check_datasets(config: Config, needs: AllNeeds, pool: str) -> None:
     for dataset in needs[pool].datasets:
         role = config["datasets"][dataset]["role"]
         if role != "pools":
+            tested = ", whose images classifiers are tested on" if role != "pretrain" else ""
             raise UserError(
-                f"pools.{pool}: is made from the dataset {dataset} with role: {role}, whose images classifiers are "
-                "tested on; expected one with role: pools"
+                f"pools.{pool}: is made from the dataset {dataset} with role: {role}{tested}; expected one with role: "
+                "pools"
             )
 
 
