@@ -76,7 +76,9 @@ def lesion_rows(pool: Lesions, real: Lesions, seed: int, draws: int = DRAWS) -> 
     if len(unasked.images):
         named = measure | {"asked": NO_LESION, "kind": NO_LESION, "n": len(unasked.images)}
         places = (asked if len(asked.images) else real.chosen(True)).places
-        if min(unasked.n_groups, free.n_groups) < MINIMUM or not places:
+        if not places:
+            yield row(**named, reason="no place of a lesion is known, in the pool or in training images")
+        elif min(unasked.n_groups, free.n_groups) < MINIMUM:
             yield row(**named, reason=_too_few_lesions(free, unasked, "without a lesion"))
         else:
             found, control = (
