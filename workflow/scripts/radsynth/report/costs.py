@@ -90,7 +90,7 @@ def cost_rows(paths: Iterable[str], results: str, devices: Mapping[str, str | No
         row = {"stage": stage, "job": "/".join(job), "device": devices.get(str(below))}
         row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
         if stage in NAMES:
-            names = identity(path, results, f"benchmarks/{stage}/{NAMES[stage]}")
+            names = identity(Path(path).with_suffix(""), results, f"benchmarks/{stage}/{NAMES[stage]}")
             row |= {key: names[key] for key in (*COHORT, "name")}
         if row["device"]:
             row["gpu_hours"] = 0.0 if row["device"] == "cpu" else row["seconds"] / 3600

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from radsynth.report.drawing import STYLE, grid, height, label_rows, legend, marker, nothing, offset, styles_of, title
 from radsynth.report.fidelity_words import MEASURES, asked, named
-from radsynth.report.tidy import COHORT, Metrics, place
+from radsynth.report.tidy import COHORT, Metrics, place, range_text
 
 ROW = 3.0  # mm for each pool within the row of a condition
 CHANCE = "#c8c8c8"
@@ -35,7 +35,11 @@ def fidelity(metrics: Metrics) -> Figure:
                 _condition(axis, row, y, 0.7 / len(styles), *styles[row["series"]])
             label_rows(axis, names)
             axis.set_xlabel(MEASURES[measure])
-            title(axis, place(cohort), f"{MEASURES[measure]} of what was asked with what is shown")
+            axis.use_sticky_edges = False
+            axis.margins(x=0.04)
+            counts = f"n synthetic = {range_text(part['n'])}"
+            counts += f", real = {range_text(part['n_real'].dropna())}" if part["n_real"].notna().any() else ""
+            title(axis, place(cohort), counts)
         legend(figure, _legend(styles))
     return figure
 

@@ -15,19 +15,19 @@ MEASURES = {
 #: What a verdict says of each kind of condition.
 VERDICTS = {
     ATTRIBUTE: {
-        AS_REAL: "told from the images as well as from real ones",
+        AS_REAL: "told from the images, no difference to real ones shown",
         LESS: "told from the images, but less than from real ones",
         MORE: "told from the images more clearly than from real ones",
         NOT_TOLD: "not told from chance, though real images tell it",
     },
     LESION: {
-        AS_REAL: "where they were asked for, as clear as in real images",
+        AS_REAL: "where they were asked for, no difference to real images shown",
         LESS: "where they were asked for, but fainter than in real images",
         MORE: "where they were asked for, clearer than in real images",
         NOT_TOLD: "no more to be seen where they were asked for than elsewhere",
     },
     NO_LESION: {
-        AS_REAL: "as in real images without a lesion",
+        AS_REAL: "no difference to real images without a lesion shown",
         LESS: "darker where others have lesions than real images without one",
         MORE: "brighter where others have lesions than real images without one",
     },
@@ -39,9 +39,9 @@ READING = (
     "around them; real images are the training images with their own. Chance is what the same images give with the "
     "conditions of others of their label (lesions: with the places of others), and p is the share of such deals that "
     "come as far. All intervals are of 95 %, over images or patients. Each line stands by itself: of twenty conditions "
-    "that no image heeds, one would seem to be told. 'As well as' means that no difference was shown, which the "
-    "interval of the difference bounds. What the model reads is what goes with an attribute in real images, wanted or "
-    "not: it does not say that the images are right."
+    "that no image heeds, one would seem to be told. Where no difference to real images was shown, its interval says "
+    "how large it could be. What the model reads is what goes with an attribute in real images, wanted or not: it does "
+    "not say that the images are right."
 )
 
 
