@@ -75,7 +75,10 @@ rule pool_quality:
 
 
 rule condition_fidelity:
-    """Measure whether the images of a pool show what was asked of them, beside real images and chance."""
+    """Measure whether the images of a pool show what was asked of them, beside real images and chance.
+
+    In an environment with scikit-learn, which that of the analysis, in which archives are drawn, does without.
+    """
     input:
         real=lambda wildcards: P.quality_features_real(wildcards)[0],
         pool=IN.labelled_features,
@@ -92,7 +95,6 @@ rule condition_fidelity:
     benchmark:
         P.cost("condition_fidelity", POOLS)
     conda:
-        # That of the analysis has no scikit-learn, which no archive needs to be drawn.
         "../envs/data.yaml"
     threads: 2
     resources:
