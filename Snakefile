@@ -68,6 +68,7 @@ rule pools:
 rule quality:
     input:
         P.quality_targets(),
+        P.fidelity_targets(),
         P.neighbour_targets(),
 
 

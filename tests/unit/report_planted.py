@@ -49,7 +49,7 @@ FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained",
 def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> dict[str, list[str]]:  # noqa: C901 (random numbers in one order)
     """Write what the jobs of a plan leave behind; return the inputs of the rule ``metrics``."""
     rng = np.random.default_rng(seed)
-    names = "evaluations quality attacks summaries integrity benchmarks models pools trainings"
+    names = "evaluations quality fidelity attacks summaries integrity benchmarks models pools trainings"
     paths = {name: [] for name in names.split()}
 
     def put(kind: str, path: str, value: dict) -> None:

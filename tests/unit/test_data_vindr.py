@@ -73,8 +73,8 @@ def change(raw, table, row, **values):
 def test_prepared_images_columns_and_patients(drawn, tmp_path):
     table, checks = run(tmp_path, dataset(drawn, flip_to="left"))
     assert len(table) == 20 and table["patient_id"].nunique() == 5
-    expected = ["view", "laterality", "density", "birads", "split", "findings", "boxes", "origin"]
-    assert list(table.columns[-8:]) == expected and set(table["origin"]) == {"procedural stand-in"}
+    expected = ["view", "laterality", "density", "birads", "age", "split", "findings", "boxes", "origin"]
+    assert list(table.columns[-9:]) == expected and set(table["origin"]) == {"procedural stand-in"}
     assert (table.groupby("patient_id")["split"].nunique() == 1).all() and (table["split"] == "test").sum() == 4
     assert set(table["label"][table["birads"].isin(["4", "5"])]) == {"SUSPICIOUS"}
     boxed = [json.loads(boxes) for boxes in table["boxes"]]
@@ -185,6 +185,21 @@ def test_every_inconsistency_is_counted_and_named(raw, tmp_path, caplog):
     assert "row missing: images/unknown/x.dicom" in caplog.text
     clipped = next(row for row in read_tables(raw).mammograms if row.image == outside)
     assert clipped.boxes[0].xmin == 0 and clipped.boxes[0].ymax == STANDIN["height"] and width == clipped.width
+
+
+def test_ages_are_those_of_the_metadata_in_years(raw, tmp_path):
+    metadata = pd.read_csv(raw / METADATA, dtype=str, keep_default_na=False)
+    written = ["053Y", "101Y", "007Y", "000Y", "018M", "53", "053y", "53Y", " 064Y ", "", "0053Y", "٠٥٣Y", "05\n3Y"]
+    metadata.loc[: len(written) - 1, "Patient's Age"] = written
+    metadata.drop(index=len(written)).to_csv(raw / METADATA, index=False)
+    ages = {row.image: row.age for row in read_tables(raw).mammograms}
+    told = [ages[image] for image in metadata["SOP Instance UID"]]
+    assert told[: len(written) + 1] == ["53", "101", "7", "", "", "", "", "", "64", "", "", "", "", ""]
+    table, _ = run(tmp_path / "out", dataset(raw))
+    by_source = dict(zip(table["source"], table["age"], strict=True))
+    assert {row.source: row.age for row in read_tables(raw).mammograms} == by_source
+    pd.read_csv(raw / METADATA, dtype=str).drop(columns="Patient's Age").to_csv(raw / METADATA, index=False)
+    assert {row.age for row in read_tables(raw).mammograms} == {""}, "a table without ages"
 
 
 @pytest.mark.parametrize("column", ["study_id", "image_id"])

@@ -50,6 +50,9 @@ def test_layout_tables_and_tags(folder):
         assert named == ["No Finding"] or set(named) <= set(CATEGORIES)
         assert (row.xmin == "") == (named == ["No Finding"]) == (row.finding_birads == "")
     assert set(found["image_id"]) == set(images["image_id"])
+    by_image = dict(zip(metadata["SOP Instance UID"], metadata["Patient's Age"], strict=True))
+    ages = images["image_id"].map(by_image).groupby(images["study_id"]).unique()
+    assert all(len(age) == 1 for age in ages) and "035Y" <= max(map(max, ages)) <= "079Y", "one of each study"
     assert set(metadata["Photometric Interpretation"]) == {"MONOCHROME1", "MONOCHROME2"}
 
 

@@ -15,9 +15,9 @@ from radsynth.report import archive, chapter, summary
 OWNED = ("metrics", "tables", "figures")
 ORDER = {
     "tables": "accuracy verdicts mixes scores comparisons mcnemar replicates roc_auc experts quality coverage "
-    "memorisation cohorts costs",
+    "fidelity memorisation cohorts costs",
     "figures": "accuracy_f1 detection differences training_loss heat_map distances manifold diversity similarity "
-    "recognition memorisation",
+    "recognition fidelity memorisation",
 }
 
 

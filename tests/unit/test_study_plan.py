@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 from radsynth.study.config import Study
+from radsynth.study.gpu_hours import gpu_jobs
 from radsynth.study.inputs import Inputs
 from radsynth.study.plan import CLASSIFIER, JUDGEMENT, POOL, Plan, filled, one_of
 
@@ -126,6 +127,63 @@ def test_a_pretraining_changes_no_seed_and_has_its_own(core, plan):
     assert taught.seed("generator")(names) == before
     pretraining = Wildcards({"pretraining": "others", "generator": "ddpm", "unit": "NORMAL"})
     assert taught.seed("pretraining")(pretraining) == taught.study.seed("pretraining", "others", "ddpm", "NORMAL")
+
+
+@pytest.mark.parametrize(
+    ("per", "options", "asked"),
+    [
+        ("label", {}, False),
+        ("label", {"attributes": []}, False),
+        ("label", {"attributes": [], "lesions": "none"}, False),
+        ("label", {"attributes": ["view"]}, True),
+        ("label", {"lesions": "boxes"}, True),
+        ("all", {}, True),
+    ],
+)
+def test_pools_of_which_something_is_asked_are_looked_at_and_others_planned_as_before(core, per, options, asked):
+    before = Plan(Study(core))
+    core["generators"]["ddpm"]["per"] = per
+    study = Study(core)
+    study["generators"]["ddpm"]["options"] |= options
+    plan, files = (
+        Plan(study),
+        [f"results/khazrak2025/fidelity/kaggle_cxr/{s}/small/ddpm.json" for s in ("random", "greedy")],
+    )
+    assert before.fidelity_targets() == [] and study.conditional_pools() == ["ddpm"] * asked
+    assert plan.fidelity_targets() == files * asked
+    costs = [path for path in plan.cost_targets() if "/condition_fidelity/" in path]
+    assert costs == [
+        file.replace("/fidelity/", "/benchmarks/condition_fidelity/").replace(".json", ".tsv") for file in files * asked
+    ]
+    if per == "label":
+        assert [path for path in plan.cost_targets() if path not in costs] == before.cost_targets()
+        assert plan.all_targets() == before.all_targets() and gpu_jobs(study) == gpu_jobs(before.study)
+
+
+def test_conditions_are_read_off_the_pool_of_all_labels_by_the_first_extractor(core):
+    core["quality"]["extractors"] = ["domain", "pixels"]
+    core["generators"]["ddpm"]["per"] = "all"
+    plan = Plan(Study(core))
+    pool, results = Wildcards(HERE | {"pool": "ddpm"}), "results/khazrak2025"
+    below = "kaggle_cxr/random/small/ddpm"
+    assert plan.fidelity.format(**pool) == f"{results}/fidelity/{below}.json"
+    assert Inputs(plan).labelled_features(pool) == [
+        f"{results}/features/domain/pools/{below}/{label}.npz" for label in ("NORMAL", "PNEUMONIA")
+    ]
+    assert Inputs(plan).labelled_files(pool, "manifest.csv") == [
+        f"{results}/pools/{below}/{label}/manifest.csv" for label in ("NORMAL", "PNEUMONIA")
+    ]
+    assert plan.quality_features_real(pool)[0] == f"{results}/features/domain/cohorts/kaggle_cxr/random/small/real.npz"
+
+
+def test_no_label_or_pool_of_any_name_takes_the_place_of_what_is_said_of_conditions(core):
+    core["labels"] = ["fidelity", "NORMAL"]
+    core["generators"] = {"fidelity": {"family": "ddpm", "preset": "cpu", "per": "all"}}
+    text = yaml.safe_dump(core).replace("PNEUMONIA", "fidelity")
+    core = yaml.safe_load(text) | {"mixes": {"baseline": {"real": True}}}
+    plan = Plan(Study(core))
+    everything = [*plan.fidelity_targets(), *plan.quality_targets(), *plan.per_pool(plan.nearest), *plan.pool_targets()]
+    assert len(plan.fidelity_targets()) == 2 and len(set(everything)) == len(everything)
 
 
 def test_an_archive_has_a_place_of_its_own_and_needs_no_images(core):

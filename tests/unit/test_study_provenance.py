@@ -119,6 +119,11 @@ def test_images_are_withheld_from_a_pool_if_all_its_makers_lack_them(core):
     assert [pool for pool in study["pools"] if study.has_own_controls(pool)] == ["pggan", "better"]
 
 
+def test_a_pool_that_is_chosen_from_one_with_conditions_has_them_too(core):
+    core["generators"]["pggan"]["per"] = "all"
+    assert Study(core).conditional_pools() == ["pggan", "surest"]
+
+
 # The leak that is planted, and what is said of it.
 REFUSED = {
     "a judge that steers": (

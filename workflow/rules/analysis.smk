@@ -23,6 +23,7 @@ rule collect:
         integrity=filled(f"{P.data}/integrity.json", dataset=STUDY["datasets"]),
         summaries=P.cohort_summaries(),
         quality=P.quality_targets(),
+        fidelity=P.fidelity_targets(),
         attacks=P.attack_targets(),
         evaluations=P.evaluation_targets(),
         predictions=P.evaluation_targets("predictions.csv"),

@@ -90,8 +90,8 @@ rule judge:
     input:
         model=f"{P.classifier}/model",
         training=f"{P.classifier}/training.json",
-        tests=lambda wildcards: IN.judged_files(wildcards, "manifest.csv"),
-        images=lambda wildcards: IN.judged_files(wildcards, "images"),
+        tests=lambda wildcards: IN.labelled_files(wildcards, "manifest.csv"),
+        images=lambda wildcards: IN.labelled_files(wildcards, "images"),
     output:
         predictions=f"{P.judgement}/predictions.csv",
         metrics=f"{P.judgement}/evaluation.json",

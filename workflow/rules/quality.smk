@@ -72,3 +72,38 @@ rule pool_quality:
         "Quality of the {wildcards.label} pool of {wildcards.pool}"
     script:
         "../scripts/pool_quality.py"
+
+
+rule condition_fidelity:
+    """Measure whether the images of a pool show what was asked of them, beside real images and chance.
+
+    In an environment with scikit-learn, which that of the analysis, in which archives are drawn, does without.
+    """
+    input:
+        real=lambda wildcards: P.quality_features_real(wildcards)[0],
+        pool=IN.labelled_features,
+        data_manifest=f"{P.data}/manifest.csv",
+        images=f"{P.data}/images",
+        masks=f"{P.data}/masks",
+        train=f"{P.cohort}/train.csv",
+        pool_manifests=lambda wildcards: IN.labelled_files(wildcards, "manifest.csv"),
+        pool_images=lambda wildcards: IN.labelled_files(wildcards, "images"),
+    output:
+        json=P.fidelity,
+    log:
+        P.log("condition_fidelity", POOLS),
+    benchmark:
+        P.cost("condition_fidelity", POOLS)
+    conda:
+        "../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(8000, 0.2, "data_manifest", "pool_manifests"),
+        runtime=minutes(60, "data_manifest", "pool_manifests", per_pair=2e-7),
+    params:
+        seed=P.seed("fidelity"),
+        code=code("condition_fidelity"),
+    message:
+        "Whether the images of {wildcards.pool} show what was asked"
+    script:
+        "../scripts/condition_fidelity.py"

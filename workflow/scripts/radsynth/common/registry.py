@@ -90,6 +90,7 @@ KINDS: dict[str, dict[str, Entry]] = {
     "chapters": {
         "utility": Entry("radsynth.report.utility:CHAPTER"),
         "realism": Entry("radsynth.report.realism:CHAPTER"),
+        "fidelity": Entry("radsynth.report.fidelity:CHAPTER"),
         "copying": Entry("radsynth.report.copying:CHAPTER"),
         "privacy": Entry("radsynth.report.privacy:CHAPTER"),
         "basis": Entry("radsynth.report.basis:CHAPTER"),

@@ -41,7 +41,7 @@ def load(path: Path, row: Mammogram, flip_to: str | None, crop: str) -> RawImage
 class VindrMammo(Source):
     """Mammograms with breast-level labels and boxes; a study is taken for the patient, whom nothing else identifies."""
 
-    columns = ("view", "laterality", "density", "birads", "split", "findings", "boxes", "origin")
+    columns = ("view", "laterality", "density", "birads", "age", "split", "findings", "boxes", "origin")
     checks = {
         **vindr_tables.CHECKS,
         "file_missing": "left out (annotated, but there is no such file)",
@@ -127,6 +127,7 @@ class VindrMammo(Source):
                         "laterality": row.laterality,
                         "density": row.density,
                         "birads": str(row.birads),
+                        "age": row.age,
                         "split": row.split,
                         "findings": "; ".join(row.findings),
                         "origin": "procedural stand-in" if procedural else "VinDr-Mammo",

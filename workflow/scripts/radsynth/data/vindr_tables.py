@@ -5,7 +5,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ VALUES = {
     "breast_density": r"DENSITY [A-D]",
     "split": r"training|test",
 }
+METADATA_COLUMNS = ("SOP Instance UID", "View Position", "Image Laterality", "Rows", "Columns")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 #: What the tables are checked for, and what is done about it.
 CHECKS = {
@@ -78,6 +79,8 @@ class Mammogram:
     split: str
     findings: tuple[str, ...]
     boxes: tuple[Box, ...]
+    #: In years, as metadata.csv tells it; empty if it does not.
+    age: str = ""
 
     @property
     def source(self) -> str:
@@ -109,7 +112,7 @@ def read_tables(folder: Path) -> Tables:
     found: dict[str, list[str]] = defaultdict(list)
     breasts = _read(folder / BREAST, tuple(VALUES))
     rows = _read(folder / FINDINGS, (*VALUES, "finding_categories", *CORNERS))
-    metadata = _read(folder / METADATA, ("SOP Instance UID", "View Position", "Image Laterality", "Rows", "Columns"))
+    metadata = {row["SOP Instance UID"]: row for row in _read(folder / METADATA, METADATA_COLUMNS, ("Patient's Age",))}
     named = {file_of(row["study_id"], row["image_id"]) for row in breasts}
     breasts = _usable_rows(breasts, found)
     findings: dict[str, list[dict[str, str]]] = {image: [] for image in breasts}
@@ -132,11 +135,22 @@ def read_tables(folder: Path) -> Tables:
             mammograms.append(mammogram)
     _compare_views(mammograms, found)
     _compare_metadata(mammograms, metadata, found)
+    ages = [years(metadata.get(mammogram.image, {}).get("Patient's Age", "")) for mammogram in mammograms]
+    mammograms = [replace(mammogram, age=age) for mammogram, age in zip(mammograms, ages, strict=True)]
     return Tables(mammograms, dict(found), named)
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a table as text; of columns that have the same name, the first one."""
+def years(age: str) -> str:
+    """Return an age as DICOM writes it (``053Y``) in years (``53``); empty for other units and anything else."""
+    found = re.fullmatch(r"([0-9]{3})Y", age)
+    return found[1].lstrip("0") if found else ""
+
+
+def _read(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Return the rows of a table as text; of columns that have the same name, the first one.
+
+    ``optional`` columns are there if the table has them.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -146,6 +160,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     missing = [column for column in columns if column not in table]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}, found {', '.join(table.columns)}")
+    columns = (*columns, *(column for column in optional if column in table))
     return table[list(columns)].apply(lambda column: column.str.strip()).to_dict("records")
 
 
@@ -245,11 +260,12 @@ def _compare_views(mammograms: list[Mammogram], found: dict[str, list[str]]) -> 
             found["breast_birads_differs"] += [view.source for view in views]
 
 
-def _compare_metadata(mammograms: list[Mammogram], metadata: list[dict[str, str]], found: dict[str, list[str]]) -> None:
+def _compare_metadata(
+    mammograms: list[Mammogram], metadata: dict[str, dict[str, str]], found: dict[str, list[str]]
+) -> None:
     """Note images of which metadata.csv names, where it names one, another view, side or size."""
-    known = {row["SOP Instance UID"]: row for row in metadata}
     for mammogram in mammograms:
-        row = known.get(mammogram.image, {})
+        row = metadata.get(mammogram.image, {})
         annotated = {
             "View Position": mammogram.view,
             "Image Laterality": mammogram.laterality,

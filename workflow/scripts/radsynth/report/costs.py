@@ -36,6 +36,7 @@ NAMES = {
     **dict.fromkeys(("train_generator", "select_model", "write_pool", "pool_quality"), _MODEL),
     **dict.fromkeys(("train_classifier", "evaluate"), _CLASSIFIER),
     "judge": f"{_CLASSIFIER}/synthetic/{{pool}}",
+    "condition_fidelity": "{dataset}/{sampling}/{scenario}/{name}",
 }
 
 
@@ -63,6 +64,9 @@ def job_devices(given: Mapping[str, Iterable[str]], results: str) -> dict[str, s
         job = path.relative_to(results).parent.relative_to("pools")
         devices[f"write_pool/{job}"] = read_table(path, ["device"], nrows=1)["device"].iloc[0]
         devices[f"pool_quality/{job}"] = "cpu"  # asks for no GPU
+    for path in map(Path, given["fidelity"]):
+        job = path.relative_to(results).with_suffix("").relative_to("fidelity")
+        devices[f"condition_fidelity/{job}"] = "cpu"
     for path in map(Path, given["trainings"]):
         job = path.relative_to(results).parent.relative_to("classifiers")
         devices[f"train_classifier/{job}"] = read_json(path).get("device")
@@ -90,7 +94,7 @@ def cost_rows(paths: Iterable[str], results: str, devices: Mapping[str, str | No
         row = {"stage": stage, "job": "/".join(job), "device": devices.get(str(below))}
         row |= dict(zip(("seconds", "max_rss_mb", "cpu_percent"), figures.tolist(), strict=True))
         if stage in NAMES:
-            names = identity(path, results, f"benchmarks/{stage}/{NAMES[stage]}")
+            names = identity(Path(path).with_suffix(""), results, f"benchmarks/{stage}/{NAMES[stage]}")
             row |= {key: names[key] for key in (*COHORT, "name") if key in names}
         if row["device"]:
             row["gpu_hours"] = 0.0 if row["device"] == "cpu" else row["seconds"] / 3600

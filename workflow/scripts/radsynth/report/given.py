@@ -18,9 +18,9 @@ T = TypeVar("T")
 class Given:
     """What the chapters make their rows from.
 
-    ``files`` names the files below the folder ``results`` by kind: integrity, summaries, quality, attacks, evaluations,
-    models, pretrained (what these began from), pools, trainings, benchmarks. ``study`` are the facts of the study
-    (``Study.facts``).
+    ``files`` names the files below the folder ``results`` by kind: integrity, summaries, quality, fidelity, attacks,
+    evaluations, models, pretrained (what these began from), pools, trainings, benchmarks. ``study`` are the facts of
+    the study (``Study.facts``).
     """
 
     files: Mapping[str, Iterable[str]]

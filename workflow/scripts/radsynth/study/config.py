@@ -120,6 +120,13 @@ class Study:
         """Return the scenario whose training images a pool knows."""
         return provenance.cohort_of(self.config, self.needs, pool)
 
+    def conditional_pools(self) -> list[str]:
+        """Return the pools of which something is asked that images of a label can differ in, or the label itself.
+
+        A generator behind them heeds attributes or lesions, or makes the images of all labels.
+        """
+        return [pool for pool in self["pools"] if provenance.is_conditional(self.config, self.needs, pool)]
+
     def withholder(self, pool: str) -> str | None:
         """Return the generator whose model tells which training images a pool does not know, if any were withheld."""
         return provenance.withholder(self.config, self.needs, pool)

@@ -90,6 +90,16 @@ class Inputs:
         extractors = self.study["quality"]["extractors"]
         return [self.plan.pool_features.format(extractor=extractor, **wildcards) for extractor in extractors]
 
+    def labelled_features(self, wildcards: Any) -> list[str]:
+        """Return the features of a pool by the first extractor of the quality, a file per label."""
+        pattern = self.plan.pool_features.replace("{extractor}", self.study["quality"]["extractors"][0])
+        return [pattern.format(label=label, **wildcards) for label in self.study.pool_labels(wildcards.pool)]
+
+    def labelled_files(self, wildcards: Any, file: str) -> list[str]:
+        """Return a file of the wildcards' pool for each of its labels."""
+        labels = self.study.pool_labels(wildcards.pool)
+        return [self.plan.pool_file(wildcards, wildcards.pool, label, file) for label in labels]
+
     # Generators and pools
 
     def start(self, wildcards: Any) -> str | list[str]:
@@ -257,11 +267,6 @@ class Inputs:
         """Return a file of every pool that a mix adds."""
         pools = self.study.mix_pools(wildcards.scenario, wildcards.mix)
         return [self.plan.pool_file(wildcards, pool, label, file) for pool, label in pools]
-
-    def judged_files(self, wildcards: Any, file: str) -> list[str]:
-        """Return a file of the wildcards' pool for each of its labels."""
-        labels = self.study.pool_labels(wildcards.pool)
-        return [self.plan.pool_file(wildcards, wildcards.pool, label, file) for label in labels]
 
     def domain_classifier(self) -> str:
         """Return the classifier behind the extractor ``domain``: of its cohort, it has seen what generators have."""

@@ -21,6 +21,8 @@ PRETRAINED = "{pretraining}/{generator}/{unit}"
 POOL = f"{COHORT}/{{pool}}/{{label}}"
 CLASSIFIER = f"{COHORT}/{{mix}}/{{classifier}}/run_{{run}}"
 ATTACK = f"{POOL}/{{attack}}"
+# A pool of all its labels.
+POOLS = f"{COHORT}/{{pool}}"
 JUDGEMENT = f"{CLASSIFIER}/synthetic/{{pool}}"
 
 WEIGHTS_FOLDER = "resources/weights"
@@ -99,6 +101,7 @@ class Plan:
         self.nearest = f"{results}/quality/{POOL}_nearest.csv"
         # {own} is empty, or /POOL for one of another size, or one whose makers do not know all images of the cohort.
         self.quality_controls = f"{results}/quality/{COHORT}{{own}}/controls_{{label}}.json"
+        self.fidelity = f"{results}/fidelity/{POOLS}.json"
         self.attack = f"{results}/privacy/{ATTACK}.json"
         self.archive = f"resources/paper_cache/{self.study['paper']['version']}"
         self.draw_from(chapter.tidy_tables())
@@ -324,6 +327,17 @@ class Plan:
         """Return the quality of the pools."""
         return self.per_pool(self.quality)
 
+    def fidelity_targets(self) -> list[str]:
+        """Return how well the pools show what was asked of them, of those of which something was."""
+        return self._per_conditional_pool(self.fidelity)
+
+    def _per_conditional_pool(self, pattern: str) -> list[str]:
+        return [
+            path
+            for pool in self.study.conditional_pools()
+            for path in self.every(pattern, scenario=self.study.pool_scenario(pool), pool=pool)
+        ]
+
     def neighbour_targets(self) -> list[str]:
         """Return the pictures of the images that are nearest to training images."""
         return self.per_pool(f"{self.pool}/neighbours.png")
@@ -350,6 +364,7 @@ class Plan:
             *self.per_model(self.cost("select_model", MODEL), filter(self.is_selected, self.generators)),
             *self.per_pool(self.cost("write_pool", POOL)),
             *self.per_pool(self.cost("pool_quality", POOL)),
+            *self._per_conditional_pool(self.cost("condition_fidelity", POOLS)),
             *self.per_classifier(self.cost("train_classifier", CLASSIFIER)),
             *self.per_classifier(self.cost("evaluate", CLASSIFIER)),
             *self.every(

@@ -67,6 +67,17 @@ def withholder(config: Config, needs: AllNeeds, pool: str) -> str | None:
     return seen.models[0] if len(shares) == 1 and shares != {None} and not seen.classifiers else None
 
 
+def is_conditional(config: Config, needs: AllNeeds, pool: str) -> bool:
+    """Return whether a generator behind a pool is asked for attributes, lesions, or one of several labels."""
+    generators = [config["generators"][name] for name in closure(needs, pool).models]
+    return any(
+        generator["per"] != "label"
+        or generator["options"].get("attributes")
+        or generator["options"].get("lesions", "none") != "none"
+        for generator in generators
+    )
+
+
 def mix_labels(config: Config, scenario: str, mix: str) -> list[str]:
     """Return the labels whose pools a mix adds: those of the scenario, or all if there are no real images."""
     labels = config["labels"]
