@@ -73,6 +73,7 @@ def is_conditional(config: Config, needs: AllNeeds, pool: str) -> bool:
     return any(
         generator["per"] != "label"
         or generator["options"].get("attributes")
+        or generator["options"].get("continuous")
         or generator["options"].get("lesions", "none") != "none"
         for generator in generators
     )
