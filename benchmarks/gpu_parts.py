@@ -91,7 +91,7 @@ FULL = Sizes(
     # The plain loop changes no images.
     pggan=("paper", {"augment_probability": 0}),
     # The pixel DDPM beside it has as wide a U-Net and takes batches of the same size.
-    latent=("default", {"batch_size": 16, "attention_levels": []}),
+    latent=("default", {"batch_size": 16, "attention_levels": [], "likeness": "edges"}),
     latent_size=256,
     size=128,
     images=200,

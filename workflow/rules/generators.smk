@@ -7,6 +7,7 @@ rule pretrain_generator:
         train=f"{P.results}/data/{{pretraining}}/manifest.csv",
         images=f"{P.results}/data/{{pretraining}}/images",
         masks=f"{P.results}/data/{{pretraining}}/masks",
+        weights=IN.generator_weights,
     output:
         model=directory(f"{P.pretrained}/model"),
         training=report(
@@ -59,6 +60,7 @@ rule train_generator:
         manifest=f"{P.data}/manifest.csv",
         images=f"{P.data}/images",
         masks=f"{P.data}/masks",
+        weights=IN.generator_weights,
     output:
         model=directory(f"{P.model}/model"),
         training=report(

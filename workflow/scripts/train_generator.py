@@ -25,4 +25,5 @@ with job(snakemake):
         processes=max(len(held_gpus()), 1),
         start=snakemake.input.get("start") or None,
         pretraining_on=params.pretraining_on,
+        weights=snakemake.input.get("weights") or None,
     )

@@ -53,6 +53,8 @@ def weights_needed(study: Study) -> list[str]:
     extractors += [sampling.get("extractor") for sampling in study["samplings"].values()]
     extractors += [generator["selection"].get("extractor") for generator in study["generators"].values()]
     files = [KINDS["extractors"][name].needs_weights for name in extractors if name]
+    for generator in study["generators"].values():
+        files.append(find("families", generator["family"], "family").load().needs_weights(generator["options"]))
     files += [LPIPS_WEIGHTS] if "lpips" in study["quality"]["diversity"] else []
     files += [weights_file(classifier) for classifier in study["classifiers"].values()]
     return [file for file in dict.fromkeys(files) if file]

@@ -1,6 +1,7 @@
 """One training step of the autoencoder of latent diffusion."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from radsynth.learning.measured import Measured
 if TYPE_CHECKING:
     import diffusers
 
-#: How unlike two batches of images in [-1, 1] look: a mean over both.
+#: How unlike two batches of images (n, channels, height, width) in [-1, 1] look: a mean over both.
 Likeness = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -127,6 +128,21 @@ def edge_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the mean absolute difference of the steps between neighbouring pixels: edges that are kept or blurred."""
     difference = a - b
     return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+
+
+def create_likeness(options: Mapping[str, Any], size: int, weights: Path | None, plan: Plan) -> Likeness:
+    """Return the ``likeness`` of the options: ``edges``, or ``lpips`` of gray images (Zhang et al. 2018), by its file."""
+    if options["likeness"] == "edges":
+        return edge_difference
+    from radsynth.features.similarities import create_similarity
+
+    lpips = create_similarity("lpips", (size, size), weights, str(plan.device))
+    lpips.network.requires_grad_(False)
+
+    def likeness(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return lpips(*((images.mean(dim=1, keepdim=True) + 1) / 2 for images in (a, b))).mean()
+
+    return likeness
 
 
 def _latent_shape(vae: "diffusers.AutoencoderKL", images: np.ndarray) -> tuple[int, int, int]:

@@ -51,6 +51,11 @@ class Generator:
         """Return about how many parameters are trained for images of a size, without building them; 0 if not known."""
         return 0
 
+    @classmethod
+    def needs_weights(cls, options: Options) -> str | None:
+        """Return the file of resources/weights.yaml that training needs, if any; ``weights`` says where it is."""
+        return None
+
     # Where it was computed last; families that use a GPU set its name.
     device = "cpu"
     # The processes that train it together; see ``parallel``.
@@ -59,8 +64,9 @@ class Generator:
     def __init__(self, options: Options):
         self.options = dict(options)
         self.selection: Options = {"method": "last"}
-        # The folder of the model that the training begins from, if any.
+        # The folder of the model that the training begins from, and the file that it needs, if any.
         self.start: Path | None = None
+        self.weights: Path | None = None
         self.facts: dict[str, Any] = {}
         self.arrays: dict[str, np.ndarray] = {}
 

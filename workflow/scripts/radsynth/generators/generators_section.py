@@ -1,10 +1,12 @@
 """The generators of the configuration: defaults and checks. Free of torch."""
 
 from collections.abc import Collection, Mapping
+from itertools import product
 from typing import Any
 
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
+from radsynth.common.registry import find
 from radsynth.features.choosing import expect_early
 from radsynth.generators.options import (
     check_generator,
@@ -32,10 +34,26 @@ def check_images_of_generators(config: dict[str, Any]) -> None:
     """Raise UserError for a generator of an unknown scenario or dataset, or chosen by an extractor that is too late."""
     for name, generator in config["generators"].items():
         expect(generator["train_on"], config["scenarios"], f"generators.{name}.train_on")
+        _check_told(config, generator, f"generators.{name}.options")
         if generator["pretrain_on"] is not None:
             _check_pretraining_set(config, generator["pretrain_on"], f"generators.{name}.pretrain_on")
         if generator["selection"]["method"] == "kid":
             expect_early(generator["selection"]["extractor"], f"generators.{name}.selection.extractor")
+
+
+def _check_told(config: dict[str, Any], generator: dict[str, Any], where: str) -> None:
+    """Refuse attributes, or boxes, that the manifests of the images do not have; what cells hold is seen when read."""
+    datasets = {name: one for name, one in config["datasets"].items() if one["role"] == "study"}
+    if generator["pretrain_on"] in config["datasets"]:
+        datasets[generator["pretrain_on"]] = config["datasets"][generator["pretrain_on"]]
+    asked = {option: generator["options"].get(option, []) for option in ("attributes", "continuous")}
+    asked["lesions"] = ["boxes"] if generator["options"].get("lesions") == "boxes" else []
+    for (option, columns), (name, dataset) in product(asked.items(), datasets.items()):
+        known = find("sources", dataset["source"], f"datasets.{name}.source").load().columns
+        for column in columns:
+            if column not in known:
+                expected = f"expected some of {', '.join(known)}" if known else "which have none"
+                raise UserError(f"{where}.{option}: {column} is not told of the images of {name}, {expected}")
 
 
 def _check_pretraining_set(config: dict[str, Any], dataset: str, where: str) -> None:

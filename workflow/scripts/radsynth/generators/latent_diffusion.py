@@ -12,6 +12,7 @@ import numpy as np
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
 from radsynth.common.hashing import sha256_json
+from radsynth.common.registry import LPIPS_WEIGHTS
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import ImageSet
 from radsynth.generators.autoencoder import build_autoencoder, check_autoencoder, factor
@@ -56,6 +57,10 @@ class LatentDiffusion(Denoiser):
     def count_parameters(cls, options: Options, size: int) -> int:
         return count_parameters(options, options["latent_channels"], 2 * (options["lesions"] != "none"))
 
+    @classmethod
+    def needs_weights(cls, options: Options) -> str | None:
+        return LPIPS_WEIGHTS if options["likeness"] == "lpips" else None
+
     # Training
 
     def learn(self, data: ImageSet, run_dir: Path, seed: int) -> None:
@@ -69,7 +74,7 @@ class LatentDiffusion(Denoiser):
         """Train the autoencoder, without some images, and see by these whether it is good enough."""
         import torch
 
-        from radsynth.generators.autoencoding import AutoencodingTask, Coding, edge_difference
+        from radsynth.generators.autoencoding import AutoencodingTask, Coding, create_likeness
         from radsynth.generators.reconstruction import expect_no_bottleneck, judge, write_reconstructions
         from radsynth.learning.loop import Training
 
@@ -80,7 +85,8 @@ class LatentDiffusion(Denoiser):
         torch.manual_seed(derive_seed(seed, "autoencoder"))
         self.vae = build_autoencoder(options, channels, height)
         images = data.images[~withheld]
-        task = AutoencodingTask(self.vae, images, options, options["steps"], plan, edge_difference)
+        likeness = create_likeness(options, height, self.weights, plan)
+        task = AutoencodingTask(self.vae, images, options, options["steps"], plan, likeness)
 
         if self.start is not None:
             task.descent.begin_from(Coding(type(self).load(self.start).vae))

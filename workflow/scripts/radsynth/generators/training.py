@@ -35,6 +35,7 @@ def train_generator(
     processes: int = 1,
     start: str | Path | None = None,
     pretraining_on: str | None = None,
+    weights: str | Path | None = None,
 ) -> None:
     """Train one generator and write its directory: what ``save`` writes, metrics.jsonl and describe.json.
 
@@ -43,7 +44,8 @@ def train_generator(
     take every step together, each on a GPU (families that are ``data_parallel``). ``state/`` and ``candidates/`` (to
     resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
     ``start`` is the folder of a model that the training begins from. One that others begin from names the dataset
-    that it is ``pretraining_on``, and keeps what its makes no image with. UserError if another process trains there.
+    that it is ``pretraining_on``, and keeps what it makes no image with. ``weights`` is the file that the family needs,
+    if any. UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
@@ -51,6 +53,7 @@ def train_generator(
         counts = ", ".join(f"{n} {label}" for label, n in data.label_counts.items())
         log.info("%s learns from %s, %d x %d px", family, counts, *data.images.shape[1:3])
         generator = find("families", family, "family").load()(options)
+        generator.weights = None if weights is None else Path(weights)
         if processes > 1:
             from radsynth.generators.parallel import fit_together
 
@@ -76,5 +79,5 @@ def train_generator(
                 shutil.copytree(run_dir / "candidates", partial / CHECKPOINTS, ignore=shutil.ignore_patterns(".*"))
         plot_training(read_metrics(metrics), training_png, title=f"{family}: {counts}")
         write_preview(generator, data, preview_png, seed)
-        for folder in ("state", "candidates"):
-            shutil.rmtree(run_dir / folder, ignore_errors=True)
+        for folder in (*run_dir.glob("*/state"), run_dir / "state", run_dir / "candidates"):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -131,6 +131,11 @@ class Inputs:
         name = self.plan.generators[wildcards.generator]["selection"].get("extractor")
         return KINDS["extractors"][name] if name else None
 
+    def generator_weights(self, wildcards: Any) -> str | list[str]:
+        """Return the weights file that the training of a generator needs, if any."""
+        generator = self.plan.generators[wildcards.generator]
+        return weights_path(find("families", generator["family"], "family").load().needs_weights(generator["options"]))
+
     def selection_weights(self, wildcards: Any) -> str | list[str]:
         """Return the weights file that the extractor of a generator's selection needs, if any."""
         extractor = self._selection_extractor(wildcards)
