@@ -37,10 +37,27 @@ STUDY = {
             "options": {"steps": 6, "previews": 0, "block_out_channels": [8, 16], "norm_groups": 4},
             "sampler": {"steps": 4},
         },
+        "latent": {
+            "family": "latent_diffusion",
+            "preset": "cpu",
+            "per": "all",
+            "options": {
+                **{"steps": 6, "previews": 0, "block_out_channels": [8, 16], "norm_groups": 4, "copies": 2},
+                **{"autoencoder_steps": 4, "autoencoder_channels": [8, 8, 8], "bottleneck": "warn"},
+                **{"attributes": ["view", "birads"], "continuous": ["age"], "lesions": "boxes"},
+            },
+            "sampler": {"steps": 4},
+        },
+    },
+    "pools": {
+        "ddpm": {"kind": "sampled", "generator": "ddpm"},
+        "latent": {"kind": "sampled", "generator": "latent"},
+        "replay": {"kind": "sampled", "generator": "latent", "conditions": "train", "guidance": 2},
+        "written": {"kind": "sampled", "generator": "latent", "conditions": "asked.csv", "size": 2},
     },
     "pool_size": 12,
     "quality": {"baseline_draws": 2, "diversity": []},
-    "mixes": {"baseline": {"real": True}, "mixed": {"real": True, "pools": {"ddpm": 6}}},
+    "mixes": {"baseline": {"real": True}, "mixed": {"real": True, "pools": {"ddpm": 6, "latent": 4}}},
     "classifiers": {"custom_cnn": {"architecture": "custom_cnn", "epochs": 1, "batch_size": 16}},
     "matched_controls": False,
     "runs": 1,
@@ -78,10 +95,45 @@ def check(results, size):
     assert (results / "summary.md").read_text().strip()
 
 
+def check_conditions(results):
+    """Check what was asked of pools of a model that is told attributes and boxes."""
+    train = pd.read_csv(results / "cohorts/breasts/random/small/train.csv", dtype=str, keep_default_na=False)
+    pools = {
+        name: results / f"pools/breasts/random/small/{name}/SUSPICIOUS" for name in ("latent", "replay", "written")
+    }
+    manifests = {name: pd.read_csv(pool / "manifest.csv", dtype=str) for name, pool in pools.items()}
+    asked = {name: list(map(json.loads, manifest["condition"])) for name, manifest in manifests.items()}
+    assert set(manifests["replay"]["guidance"]) == {"2"} and set(manifests["latent"]["guidance"]) == {"1"}
+    own = train[train["label"] == "SUSPICIOUS"]
+    told = {(row.view, row.birads, row.age) for row in own.itertuples()}
+    for row in asked["replay"]:
+        attributes = row["attributes"]
+        assert (attributes["view"], attributes["birads"], attributes.get("age", "")) in told
+    assert {row["attributes"].get("birads") for row in asked["latent"]} <= {"4", "5", None}
+    assert asked["written"] == [
+        {"label": "SUSPICIOUS", "attributes": {"view": "CC", "age": "50"}, "boxes": [[0.25, 0.5, 0.5, 0.75]]},
+        {"label": "SUSPICIOUS", "attributes": {"view": "MLO"}, "boxes": []},
+    ]
+    masks = [np.asarray(Image.open(pools["written"] / file)) for file in manifests["written"]["mask_file"]]
+    assert masks[0][32:48, 16:32].min() == 2 and (masks[0] == 2).sum() == 16 * 16 and not masks[1].any()
+    found = json.loads((results / "fidelity/breasts/random/small/replay.json").read_text())
+    assert {"label", "view", "birads", "lesion"} <= {row["asked"] for row in found["conditions"]}
+
+
+ASKED = """label,view,age,boxes
+BENIGN,CC,44,[]
+BENIGN,MLO,,[]
+SUSPICIOUS,CC,50,"[[0.25, 0.5, 0.5, 0.75]]"
+SUSPICIOUS,MLO,,[]
+"""
+
+
 @pytest.mark.slow
 def test_mammograms_from_dicom_to_words(checkout, snakemake):
+    (checkout / "asked.csv").write_text(ASKED)
     results = run(checkout, snakemake, STUDY, "all")
     check(results, 64)
+    check_conditions(results)
     gates = json.loads((results / "cohorts/breasts/random/small/gates.json").read_text())
     assert gates["patient_safe"] is True, "a study stands for the patient"
     again = snakemake(checkout, "--configfile", str(checkout / "study.yaml"), "--cores", "2")
@@ -101,5 +153,6 @@ def test_mammograms_at_256_px(checkout, snakemake):
         "pggan": {"family": "pggan", "preset": "cpu", "options": growing},
     }
     config["pool_size"] = 8
+    del config["pools"]
     config["mixes"] = STUDY["mixes"] | {"mixed": {"real": True, "pools": {"ddpm": 6, "pggan": 6}}}
     check(run(checkout, snakemake, config, "all"), 256)

@@ -131,7 +131,7 @@ def edge_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def create_likeness(options: Mapping[str, Any], size: int, weights: Path | None, plan: Plan) -> Likeness:
-    """Return the ``likeness`` of the options: ``edges``, or ``lpips`` of gray images (Zhang et al. 2018), by its file."""
+    """Return the ``likeness`` of the options: edges, or LPIPS of gray images (Zhang et al. 2018) by its weights."""
     if options["likeness"] == "edges":
         return edge_difference
     from radsynth.features.similarities import create_similarity
