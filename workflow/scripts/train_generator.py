@@ -24,5 +24,5 @@ with job(snakemake):
         withheld=withheld,
         processes=max(len(held_gpus()), 1),
         start=snakemake.input.get("start") or None,
-        pretraining_on=params.pretraining_on,
+        pretraining_on=params.get("pretraining_on"),
     )
