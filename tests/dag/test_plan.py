@@ -195,7 +195,7 @@ def test_every_rule_says_what_it_needs(root: Path, workflow):
         assert len(re.findall(r"^ +threads: \d+$", text, re.M)) == len(re.findall(r"^ +script:$", text, re.M)), path
     can_use_gpu = {"features_real", "features_pool", "train_generator", "write_pool", "train_classifier", "judge"}
     can_use_gpu |= {"evaluate", "features_domain_real", "features_domain_pool"}
-    can_use_gpu |= {"select_model", "pairs_real", "pairs_pool", "attack"}
+    can_use_gpu |= {"pretrain_generator", "select_model", "pairs_real", "pairs_pool", "attack"}
     assert {name for name, rule in working.items() if "gpu" in rule.resources} == can_use_gpu
     assert set(rules) - set(working) == {
         *("all", "data", "cohorts", "generators", "pools", "quality", "privacy", "classifiers", "figures", "check"),

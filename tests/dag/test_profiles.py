@@ -25,18 +25,20 @@ def written_rules(root) -> dict[str, str]:
 def test_a_cluster_profile_plans_the_core_study_and_its_gpu_jobs_are_counted(root, snakemake, monkeypatch):
     """What gpu_hours adds up is what the plan holds of the rules that ask for a GPU, one by one."""
     monkeypatch.setenv("OSC_ACCOUNT", "PAS0000")
-    kid = {"generators": {"ddpm": {"selection": {"method": "kid", "extractor": "resnet18_imagenet"}}}}
-    changed = f"generators={kid['generators']}"
-    result = snakemake(root, *PLAN, changed, "--profile", "profiles/osc-pitzer")
+    kid = {"selection": {"method": "kid", "extractor": "resnet18_imagenet"}, "pretrain_on": "others"}
+    others = {"source": "folder", "role": "pretrain"}
+    changed = [f"generators={ {'ddpm': kid} }", f"datasets={ {'others': others} }"]
+    result = snakemake(root, *PLAN, *changed, "--profile", "profiles/osc-pitzer")
     assert result.returncode == 0, result.stdout
     planned = Counter()
     with_gpu = {name for name, text in written_rules(root).items() if re.search(r"^ +gpu=", text, re.MULTILINE)}
     # Snakemake prints its statistics twice.
     for name, count in dict(re.findall(r"^(\w+) +(\d+)$", result.stdout, re.MULTILINE)).items():
         planned.update({name: int(count)} if name in with_gpu else {})
-    assert planned["train_generator"] == 8 and planned["select_model"] == 4
+    assert planned["train_generator"] == 8 and planned["select_model"] == 4 and planned["pretrain_generator"] == 2
     core = yaml.safe_load((root / "config/config.yaml").read_text())
-    core["generators"]["ddpm"] |= kid["generators"]["ddpm"]
+    core["generators"]["ddpm"] |= kid
+    core["datasets"]["others"] = others
     assert planned == Counter(stage for stage, _ in gpu_jobs(Study(core)).values())
     assert set(planned) == with_gpu - {"attack"}, "no rule is left out; nothing is attacked"
 

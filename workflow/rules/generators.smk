@@ -94,7 +94,6 @@ rule train_generator:
         labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
         selection=IN.kept_models,
         withholding=IN.withholding,
-        pretraining_on=None,
         seed=P.seed("generator"),
         root=root_of_images,
         code=P.family_code("train_generator"),

@@ -24,6 +24,6 @@ with job(snakemake):
         withheld=withheld,
         processes=max(len(held_gpus()), 1),
         start=snakemake.input.get("start") or None,
-        pretraining_on=params.pretraining_on,
+        pretraining_on=params.get("pretraining_on"),
         weights=snakemake.input.get("weights") or None,
     )

@@ -44,8 +44,8 @@ def train_generator(
     take every step together, each on a GPU (families that are ``data_parallel``). ``state/`` and ``candidates/`` (to
     resume; removed when all is written) and ``progress/`` (previews while it trains) lie beside ``model_dir``.
     ``start`` is the folder of a model that the training begins from. One that others begin from names the dataset
-    that it is ``pretraining_on``, and keeps what it makes no image with. ``weights`` is the file that the family needs,
-    if any. UserError if another process trains there.
+    that it is ``pretraining_on``, and keeps also what makes no image. ``weights`` is the file that the family needs, if
+    any. UserError if another process trains there.
     """
     model_dir = Path(model_dir)
     run_dir = model_dir.parent
