@@ -74,6 +74,16 @@ def test_the_domain_is_the_first_baseline_classifier_of_the_generators_cohort(ro
     assert plan["pairs_pool"] == plan["pairs_real"] == 1 and plan["weights"] == 2, "ResNet18 to sample by, AlexNet"
 
 
+def test_conditions_are_looked_at_once_per_pool_of_which_something_is_asked(root, snakemake, core_plan):
+    joint = ["-n", "--quiet", "rules", "--cores", "1", "--config", "study=never_run", "generators={ddpm: {per: all}}"]
+    asked = job_counts(snakemake(root, *joint).stdout)
+    assert asked["condition_fidelity"] == 2 and "condition_fidelity" not in core_plan, "2 samplings, of both labels"
+    fewer = core_plan["train_generator"] - asked["train_generator"]
+    assert asked["total"] == core_plan["total"] + 2 - fewer and fewer == 2
+    quality = job_counts(snakemake(root, *joint, "--", "quality").stdout)
+    assert quality["condition_fidelity"] == 2
+
+
 def test_a_selected_model_is_chosen_from_training_images_alone(root, snakemake):
     kid = "generators={ddpm: {selection: {method: kid, extractor: resnet18_imagenet}}}"
     result = snakemake(root, "-n", "--cores", "1", "--config", "study=never_run", kid)

@@ -101,7 +101,8 @@ rule condition_fidelity:
         mem_mb=memory(8000, 0.2, "data_manifest", "pool_manifests"),
         runtime=minutes(60, "data_manifest", "pool_manifests", per_pair=2e-7),
     params:
-        seed=P.seed("fidelity"),
+        # Pools of one cohort share what reads their attributes, and its control.
+        seed=lambda wildcards: STUDY.seed(*("fidelity", wildcards.dataset, wildcards.sampling, wildcards.scenario)),
         code=code("condition_fidelity"),
     message:
         "Whether the images of {wildcards.pool} show what was asked"

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 MOST_VALUES = 10  # of an attribute whose numbers are taken for names
 FOLDS = 5
 #: Inverse strengths of the penalty of the logistic regression; strengths of that of the linear one.
-INVERSES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+INVERSES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 STRENGTHS = (1.0, 10.0, 1e2, 1e3, 1e4)
 
 

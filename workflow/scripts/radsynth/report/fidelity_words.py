@@ -41,7 +41,8 @@ READING = (
     "come as far. All intervals are of 95 %, over images or patients. Each line stands by itself: of twenty conditions "
     "that no image heeds, one would seem to be told. Where no difference to real images was shown, its interval says "
     "how large it could be. What the model reads is what goes with an attribute in real images, wanted or not: it does "
-    "not say that the images are right."
+    "not say that the images are right. It knows the training images, so that copies of these are read more clearly "
+    "than new images: read it with the copy rates."
 )
 
 
