@@ -287,3 +287,26 @@ def test_reconstructions_have_the_shape_of_their_images():
     vae = build_autoencoder(options_of(), 2, SIZE)
     assert reconstruct(vae, images, choose_plan(), batch=2).shape == images.shape
     assert augment(to_floats(torch.from_numpy(images)), None, None).shape == (5, 2, SIZE, SIZE)
+
+
+def test_a_training_begins_from_another_models_autoencoder_and_unet(fitted, tmp_path):
+    from safetensors.torch import load_file
+
+    options = options_of(lesions="boxes") | {"learning_rate": 0.0, "autoencoder_learning_rate": 0.0, "weight_decay": 0}
+    start = fitted[1] / "model"
+    data = data_of(30)
+    renamed = ImageSet(data.images, [row | {"label": {"A": "C", "B": "D"}[row["label"]]} for row in data.rows])
+    for name, learnt in (("same", data), ("renamed", renamed)):
+        generator = LatentDiffusion(options)
+        generator.fit(learnt, tmp_path / name, seed=5, start=start)
+        generator.save(tmp_path / name / "model")
+        same = {
+            str(file.relative_to(start)): all(
+                torch.equal(tensor, load_file(tmp_path / name / "model" / file.relative_to(start))[key])
+                for key, tensor in load_file(file).items()
+            )
+            for file in start.rglob("*.safetensors")
+        }
+        assert len(same) == 3 and all(same[file] for file in same if "embedding" not in file)
+        assert same["embedding.safetensors"] == (name == "same"), "of other labels it knows nothing"
+        assert generator.facts["start"]["data"]["n"] == 24
