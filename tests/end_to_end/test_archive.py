@@ -16,7 +16,7 @@ from radsynth.common.hashing import sha256_file
 from radsynth.report import archive
 from radsynth.report.chapter import tidy_tables
 
-SHIPPED = "kaggle_imbalanced_2026-11-28"
+SHIPPED = "kaggle_imbalanced_2026-11-29"
 PLACE = f"results/kaggle_imbalanced/archive/{SHIPPED}"
 STUDY = {
     "study": "kept",
