@@ -18,6 +18,7 @@ from radsynth.generators.latent_diffusion import LatentDiffusion
 from radsynth.generators.latents import Latents
 from radsynth.generators.options import check_generator, resolve_options, resolve_sampler
 from radsynth.generators.reconstruction import expect_no_bottleneck, judge, reconstruct, shrunk
+from radsynth.generators.unet import build_unet
 from radsynth.learning.devices import choose_plan, to_floats
 
 SIZE = 16
@@ -86,6 +87,8 @@ def test_models_load_with_the_classes_of_diffusers(fitted):
     rows = generator.conditions("A", 6, 1)
     one, other = (next(iter(g.sample(range(6), 2, rows))).images for g in (generator, again))
     assert np.array_equal(one, other) and one.shape == (6, SIZE, SIZE, 1)
+    some = next(iter(generator.sample([4, 1], 2, rows.at([4, 1])))).images
+    assert np.array_equal(some, one[[4, 1]]), "whichever others are asked for"
     about = generator.describe()
     assert about["parameters"] > about["autoencoder_parameters"] > 0
     assert about["autoencoder"]["withheld"] == 2, "too few to judge by"
@@ -253,6 +256,16 @@ def test_what_cannot_be_built_is_refused_when_planned(changes, size, message):
     generator["sampler"] = resolve_sampler("latent_diffusion", "cpu", {})
     with pytest.raises(UserError, match=f"^generators.g.{message}"):
         check_generator(generator, size, "generators.g")
+
+
+@pytest.mark.parametrize(("preset", "size"), [("default", 32), ("default", 256), ("cpu", 64)])
+def test_parameters_are_counted_without_being_built(preset, size):
+    options = resolve_options("latent_diffusion", preset, {"lesions": "boxes"})
+    latent = size // factor(options, size)
+    with torch.device("meta"):
+        unet = build_unet(options, latent, latent, 4, further=2)
+        both = sum(p.numel() for net in (unet, build_autoencoder(options, 1, size)) for p in net.parameters())
+    assert LatentDiffusion.count_parameters(options, size) == both
 
 
 def test_latents_are_smaller_the_larger_the_images():

@@ -15,6 +15,7 @@ from radsynth.common.hashing import sha256_json
 from radsynth.common.registry import LPIPS_WEIGHTS
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import ImageSet
+from radsynth.generators import autoencoder
 from radsynth.generators.autoencoder import build_autoencoder, check_autoencoder, factor
 from radsynth.generators.base import Options
 from radsynth.generators.conditions import groups_of
@@ -55,7 +56,8 @@ class LatentDiffusion(Denoiser):
 
     @classmethod
     def count_parameters(cls, options: Options, size: int) -> int:
-        return count_parameters(options, options["latent_channels"], 2 * (options["lesions"] != "none"))
+        unet = count_parameters(options, options["latent_channels"], 2 * (options["lesions"] != "none"))
+        return unet + autoencoder.count_parameters(options, size)
 
     @classmethod
     def needs_weights(cls, options: Options) -> str | None:
