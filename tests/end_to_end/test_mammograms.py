@@ -97,9 +97,9 @@ def check(results, size):
 
 def check_conditions(results):
     """Check what was asked of pools of a model that is told attributes and boxes."""
-    train = pd.read_csv(results / "cohorts/breasts/random/small/train.csv", dtype=str, keep_default_na=False)
+    train = pd.read_csv(results / "cohorts/breasts/random/imbalanced/train.csv", dtype=str, keep_default_na=False)
     pools = {
-        name: results / f"pools/breasts/random/small/{name}/SUSPICIOUS" for name in ("latent", "replay", "written")
+        name: results / f"pools/breasts/random/imbalanced/{name}/SUSPICIOUS" for name in ("latent", "replay", "written")
     }
     manifests = {name: pd.read_csv(pool / "manifest.csv", dtype=str) for name, pool in pools.items()}
     asked = {name: list(map(json.loads, manifest["condition"])) for name, manifest in manifests.items()}
@@ -116,7 +116,7 @@ def check_conditions(results):
     ]
     masks = [np.asarray(Image.open(pools["written"] / file)) for file in manifests["written"]["mask_file"]]
     assert masks[0][32:48, 16:32].min() == 2 and (masks[0] == 2).sum() == 16 * 16 and not masks[1].any()
-    found = json.loads((results / "fidelity/breasts/random/small/replay.json").read_text())
+    found = json.loads((results / "fidelity/breasts/random/imbalanced/replay.json").read_text())
     assert {"label", "view", "birads", "lesion"} <= {row["asked"] for row in found["conditions"]}
 
 
