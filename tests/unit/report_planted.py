@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from radsynth.cohorts.testsets import stacked
 from radsynth.common.files import write_json, write_text
+from radsynth.quality.condition_verdicts import EMPTY
 from radsynth.report.arms import CONTROL
 from radsynth.report.chapter import read_metrics, tidy_tables
 from radsynth.report.given import metric_tables
@@ -42,7 +43,7 @@ GRID = {
 ARMS = ("oversampled", "classical", "baseline_long")
 # What a plan may add: other datasets as test sets, classifiers that judge the pools, a generator that copies, what
 # ``control``s gain by longer training (0 if not named; None: there are none), the number of ``common`` test images (40
-# if not named), and the ``validation`` (patients if not named).
+# if not named), the ``validation`` (patients if not named), and whether the pools have ``conditions``.
 FULL = GRID | {"external": {"external_nih": 150}, "experts": ["vgg16_untrained", "vgg16_pretrained"]}
 
 
@@ -105,6 +106,8 @@ def plant(results: Path, plan: dict, seed: int = 0, patients: bool = True) -> di
                                 predictions = stacked(found).to_csv(index=False)
                                 write_text(results / f"{folder}/{below}predictions.csv", predictions)
             for generator in plan["generators"]:
+                if plan.get("conditions"):
+                    put("fidelity", f"fidelity/{dataset}/{sampling}/small/{generator}.json", _conditions())
                 for label in LABELS:
                     names = (dataset, sampling, "small", generator, label)
                     factor, copying = 1 + 0.5 * (generator == "pggan"), generator == plan.get("copying")
@@ -209,6 +212,19 @@ def make_test(size: int, patients: bool, rng: np.random.Generator) -> pd.DataFra
             "patient_id": [f"p{i // 4}" if patients else "" for i in range(size)],
         }
     )
+
+
+def _conditions() -> dict:
+    """Return what is said of the conditions of a pool: two attributes, one without power, and lesions."""
+    told = {"kind": "attribute", "measure": "balanced_accuracy", "n": 400, "value": 0.8, "low": 0.7, "high": 0.9}
+    told |= {"chance": 0.5, "chance_low": 0.45, "chance_high": 0.55, "p_value": 0.001}
+    told |= {"n_train": 200, "n_real": 120, "n_real_groups": 60, "real": 0.9, "real_low": 0.8, "real_high": 0.95}
+    told |= {"difference": -0.1, "difference_low": -0.2, "difference_high": 0.05, "ratio": 0.75, "verdict": "as_real"}
+    lesion = {"kind": "lesion", "asked": "lesion", "measure": "contrast", "value": 12, "low": 10, "high": 14}
+    lesion |= {"chance": 1, "chance_low": -2, "chance_high": 3, "real": 15, "real_low": 12, "real_high": 18}
+    few = EMPTY | {"kind": "attribute", "asked": "density", "n": 4, "reason": "too few"}
+    conditions = [EMPTY | told | {"asked": "view"}, few, EMPTY | told | lesion]
+    return {"extractor": "pixels", "guidance": "3.0", "n_synthetic": 400, "conditions": conditions}
 
 
 def _denoising_losses(rng: np.random.Generator) -> list[dict]:

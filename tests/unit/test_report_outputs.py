@@ -47,6 +47,7 @@ def study(tmp_path_factory):
         "classifiers": {"custom_cnn": 0.8, "vgg16_untrained": 0.8},
         "external": {"external_nih": 40},
         "experts": ["vgg16_untrained"],
+        "conditions": True,
         "runs": 2,
         "copying": "pggan",
     }
@@ -471,14 +472,14 @@ def test_the_archives_of_the_repository_can_be_redrawn(root):
     for folder in folders:
         held = archive.archived_tables(folder)
         found = archive.read_source({name: folder / f"{name}.csv" for name in held}, "archive")
-        drawn = [load(where)(found | UNPUBLISHED) for where in tables().values()]
+        drawn = [load(where)(found | UNPUBLISHED) for where in tables(held).values()]
         assert all("nan" not in render.markdown(title, sections) for title, _, sections in drawn), folder
         text = summary.summary(found)
         assert "nan" not in text, folder
         if found["verdicts"].empty:  # made before there were controls and p-values
             assert "**These runs cannot tell.**" in text and "No control was trained." in text, folder
             assert "made before p-values for new patients: run anew" in text and "after Holm" not in text, folder
-        for where in figures().values():
+        for where in figures(held).values():
             load(where)(found)
 
 
@@ -519,6 +520,7 @@ def test_free_texts_of_an_archive_are_shown_as_they_are(archived):
     for name, column in [
         *[("classification", "reason"), ("quality", "reason"), ("quality", "note"), ("comparisons", "reason")],
         *[("verdicts", "reason"), ("integrity", "what_was_done"), ("costs", "device")],
+        *[("fidelity", "guidance"), ("fidelity", "reason")],
     ]:
         inputs = altered(archived, name, column, evil)
     table = pd.read_csv(archived / "study.csv", dtype=str, keep_default_na=False)
@@ -530,7 +532,7 @@ def test_free_texts_of_an_archive_are_shown_as_they_are(archived):
     drawn = {name: load(where)(found | UNPUBLISHED) for name, where in tables().items()}
     pages = {name: render.markdown(title, sections) for name, (title, _, sections) in drawn.items()}
     pages["summary"] = summary.summary(found)
-    assert all(shown in pages[name] for name in ("summary", "quality", "costs", "comparisons"))
+    assert all(shown in pages[name] for name in ("summary", "quality", "costs", "comparisons", "fidelity"))
     for name, page in pages.items():
         assert "<script>" not in page.replace(r"\<script>", "") and "\n# h" not in page, name
         assert "z](" not in page and not re.search(r"(?<!\\)`q", page), name
