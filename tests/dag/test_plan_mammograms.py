@@ -19,9 +19,9 @@ def test_the_real_study_is_planned_by_the_rules_of_chest_radiographs(root, snake
     jobs = plan(root, snakemake, "vindr_mammo")
     assert jobs["download"] == jobs["prepare_data"] == jobs["describe_data"] == 1
     assert jobs["cohort"] == 2 and jobs["gates"] == 2
-    assert jobs["train_classifier"] == 2 * (5 + 2) * 2 * 5, "scenarios x mixes and controls x classifiers x runs"
+    assert jobs["train_classifier"] == 2 * (7 + 2) * 2 * 5, "scenarios x mixes and controls x classifiers x runs"
     core = plan(root, snakemake, "config", "runs=5")
-    assert set(jobs) - set(core) == set(), "no rule of their own"
+    assert set(jobs) - set(core) == {"condition_fidelity"}, "no other rule of their own"
 
 
 @pytest.mark.parametrize("size", [128, 256, 512])
@@ -32,8 +32,9 @@ def test_the_real_study_is_one_at_any_size(root, size):
 
 def test_the_study_of_the_standin_is_planned(root, snakemake):
     jobs = plan(root, snakemake, "vindr_demo")
-    assert jobs["train_classifier"] == 2 * (3 + 1) * 2, "scenarios x mixes and control x runs"
-    assert jobs["train_generator"] == jobs["write_pool"] == 4, "labels x DDPM and PGGAN"
+    assert jobs["train_classifier"] == 2 * (6 + 2) * 2, "scenarios x mixes and controls x runs"
+    assert jobs["train_generator"] == 2 * 2 + 1, "labels x DDPM and PGGAN, one latent diffusion"
+    assert jobs["write_pool"] == 2 * 5 and jobs["condition_fidelity"] == 3, "labels x pools, three of them conditional"
 
 
 def test_absent_data_are_one_line_that_says_where_they_go_and_how_to_fetch_them(checkout, snakemake, monkeypatch):
