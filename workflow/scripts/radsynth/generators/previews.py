@@ -8,7 +8,7 @@ import numpy as np
 from radsynth.common.images import gray_of
 from radsynth.common.nearest import nearest_by_pixels
 from radsynth.common.seeds import derive_seed
-from radsynth.common.sets import Conditions, ImageSet
+from radsynth.common.sets import ImageSet
 from radsynth.common.sheets import montage, write_sheets
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def write_preview(generator: "Generator", data: ImageSet, path: str | Path, seed
     sheets = []
     for label in data.label_counts:
         real = gray_of(data.images[data.labels == label])
-        asked = Conditions.of_label(label, count)
-        batches = generator.sample(range(count), derive_seed(seed, "preview"), asked)
+        own_seed = derive_seed(seed, "preview")
+        batches = generator.sample(range(count), own_seed, generator.conditions(label, count, own_seed))
         generated = gray_of(np.concatenate([batch.images for batch in batches]))
         chosen = np.random.default_rng(derive_seed(seed, "preview", label)).permutation(len(real))[:count]
         nearest = real[nearest_by_pixels(generated, real)]

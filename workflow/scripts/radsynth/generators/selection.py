@@ -18,7 +18,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import atomic_folder, read_json, write_json
 from radsynth.common.images import gray_of, read_gray_stack
 from radsynth.common.registry import find
-from radsynth.common.sets import Conditions, ImageSet
+from radsynth.common.sets import ImageSet
 from radsynth.common.shares import excess_p_value
 from radsynth.common.tables import read_table
 from radsynth.features.interface import describe
@@ -104,7 +104,7 @@ def draw(
     images = {}
     for step, folder in read_candidates(model_dir).items():
         generator = find("families", family, "family").load().load(folder)
-        batches = generator.sample(range(count), seed, Conditions.of_label(label, count), sampler)
+        batches = generator.sample(range(count), seed, generator.conditions(label, count, seed), sampler)
         images[step] = gray_of(np.concatenate([batch.images for batch in batches]))
         log.info("%d images of the model after step %d", count, step)
     return images, generator.device
