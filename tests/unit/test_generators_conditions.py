@@ -270,3 +270,13 @@ def test_fresh_outlines_vary_and_repeat_no_mask():
     # A disc covers pi / 4 of its box.
     boxes = [np.prod(np.subtract(bounds(row["outlines"][0])[2:], bounds(row["outlines"][0])[:2])) for row in rows]
     assert np.median(areas / np.array(boxes) / SIZE**2) == pytest.approx(np.pi / 4, abs=0.08)
+
+
+def test_the_oldest_patient_is_not_told():
+    rows = [{"label": "A", "age": str(50 + i % 7)} for i in range(60)] + [{"label": "A", "age": "99"}] * 3
+    patients = [f"p{i}" for i in range(60)] + ["old"] * 3
+    ages = {
+        float(row["attributes"]["age"])
+        for row in fresh(told(rows, patients=patients, continuous=["age"]), "A", 300, 1).rows
+    }
+    assert max(ages) == 56 and min(ages) == 50

@@ -99,7 +99,10 @@ def _many(groups: Iterable[int]) -> bool:
 
 
 class _Number:
-    """The values of a continuous attribute, as texts with as many decimals as the training images'."""
+    """The values of a continuous attribute, as texts with as many decimals as the training images'.
+
+    They end where ``FEWEST`` groups, of fewer than ten half of them, are as far out: the oldest patient is not told.
+    """
 
     def __init__(self, rows: Sequence[Row], name: str):
         known = [(row["attributes"][name], row["group"]) for row in rows if name in row["attributes"]]
@@ -107,7 +110,10 @@ class _Number:
         if _many(group for _, group in known):
             texts = [text for text, _ in known]
             values = np.array(texts, float)
-            self.density, self.range = Density(values[:, None]), (values.min(), values.max())
+            self.density = Density(values[:, None])
+            own = np.sort(list({group: float(text) for text, group in known}.values()))
+            outer = min(FEWEST, len(own) // 2)
+            self.range = own[outer - 1], own[-outer]
             self.known, self.decimals = len(known) / len(rows), max(len(text.partition(".")[2]) for text in texts)
 
     def draw(self, rng: np.random.Generator) -> str:
