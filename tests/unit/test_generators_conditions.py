@@ -14,7 +14,7 @@ from radsynth.generators.lesions import bounds, cover, is_hole, lesion_mask, out
 from scipy.ndimage import gaussian_filter
 
 SIZE = 20
-OPTIONS = {"attributes": [], "continuous": [], "lesions": "none", "lesion_value": 2}
+OPTIONS = {"attributes": [], "continuous": [], "lesions": "none"}
 
 
 def image_set(rows, masks=None, patients=None):
@@ -59,10 +59,10 @@ def test_boxes_cover_shares_of_pixels():
     expected = np.zeros((10, 10))
     expected[1:3, 1], expected[1:3, 2] = 1, 0.5
     assert covered == pytest.approx(expected), "of overlapping boxes the larger share"
-    assert lesion_mask({"boxes": [[0.1, 0.1, 0.3, 0.2]]}, 10, 10, 2).tolist()[1] == [0, 2, 2, 0, 0, 0, 0, 0, 0, 0]
-    tiny = lesion_mask({"boxes": [[0.52, 0.52, 0.54, 0.54]]}, 10, 10, 2)
+    assert lesion_mask({"boxes": [[0.1, 0.1, 0.3, 0.2]]}, 10, 10).tolist()[1] == [0, 2, 2, 0, 0, 0, 0, 0, 0, 0]
+    tiny = lesion_mask({"boxes": [[0.52, 0.52, 0.54, 0.54]]}, 10, 10)
     assert np.argwhere(tiny).tolist() == [[5, 5]], "a lesion smaller than a pixel stays"
-    assert not lesion_mask({"boxes": []}, 10, 10, 2).any()
+    assert not lesion_mask({"boxes": []}, 10, 10).any()
 
 
 # What a model is told
@@ -132,7 +132,7 @@ def test_empty_boxes_and_masks_are_refused():
     for value, found in ((0, "nothing"), (1, "0, 1")):
         masks = np.zeros((4, SIZE, SIZE), np.uint8)
         masks[0, 0, 0] = value
-        with pytest.raises(UserError, match=rf"masks hold no 2 \(options.lesion_value\), found {found}"):
+        with pytest.raises(UserError, match=rf"masks hold no lesion \(value 2\), found {found}; mask_value"):
             told(mammograms(4), masks, lesions="masks")
 
 
@@ -263,7 +263,7 @@ def test_fresh_outlines_vary_and_repeat_no_mask():
     known = told([{"label": "A"}] * 30, masks, lesions="masks")
     rows = fresh(known, "A", 40, 1).rows
     known.check(rows, "fresh")
-    drawn = np.array([lesion_mask(row, SIZE, SIZE, 2) for row in rows])
+    drawn = np.array([lesion_mask(row, SIZE, SIZE) for row in rows])
     areas, own = ((found == 2).sum(axis=(1, 2)) for found in (drawn, masks))
     assert areas.mean() == pytest.approx(own.mean(), rel=0.25) and areas.std() > own.std() / 3
     assert not any((mask == drawn).all(axis=(1, 2)).any() for mask in masks)
@@ -280,3 +280,45 @@ def test_the_oldest_patient_is_not_told():
         for row in fresh(told(rows, patients=patients, continuous=["age"]), "A", 300, 1).rows
     }
     assert max(ages) == 56 and min(ages) == 50
+    few = told(rows[:9], continuous=["age"])
+    assert not any("attributes" in row for row in fresh(few, "A", 50, 1).rows), "nine patients' ages are not told"
+
+
+def test_no_single_age_is_drawn_again_and_again():
+    ages = np.random.default_rng(0).normal(55, 12, 40).round(1)
+    known = told([{"label": "A", "age": str(age)} for age in ages], continuous=["age"])
+    drawn = Counter(row["attributes"]["age"] for row in fresh(known, "A", 1000, 1).rows)
+    assert drawn.most_common(1)[0][1] < 15, "of some 300 values with one decimal"
+
+
+def test_lesions_that_are_not_known_stay_so():
+    """A third of the masks are not there: as many conditions say nothing; where there is none, none says anything."""
+    masks = np.zeros((60, SIZE, SIZE), np.uint8)
+    masks[:20, 4:9, 4:9] = 2
+    rows = [{"label": "AB"[i >= 45]} for i in range(60)]
+    data = ImageSet(image_set(rows).images, rows, masks=masks, has_mask=np.arange(60) < 30)
+    known = Conditioner.learn(data, OPTIONS | {"lesions": "masks"})
+    asked = fresh(known, "A", 300, 1).rows
+    told_of = [row["outlines"] for row in asked if "outlines" in row]
+    assert len(told_of) / 300 == pytest.approx(30 / 45, abs=0.08)
+    assert sum(map(bool, told_of)) / len(told_of) == pytest.approx(20 / 30, abs=0.1)
+    assert all("outlines" not in row for row in fresh(known, "B", 50, 1).rows)
+
+
+def test_two_images_of_a_patient_do_not_excuse_a_replay():
+    """Boxes that only images of the same patient share are drawn as rarely as if each were there once."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(1, 9, (30, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(4, 9, (30, 2))])
+    rows = [{"label": "A", "boxes": json.dumps([box.tolist()])} for box in np.repeat(boxes, 2, axis=0)]
+    known = told(rows, patients=[f"p{i // 2}" for i in range(60)], lesions="boxes")
+    asked = [row["boxes"][0] for row in fresh(known, "A", 300, 1).rows]
+    own = np.array([near(boxes[i : i + 1] / SIZE, np.delete(boxes, i, axis=0) / SIZE) for i in range(30)]).mean()
+    assert near(asked, boxes / SIZE) <= own + 0.06
+
+
+def test_outlines_that_overlap_cut_no_hole_into_each_other():
+    square = [[0.2, 0.2], [0.6, 0.2], [0.6, 0.6], [0.2, 0.6]]
+    other = [[x + 0.2, y + 0.2] for x, y in square]
+    covered = cover({"outlines": [square, other]}, 10, 10)
+    assert covered.sum() == 16 + 16 - 4 and covered.max() == 1

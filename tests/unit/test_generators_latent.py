@@ -16,10 +16,11 @@ from radsynth.generators.autoencoding import AutoencodingTask, divergence, edge_
 from radsynth.generators.denoising import DenoisingTask
 from radsynth.generators.latent_diffusion import LatentDiffusion
 from radsynth.generators.latents import Latents
-from radsynth.generators.options import check_generator, resolve_options, resolve_sampler
+from radsynth.generators.options import check_counts, check_generator, resolve_options, resolve_sampler
 from radsynth.generators.reconstruction import expect_no_bottleneck, judge, reconstruct, shrunk
 from radsynth.generators.unet import build_unet
 from radsynth.learning.devices import choose_plan, to_floats
+from radsynth.learning.measured import Window
 
 SIZE = 16
 STILL = dict.fromkeys(("augment_rotation", "augment_shift", "augment_scale", "augment_intensity"), 0)
@@ -196,13 +197,15 @@ def test_the_critic_comes_late_and_with_images_enough(images, begins):
     torch.manual_seed(0)
     vae = build_autoencoder(options, 1, SIZE)
     task = AutoencodingTask(vae, data.images, options, 4, choose_plan(), edge_difference)
-    seen = []
+    seen, window = [], Window()
     for step in range(4):
         torch.manual_seed(step)
         measured, finite = task.step(step, np.arange(4))
         assert finite
-        seen.append("critic_loss" in measured)
+        window.add(measured)
+        seen.append(bool(measured.get("critic_loss", (0, torch.zeros(())))[1]))
     assert seen == ([False, False, True, True] if begins else [False] * 4)
+    assert (window.flush().get("critic_loss") is not None) == begins
     assert (task.state_dict()["critic"] is not None) == begins
 
 
@@ -236,9 +239,12 @@ def test_shrinking_loses_what_is_smaller():
 
 
 def test_fewer_images_than_a_batch_are_refused(tmp_path):
-    for option in ("batch_size", "autoencoder_batch_size"):
-        with pytest.raises(UserError, match=f"options.{option}: 30, but there are 24 training images"):
+    for option, left in (("batch_size", 24), ("autoencoder_batch_size", 22)):
+        with pytest.raises(UserError, match=f"options.{option}: 30, but there are {left} training images"):
             LatentDiffusion(options_of(**{option: 30})).fit(data_of(), tmp_path, seed=1)
+        generator = {"family": "latent_diffusion", "options": options_of(**{option: 30})}
+        with pytest.raises(UserError, match=f"^generators.g.options.{option}: 30, but"):
+            check_counts(generator, [24], "generators.g")
 
 
 @pytest.mark.parametrize(

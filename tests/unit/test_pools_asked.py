@@ -23,7 +23,7 @@ def test_rows_of_a_label_in_their_order(tmp_path):
     mask[2:4, 5:7] = 2
     Image.fromarray(mask).save(tmp_path / "m.png")
     (tmp_path / "asked.csv").write_text(TABLE)
-    rows = read_conditions(tmp_path / "asked.csv", "A", 3, 2).rows
+    rows = read_conditions(tmp_path / "asked.csv", "A", 3).rows
     assert rows[:2] == [
         {"label": "A", "attributes": {"view": "CC"}, "boxes": [[0.1, 0.2, 0.3, 0.4]]},
         {"label": "A", "boxes": []},
@@ -40,19 +40,21 @@ def test_rows_of_a_label_in_their_order(tmp_path):
         ("view\nCC\n", "column label is missing"),
         ('label,boxes\nA,"[[0.1, 0.2]]"\nA,\n', r"boxes '\[\[0.1, 0.2\]\]', expected \[\[x0, y0, x1, y1\]"),
         ("label,boxes\nA,here\nA,\n", "boxes 'here', expected"),
+        ("label,mask_file\nA,plain.png\nA,\n", ""),
         ("label,boxes\nA,5\nA,\n", "boxes '5', expected"),
     ],
 )
 def test_what_is_no_table_of_conditions_is_refused_in_one_line(tmp_path, table, message):
     (tmp_path / "asked.csv").write_text(table)
-    with pytest.raises(UserError, match=rf"^{tmp_path}/asked.csv: .*{message}"):
+    Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / "plain.png")
+    where = rf"{tmp_path}/asked.csv: .*{message}" if message else rf"{tmp_path}/plain.png: a mask without lesion"
+    with pytest.raises(UserError, match=f"^{where}"):
         read_conditions(tmp_path / "asked.csv", "A", 2)
 
 
 class Told:
     """A generator that knows views, and keeps what it was asked."""
 
-    options = {"lesion_value": 2}
     device = "cpu"
 
     def conditions(self, label, size, seed, kind):

@@ -12,6 +12,7 @@ COLLECTED = {
     "config": {
         **{key: value for key, value in STUDY.config.items() if key not in UNCHANGED_BY},
         "datasets": {name: portable(dataset) for name, dataset in STUDY["datasets"].items()},
+        "pools": {name: portable_pool(pool, STUDY.needs[name].files) for name, pool in STUDY["pools"].items()},
     },
     "code": code("collect", *chapter.modules("rows")),
 }

@@ -15,7 +15,7 @@ from radsynth.study.config import Study
 from radsynth.study.configfiles import check_file
 from radsynth.study.inputs import Inputs
 from radsynth.study.plan import ATTACK, CLASSIFIER, COHORT, JUDGEMENT, MODEL, POOL, POOLS, Plan, code, filled, one_of
-from radsynth.study.portable import portable
+from radsynth.study.portable import portable, portable_pool
 from radsynth.study.resources import asked_memory, check_variables, memory, minutes
 from radsynth.study.stale import asked_to_delete, refuse_stale
 

@@ -30,7 +30,7 @@ rule write_pool:
         runtime=720,
         gpu=1,
     params:
-        entry=lambda wildcards: STUDY["pools"][wildcards.pool],
+        entry=lambda wildcards: portable_pool(STUDY["pools"][wildcards.pool], STUDY.needs[wildcards.pool].files),
         needs=lambda wildcards: list(STUDY.needs[wildcards.pool]),
         generators=IN.generators_of_pool,
         architectures=IN.architectures_of_pool,

@@ -16,6 +16,8 @@ from radsynth.common.images import gray_of, read_gray_stack, read_image_stack
 from radsynth.common.tables import read_table
 
 GRAY = ("gray",)
+#: Lesions in label maps; 1 is the organ.
+LESION = 2
 #: Channels of an image, at most: more cannot be told apart in a PNG.
 MOST_CHANNELS = 4
 

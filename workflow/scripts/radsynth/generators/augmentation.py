@@ -45,7 +45,7 @@ def _chosen(n: int, probability: float, device: torch.device) -> torch.Tensor:
 
 
 def augment(images: torch.Tensor, matrix: torch.Tensor | None, change: torch.Tensor | None) -> torch.Tensor:
-    """Return images (n, 1, height, width) in [-1, 1], each changed as ``draw_changes`` drew for it.
+    """Return images (n, channels, height, width) in [-1, 1], each changed as ``draw_changes`` drew for it.
 
     Outside the image the border is continued. A change of intensity may leave [-1, 1].
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from radsynth.common.errors import UserError
-from radsynth.generators.unet import import_diffusers
+from radsynth.generators.unet import count_convolution, import_diffusers
 
 if TYPE_CHECKING:
     import diffusers
@@ -61,22 +61,25 @@ def count_parameters(options: Mapping[str, Any], size: int, channels: int = 1) -
     chosen, layers, latent = widths(options, size), options["autoencoder_layers"], options["latent_channels"]
     first, deepest = chosen[0], chosen[-1]
     # The first and last convolutions, two blocks in the middle and a norm of encoder and of decoder; the 1 x 1 ones.
-    total = _conv(channels, first) + _conv(deepest, 2 * latent) + _conv(latent, deepest) + _conv(first, channels)
+    total = (
+        count_convolution(channels, first)
+        + count_convolution(deepest, 2 * latent)
+        + count_convolution(latent, deepest)
+        + count_convolution(first, channels)
+    )
     total += 4 * _block(deepest, deepest) + 2 * deepest + 2 * first
     total += (2 * latent + 1) * 2 * latent + (latent + 1) * latent
     for path, blocks in ((chosen, layers), (list(reversed(chosen)), layers + 1)):
         inputs = path[0]
         for level, outputs in enumerate(path):
             total += _block(inputs, outputs) + (blocks - 1) * _block(outputs, outputs)
-            total += _conv(outputs, outputs) if level < len(path) - 1 else 0
+            total += count_convolution(outputs, outputs) if level < len(path) - 1 else 0
             inputs = outputs
     return total
 
 
-def _conv(inputs: int, outputs: int) -> int:
-    return 9 * inputs * outputs + outputs
-
-
 def _block(inputs: int, outputs: int) -> int:
     shortcut = inputs * outputs + outputs if inputs != outputs else 0
-    return 2 * inputs + _conv(inputs, outputs) + 2 * outputs + _conv(outputs, outputs) + shortcut
+    return (
+        2 * inputs + count_convolution(inputs, outputs) + 2 * outputs + count_convolution(outputs, outputs) + shortcut
+    )

@@ -99,6 +99,8 @@ class AutoencodingTask:
         measured = _measured(loss=loss, reconstruction=difference, kl=coded.mean(), gradient_norm=norm)
         one = torch.ones((), device=device)
         measured |= {"learning_rate": (rate * one, one), "skipped": ((~torch.isfinite(norm)).float(), one)}
+        if self.critic is not None:  # counted from its first step on
+            measured["critic_loss"] = (0 * one, 0 * one)
         if fooling:
             measured |= _measured(critic_loss=self._teach_critic(step, images, decoded.detach()))
         return measured, torch.isfinite(norm)

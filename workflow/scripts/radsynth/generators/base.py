@@ -52,6 +52,10 @@ class Generator:
         return 0
 
     @classmethod
+    def check_count(cls, options: Options, n: int) -> None:
+        """Raise UserError, beginning with ``options.``, if n training images are too few."""
+
+    @classmethod
     def needs_weights(cls, options: Options) -> str | None:
         """Return the file of resources/weights.yaml that training needs, if any; ``weights`` says where it is."""
         return None
@@ -118,6 +122,10 @@ class Generator:
 
     def check_conditions(self, rows: Sequence[Mapping[str, Any]], where: str) -> None:
         """Raise UserError, beginning with ``where``, if conditions ask for what no training image holds."""
+        for key in {key for row in rows for key in row} - self.accepts - {"label"}:
+            raise UserError(
+                f"{where}: {key}, but {type(self).__name__} heeds {', '.join(sorted(self.accepts)) or 'none'}"
+            )
 
     def losses(self, data: ImageSet, seed: int) -> np.ndarray:
         """Return k losses or scores of each image, (n, k): what attacks on the model read."""

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from radsynth.common.errors import UserError
-from radsynth.common.sets import ImageSet
+from radsynth.common.sets import LESION, ImageSet
 from radsynth.generators.lesions import bounds, cover, outlines_of
 
 #: A condition: see ``common.sets.Conditions``.
 Row = Mapping[str, Any]
-#: The options that say what a model is told besides its label; all families with conditions have them.
-OPTIONS = ("attributes", "continuous", "lesions", "lesion_value")
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Conditioner:
         """Return what the images tell of what the ``options`` ask for; UserError, with an option, if they do not."""
         named = {name: _told(data, name, "attributes") for name in options["attributes"]}
         numbers = {name: _numbers(_told(data, name, "continuous")) for name in options["continuous"]}
-        labels = tuple(data.label_counts) if len(data.label_counts) > 1 else ()
+        labels = tuple(sorted(data.label_counts)) if len(data.label_counts) > 1 else ()
         rows = [
             {"label": row["label"], "attributes": {name: row[name] for name in (*named, *numbers) if row[name]}}
             for row in data.rows
@@ -47,7 +45,7 @@ class Conditioner:
             row["group"] = group
         if options["lesions"] != "none":
             read = {"boxes": _boxes, "masks": _outlines}[options["lesions"]]
-            for row, found in zip(rows, read(data, options), strict=True):
+            for row, found in zip(rows, read(data), strict=True):
                 row.update(found)
         return cls(
             labels,
@@ -79,7 +77,7 @@ class Conditioner:
         return [*told, 1] if self.lesions != "none" else told
 
     def tells_as(self, other: "Conditioner") -> bool:
-        """Return whether ``encode`` of another one means the same, column by column."""
+        """Return whether ``encode`` of another one means the same, column by column, but for the scale of numbers."""
         return (self.labels, self.categories, self.scales.keys()) == (
             other.labels,
             other.categories,
@@ -106,9 +104,11 @@ class Conditioner:
             return
         if name in self.scales:
             try:
-                float(value)
+                finite = np.isfinite(float(value))
             except ValueError:
-                raise UserError(f"{where}: {name} {value!r} is no number") from None
+                finite = False
+            if not finite:
+                raise UserError(f"{where}: {name} {value!r} is no number")
         elif name not in known:
             told = ", ".join([*self.categories, *self.scales]) or "none"
             raise UserError(f"{where}: {name}: the model has not learnt of it, expected some of {told}")
@@ -163,19 +163,21 @@ def _numbers(values: Sequence[str]) -> np.ndarray:
         numbers = np.array([float(value) for value in values if value])
     except ValueError as error:
         raise UserError(f"options.continuous: {error}, expected numbers; name it in options.attributes") from None
+    if not np.isfinite(numbers).all():
+        raise UserError("options.continuous: a value is no finite number, expected numbers")
     return numbers
 
 
 def groups_of(data: ImageSet) -> np.ndarray:
     """Return the group number (n,) of each image, the same of those that share a patient or are near duplicates."""
-    if data.ties is None:
+    if data.ties is None or len(data) == 0:
         return np.arange(len(data))
     from radsynth.cohorts.groups import GATED_COLUMNS, image_groups
 
     return image_groups(data.ties, dict.fromkeys(GATED_COLUMNS, True)).to_numpy()
 
 
-def _boxes(data: ImageSet, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _boxes(data: ImageSet) -> list[dict[str, Any]]:
     """Return the boxes of each image; nothing for one of which none are told."""
     if "boxes" not in data.rows[0]:
         raise UserError("options.lesions: boxes, but the training images come without, expected masks or none")
@@ -191,15 +193,16 @@ def _boxes(data: ImageSet, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _outlines(data: ImageSet, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _outlines(data: ImageSet) -> list[dict[str, Any]]:
     """Return the outlines of the lesions in each image's mask; nothing for an image without mask."""
     if data.masks is None:
         raise UserError("options.lesions: masks, but the training images come without, expected boxes or none")
-    lesions = data.masks == options["lesion_value"]
+    lesions = data.masks == LESION
     if not lesions.any():
         found = ", ".join(map(str, np.unique(data.masks))) if data.masks.any() else "nothing"
         raise UserError(
-            f"options.lesions: the masks hold no {options['lesion_value']} (options.lesion_value), found {found}"
+            f"options.lesions: the masks hold no lesion (value {LESION}), found {found}; mask_value of the dataset "
+            "says what masks of one object stand for"
         )
     return [
         {"outlines": outlines_of(mask)} if there else {} for mask, there in zip(lesions, data.has_mask, strict=True)

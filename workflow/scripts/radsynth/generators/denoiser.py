@@ -1,5 +1,6 @@
 """What families of denoising diffusion share: how they are trained and drawn from, what they are told and saved as."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from radsynth.generators.denoising import DenoisingTask, Supply, Told
     from radsynth.learning.devices import Plan
+
+log = logging.getLogger(__name__)
 
 # Good enough to look at; pools use the sampler of the configuration.
 QUICK_SAMPLER = {"name": "dpm_solver++", "steps": 20, "batch_size": 64, "guidance": 1}
@@ -56,6 +59,9 @@ class Denoiser(Stepwise):
         """Return images, uint8 (n, height, width, channels), of what has been denoised."""
         raise NotImplementedError
 
+    def prepare(self, data: ImageSet, run_dir: Path, seed: int) -> None:
+        """Do what comes before the training of the U-Net; called again after an interruption."""
+
     def pool_lesions(self, covered: np.ndarray) -> np.ndarray:
         """Return what lesions cover of what is denoised, from what they cover of pixels; both (n, height, width)."""
         return covered
@@ -82,6 +88,7 @@ class Denoiser(Stepwise):
 
     def learn(self, data: ImageSet, run_dir: Path, seed: int) -> None:
         self.conditioner = Conditioner.learn(data, self.options)
+        self.prepare(data, run_dir, seed)
         super().learn(data, run_dir, seed)
 
     def begin(self, data: ImageSet, steps: int, plan: "Plan") -> "DenoisingTask":
@@ -116,6 +123,7 @@ class Denoiser(Stepwise):
     def take_over(self, task: "DenoisingTask", start: "Denoiser") -> None:
         """As ``Stepwise``; told of other labels or values, the network learns anew what these look like."""
         if not self.conditioner.tells_as(start.conditioner):
+            log.info("what the model to begin from was told is not what this one is: learning that anew")
             start.network.embedding = self.network.embedding
         task.descent.begin_from(start.network)
 
@@ -200,8 +208,7 @@ class Denoiser(Stepwise):
             chosen = [position for position, found in enumerate(masked) if found == with_masks]
             masks = None
             if with_masks:
-                value, size = self.options["lesion_value"], images.shape[1:3]
-                masks = np.array([lesion_mask(rows[position], *size, value) for position in chosen])
+                masks = np.array([lesion_mask(rows[position], *images.shape[1:3]) for position in chosen])
             yield Batch([indices[position] for position in chosen], images[chosen], masks, self.channels)
 
     @property

@@ -37,7 +37,7 @@ def target(prediction: str, clean: torch.Tensor, noise: torch.Tensor, abar: torc
 def clean_estimate(
     prediction: str, output: torch.Tensor, noisy: torch.Tensor, abar: torch.Tensor, reach: float = 1.0
 ) -> torch.Tensor:
-    """Return the clean image that a prediction implies, clipped to [-reach, reach], where all images (latents) lie."""
+    """Return the clean image (latent) that a prediction implies, clipped to [-reach, reach]."""
     if prediction == "epsilon":
         clean = (noisy - (1 - abar).sqrt() * output) / abar.sqrt()
     else:

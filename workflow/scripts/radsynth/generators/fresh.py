@@ -18,8 +18,8 @@ from radsynth.generators.lesions import Outline, bounds, is_hole
 FEWEST = 5
 #: Points of the outlines that are drawn, and how many directions of variation these have at most.
 POINTS, DIRECTIONS = 32, 8
-#: Standard deviations of a drawn value around one of the training images, at least, in those of all.
-LEAST_SMOOTHING = 1.0
+#: Standard deviations of a drawn value around one of the training images, in those of all.
+SMOOTHING = 1.0
 #: Boxes with so large an intersection over their union are alike; how many are drawn to see how often that happens.
 ALIKE, TRIED = 0.8, 1000
 
@@ -27,15 +27,13 @@ ALIKE, TRIED = 0.8, 1000
 class Density:
     """A smoothed bootstrap (Silverman 1986, section 6.4.1) of n points (n, k), with their mean and covariance.
 
-    Scott's bandwidth, but not less than the points' standard deviation. The points are drawn towards their mean by as
-    much as the smoothing widens them: what is drawn hardly gathers around them.
+    The points are drawn towards their mean by as much as the smoothing widens them: what is drawn hardly gathers around
+    them.
     """
 
     def __init__(self, points: np.ndarray):
-        n, k = points.shape
         self.points, self.mean = points, points.mean(axis=0)
-        width = max(n ** (-1 / (k + 4)), LEAST_SMOOTHING)
-        self.shrunk, self.smoothing = 1 / np.sqrt(1 + width**2), width / np.sqrt(1 + width**2)
+        self.shrunk, self.smoothing = 1 / np.sqrt(1 + SMOOTHING**2), SMOOTHING / np.sqrt(1 + SMOOTHING**2)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(points, rowvar=False)))
         self.root = vectors * np.sqrt(np.clip(values, 0, None))
 
@@ -101,32 +99,35 @@ def _many(groups: Iterable[int]) -> bool:
 class _Number:
     """The values of a continuous attribute, as texts with as many decimals as the training images'.
 
-    They end where ``FEWEST`` groups, of fewer than ten half of them, are as far out: the oldest patient is not told.
+    They end where ``FEWEST`` groups are as far out: the oldest patient is not told. Of a number that fewer than twice
+    as many groups know, nothing is.
     """
 
     def __init__(self, rows: Sequence[Row], name: str):
         known = [(row["attributes"][name], row["group"]) for row in rows if name in row["attributes"]]
-        self.density = None
-        if _many(group for _, group in known):
-            texts = [text for text, _ in known]
-            values = np.array(texts, float)
-            self.density = Density(values[:, None])
-            own = np.sort(list({group: float(text) for text, group in known}.values()))
-            outer = min(FEWEST, len(own) // 2)
-            self.range = own[outer - 1], own[-outer]
-            self.known, self.decimals = len(known) / len(rows), max(len(text.partition(".")[2]) for text in texts)
+        own = np.sort(list({group: float(text) for text, group in known}.values()))
+        self.known = len(known) / len(rows) if len(own) >= 2 * FEWEST else 0.0
+        if self.known:
+            self.density = Density(np.array([[float(text)] for text, _ in known]))
+            self.range = own[FEWEST - 1], own[-FEWEST]
+            self.decimals = max(len(text.partition(".")[2]) for text, _ in known)
 
     def draw(self, rng: np.random.Generator) -> str:
-        if self.density is None or rng.random() >= self.known:
+        if rng.random() >= self.known:
             return ""
-        return f"{np.clip(self.density.draw(rng)[0], *self.range):.{self.decimals}f}"
+        low, high = self.range
+        value = self.density.draw(rng)[0]
+        # Reflected where it is outside: no value of one patient is drawn again and again.
+        value = 2 * low - value if value < low else 2 * high - value if value > high else value
+        value = value if low <= value <= high else (low + high) / 2
+        return f"{value:.{self.decimals}f}"
 
 
 class _Lesions:
     """How many lesions an image has, where and of which size, and their shapes if there are masks.
 
-    Of a label with lesions in too few groups, none are drawn. Boxes that are like one of the training images are drawn
-    as often as one of these is like another.
+    A number of lesions that too few groups have is not drawn; as many images as of the training images, or all if no
+    number is left, say nothing of lesions. Boxes that are like one of another patient are drawn as often as these are.
     """
 
     def __init__(self, conditioner: Conditioner, rows: Sequence[Row]):
@@ -135,19 +136,24 @@ class _Lesions:
         groups: dict[int, set[int]] = defaultdict(set)
         for lesions, group in found:
             groups[len(lesions)].add(group)
-        frequent = [count for count in groups if _many(groups[count])] or [0]
-        self.counts = [len(lesions) for lesions, _ in found if len(lesions) in frequent] or [0]
-        if max(frequent):
-            lesions = [lesion for lesions, _ in found for lesion in lesions]
-            boxes = lesions if self.key == "boxes" else [bounds(lesion) for lesion in lesions]
+        frequent = [count for count in groups if _many(groups[count])]
+        self.counts = [len(lesions) for lesions, _ in found if len(lesions) in frequent]
+        self.known = len(found) / len(rows) if frequent else 0.0
+        self.shapes = None
+        if max(frequent, default=0):
+            lesions = [(lesion, group) for several, group in found for lesion in several]
+            own = np.array([group for _, group in lesions])
+            boxes = [one if self.key == "boxes" else bounds(one) for one, _ in lesions]
             self.boxes, self.places = np.array(boxes), Density(np.array([_to_place(box) for box in boxes]))
-            chance = np.mean([alike(box, np.delete(self.boxes, i, axis=0)) for i, box in enumerate(self.boxes)])
+            chance = np.mean([alike(box, self.boxes[own != group]) for box, group in zip(self.boxes, own, strict=True)])
             rng = np.random.default_rng(0)
             often = np.mean([alike(_from_place(self.places.draw(rng)), self.boxes) for _ in range(TRIED)])
             self.kept = min(chance / max(often, 1 / TRIED), 1)
-            self.shapes = None if self.key == "boxes" else _Shapes(lesions)
+            self.shapes = None if self.key == "boxes" else _Shapes([one for one, _ in lesions])
 
     def draw(self, rng: np.random.Generator) -> Mapping[str, Any]:
+        if rng.random() >= self.known:
+            return {}
         drawn: list[Any] = []
         for _ in range(self.counts[rng.integers(len(self.counts))]):
             box = self._box(rng)

@@ -9,6 +9,7 @@ from radsynth.common.expecting import expect
 from radsynth.common.registry import find
 from radsynth.features.choosing import expect_early
 from radsynth.generators.options import (
+    check_counts,
     check_generator,
     check_pretraining,
     check_selection,
@@ -68,5 +69,6 @@ def check_generators(config: dict[str, Any], images: Mapping[str, Collection[int
     """Raise UserError for a generator that cannot be trained; ``images`` are the numbers of images of its units."""
     for name, generator in config["generators"].items():
         check_generator(generator, config["image_size"], f"generators.{name}")
+        check_counts(generator, images[name], f"generators.{name}")
         check_pretraining(generator, config["image_size"], f"generators.{name}")
         check_selection(generator, config["image_size"], images[name], f"generators.{name}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from radsynth.common.code import code_hash
 from radsynth.common.errors import UserError
-from radsynth.common.hashing import sha256_json
+from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.registry import LPIPS_WEIGHTS
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import ImageSet
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 #: The autoencoder's options that the training loop knows by names without this beginning.
 OWN, STAGE = "autoencoder_", ("batch_size", "steps", "learning_rate")
+#: Images that are decoded at once: at full size each takes hundreds of times the memory of its latent.
+DECODED = 16
 #: Options of the diffusion alone.
 DIFFUSION = {
     *("block_out_channels", "layers_per_block", "attention_levels", "norm_groups", "dropout", "timesteps"),
     *("beta_schedule", "beta_start", "beta_end", "prediction", "snr_gamma", "epochs", "copies", "bottleneck"),
-    *("attributes", "continuous", "lesions", "lesion_value", "drop_all", "drop_each"),
+    *("attributes", "continuous", "lesions", "drop_all", "drop_each"),
 }
 
 
@@ -65,15 +67,16 @@ class LatentDiffusion(Denoiser):
 
     # Training
 
-    def learn(self, data: ImageSet, run_dir: Path, seed: int) -> None:
-        for option in ("batch_size", f"{OWN}batch_size"):
-            if self.options[option] > len(data):
-                raise UserError(f"options.{option}: {self.options[option]}, but there are {len(data)} training images")
-        self._learn_autoencoder(data, run_dir / "autoencoder", seed)
-        super().learn(data, run_dir, seed)
+    @classmethod
+    def check_count(cls, options: Options, n: int) -> None:
+        for option, count in (("batch_size", n), (f"{OWN}batch_size", n - round(options["withhold"] * n))):
+            if options[option] > count:
+                raise UserError(f"options.{option}: {options[option]}, but there are {count} training images")
 
-    def _learn_autoencoder(self, data: ImageSet, run_dir: Path, seed: int) -> None:
+    def prepare(self, data: ImageSet, run_dir: Path, seed: int) -> None:
         """Train the autoencoder, without some images, and see by these whether it is good enough."""
+        run_dir = run_dir / "autoencoder"
+        self.check_count(self.options, len(data))
         import torch
 
         from radsynth.generators.autoencoding import AutoencodingTask, Coding, create_likeness
@@ -97,7 +100,8 @@ class LatentDiffusion(Denoiser):
             with task.descent.averaged_weights():
                 write_reconstructions(self.vae, data, withheld, path, plan)
 
-        code = code_hash(Path(__file__).with_name("autoencoding.py"))
+        named = (f"radsynth.{name}" for name in ("generators.autoencoder", "generators.withholding", "learning.loop"))
+        code = code_hash(Path(__file__).with_name("autoencoding.py"), *named)
         Training(
             task,
             plan=plan,
@@ -110,9 +114,11 @@ class LatentDiffusion(Denoiser):
             preview=preview,
         ).run()
         task.descent.keep_averaged_weights()
-        self.reconstruction = judge(self.vae, data, withheld, factor(options, height), self.plan(training=False))
-        expect_no_bottleneck(self.reconstruction, self.options["bottleneck"])
+        self.grounds = [sha256_json([sha256_pixels(one.cpu().numpy()) for one in self.vae.state_dict().values()])]
         write_reconstructions(self.vae, data, withheld, run_dir / "progress" / "reconstructions.png", plan)
+        found = judge(self.vae, data, withheld, factor(options, height), self.plan(training=False))
+        self.facts["autoencoder"] = found
+        expect_no_bottleneck(found, self.options["bottleneck"])
 
     def latent_shape(self, data: ImageSet) -> tuple[int, int, int]:
         height, width = data.images.shape[1:3]
@@ -139,9 +145,9 @@ class LatentDiffusion(Denoiser):
             torch.tensor(one, device=latents.device).view(1, -1, 1, 1)
             for one in (config.latents_mean, config.latents_std)
         )
+        vae, parts = plan.place(self.vae).eval(), (latents * scale + shift).split(DECODED)
         with torch.no_grad(), plan.autocast():
-            images = plan.place(self.vae).eval().decode(latents * scale + shift).sample
-        return to_bytes(images.float())
+            return np.concatenate([to_bytes(vae.decode(part).sample.float()) for part in parts])
 
     def pool_lesions(self, covered: np.ndarray) -> np.ndarray:
         n, height, width = covered.shape
@@ -160,9 +166,6 @@ class LatentDiffusion(Denoiser):
             model_dir / "vae", low_cpu_mem_usage=False, use_safetensors=True
         )
         self.reach = self.facts["reach"]
-
-    def describe(self) -> dict[str, Any]:
-        return super().describe() | {"autoencoder": self.reconstruction}
 
     def measures(self) -> dict[str, Any]:
         found = super().measures()

@@ -1,5 +1,6 @@
 """Latents of training images, made once: what latent diffusion learns from."""
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from radsynth.learning.devices import Plan, to_floats
 
 if TYPE_CHECKING:
     import diffusers
+
+log = logging.getLogger(__name__)
 
 #: Images that are encoded at once.
 BATCH = 32
@@ -41,6 +44,8 @@ class Latents:
         self.lesions = None if lesions is None else torch.stack([copy[2] for copy in found])
         self.shift = self.means.mean(dim=(0, 1, 3, 4), keepdim=True)[0]
         self.scale = self.means.std(dim=(0, 1, 3, 4), keepdim=True)[0].clamp(min=1e-6)
+        if (self.deviations.mean(dim=(0, 1, 3, 4)) > self.scale.flatten()).any():
+            log.warning("a channel of the latents holds more noise than image: lower options.kl_weight")
 
     @staticmethod
     @torch.no_grad()

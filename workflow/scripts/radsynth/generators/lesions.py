@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from radsynth.common.sets import LESION
+
 Outline = Sequence[Sequence[float]]
 
 
@@ -12,20 +14,21 @@ def cover(row: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """Return which share of each pixel lesions cover, float32 (height, width) in [0, 1].
 
     ``row`` is a condition with ``boxes`` or ``outlines``; of overlapping boxes the larger share counts. A pixel is
-    inside an outline if its centre is; an outline within another is a hole.
+    inside an outline if its centre is; outlines may overlap, and holes (``is_hole``) take away what is around them.
     """
     covered = np.zeros((height, width), np.float32)
     for box in row.get("boxes", ()):
         x0, y0, x1, y1 = np.asarray(box, np.float64) * (width, height, width, height)
         across, down = _overlap(x0, x1, width), _overlap(y0, y1, height)
         covered = np.maximum(covered, np.outer(down, across).astype(np.float32))
-    for outline in row.get("outlines", ()):
-        covered = np.abs(covered - _inside(outline, height, width))
+    if outlines := row.get("outlines", ()):
+        times = sum((-1 if is_hole(one) else 1) * _inside(one, height, width) for one in outlines)
+        covered = np.maximum(covered, (times > 0).astype(np.float32))
     return covered
 
 
-def lesion_mask(row: Mapping[str, Any], height: int, width: int, value: int) -> np.ndarray:
-    """Return the label map, uint8 (height, width), that is ``value`` where lesions cover half of a pixel or more.
+def lesion_mask(row: Mapping[str, Any], height: int, width: int) -> np.ndarray:
+    """Return the label map, uint8 (height, width), with lesions where they cover half of a pixel or more.
 
     Of a lesion that covers half of no pixel, the pixel that it covers most.
     """
@@ -33,7 +36,7 @@ def lesion_mask(row: Mapping[str, Any], height: int, width: int, value: int) -> 
     mask = covered >= 0.5
     if covered.any() and not mask.any():
         mask = covered == covered.max()
-    return np.where(mask, np.uint8(value), np.uint8(0))
+    return np.where(mask, np.uint8(LESION), np.uint8(0))
 
 
 def outlines_of(mask: np.ndarray) -> list[list[list[float]]]:

@@ -110,6 +110,16 @@ def _count_taught(selection: Mapping[str, Any], n: int) -> int:
     return n - count_withheld(n, selection["withhold"]) if selection["method"] == "kid" else n
 
 
+def check_counts(generator: Mapping[str, Any], images: Collection[int], where: str) -> None:
+    """Raise UserError, beginning with ``where``, if a generator has too few of its units' numbers of ``images``."""
+    family = find("families", generator["family"], f"{where}.family").load()
+    try:
+        for n in images:
+            family.check_count(generator["options"], n)
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from None
+
+
 def check_selection(generator: Mapping[str, Any], size: int, images: Collection[int], where: str) -> None:
     """Check how a generator's model is chosen; ``images`` are the numbers of training images of its units.
 

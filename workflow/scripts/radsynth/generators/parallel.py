@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.distributed import TCPStore
 
@@ -61,6 +62,7 @@ def fit_together(
         call = {"run_dir": str(run_dir.resolve()), "seed": seed, "selection": selection, "parent": os.getpid()}
         call["start"] = None if start is None else str(Path(start).resolve())
         call |= {"family": family, "options": dict(options), "rows": data.rows, "channels": data.channels}
+        call["ties"] = None if data.ties is None else data.ties.to_dict("list")
         write_json(Path(folder) / "call.json", call)
         # Held by this process, so that the port cannot be lost to another job between choosing and using it.
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -166,7 +168,8 @@ def main(folder: Path) -> None:
         np.load(path, allow_pickle=False) if path.is_file() else None
         for path in (folder / f"{name}.npy" for name in ("images", "masks", "has_mask"))
     )
-    data = ImageSet(images, call["rows"], tuple(call["channels"]), masks, has_mask)
+    ties = None if call["ties"] is None else pd.DataFrame(call["ties"])
+    data = ImageSet(images, call["rows"], tuple(call["channels"]), masks, has_mask, ties)
     generator = find("families", call["family"], "family").load()(call["options"])
     generator.team = team
     try:

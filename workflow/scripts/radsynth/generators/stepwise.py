@@ -1,7 +1,7 @@
 """Families whose networks are trained step by step in torch, on the shared loop. Free of torch until they train."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ class Stepwise(Generator):
     The shared loop brings data order, seeds, checkpoints, resume, metrics and previews; ``options`` have what it asks
     for (see ``learning/loop.py``).
     """
+
+    # What a training begins from beside options, data and seed, for those that are resumed: plain values.
+    grounds: Sequence[Any] = ()
 
     def plan(self, training: bool) -> "Plan":
         """Return how the networks run, on the device that is there; ``training`` on the whole team."""
@@ -64,7 +67,7 @@ class Stepwise(Generator):
         candidates = candidate_steps(self.selection, earliest, steps)
         torch.manual_seed(derive_seed(seed, "initial weights"))
         task = self.begin(data, steps, plan)
-        known = [self.options, data.sha256, seed]
+        known = [self.options, data.sha256, seed, *self.grounds]
         if self.start is not None:
             self.take_over(task, type(self).load(self.start))
             known.append(self.facts["start"]["sha256"])

@@ -1,4 +1,4 @@
-"""The network of DDPMs and its noise schedule, built of diffusers. Free of torch until they are built."""
+"""The U-Net of diffusion models and its noise schedule, built of diffusers. Free of torch until they are built."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -74,16 +74,22 @@ def count_parameters(options: Mapping[str, Any], channels: int, further: int = 0
 
     def block(inputs: int, outputs: int, attends: bool) -> int:
         shortcut = inputs * outputs + outputs if inputs != outputs else 0
-        residual = 2 * inputs + _conv(inputs, outputs) + (time + 1) * outputs + 2 * outputs + _conv(outputs, outputs)
+        residual = (
+            2 * inputs
+            + count_convolution(inputs, outputs)
+            + (time + 1) * outputs
+            + 2 * outputs
+            + count_convolution(outputs, outputs)
+        )
         return residual + shortcut + (2 * outputs + 4 * (outputs + 1) * outputs if attends else 0)
 
-    total = _conv(channels + further, first) + (first + 1) * time + (time + 1) * time
+    total = count_convolution(channels + further, first) + (first + 1) * time + (time + 1) * time
     inputs = first
     for level, outputs in enumerate(widths):
         for _ in range(layers):
             total += block(inputs, outputs, level in attention)
             inputs = outputs
-        total += _conv(outputs, outputs) if level < len(widths) - 1 else 0
+        total += count_convolution(outputs, outputs) if level < len(widths) - 1 else 0
     total += block(deepest, deepest, True) + block(deepest, deepest, False)
     above = deepest
     for level in reversed(range(len(widths))):
@@ -91,12 +97,13 @@ def count_parameters(options: Mapping[str, Any], channels: int, further: int = 0
         for layer in range(layers + 1):
             skipped = below if layer == layers else outputs
             total += block((outputs if layer else above) + skipped, outputs, level in attention)
-        total += _conv(outputs, outputs) if level else 0
+        total += count_convolution(outputs, outputs) if level else 0
         above = outputs
-    return total + 2 * first + _conv(first, channels)
+    return total + 2 * first + count_convolution(first, channels)
 
 
-def _conv(inputs: int, outputs: int) -> int:
+def count_convolution(inputs: int, outputs: int) -> int:
+    """Return the parameters of a 3 x 3 convolution."""
     return 9 * inputs * outputs + outputs
 
 

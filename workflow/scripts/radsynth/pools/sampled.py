@@ -24,7 +24,7 @@ class Sampled(PoolKind):
             return generator.conditions(label, size, seed, kind)
         from radsynth.pools.asked import read_conditions
 
-        conditions = read_conditions(given.files[0], label, size, generator.options.get("lesion_value"))
+        conditions = read_conditions(given.files[0], label, size)
         generator.check_conditions(conditions.rows, str(given.files[0]))
         return conditions
 

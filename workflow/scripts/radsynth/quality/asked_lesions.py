@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from radsynth.common import sets
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.seeds import derive_seed
 from radsynth.quality.agreement import DRAWS
@@ -21,7 +22,6 @@ from radsynth.quality.condition_verdicts import (
     row,
 )
 from radsynth.quality.lesion_contrast import (
-    LESION_VALUE,
     Place,
     others_contrast,
     own_contrast,
@@ -114,7 +114,7 @@ def placed(table: pd.DataFrame, groups: np.ndarray, boxed: bool, in_pixels: bool
             there, place = bool(boxes), place_of(pixel_boxes(boxes, height, width), height, width)
         else:
             mask = read_gray(image["mask_file"], image["mask_sha256"])
-            there, place = bool((mask == LESION_VALUE).any()), place_of_mask(mask, boxed)
+            there, place = bool((mask == sets.LESION).any()), place_of_mask(mask, boxed)
         if place is not None or not there:
             places.append(place)
             kept.append(position)

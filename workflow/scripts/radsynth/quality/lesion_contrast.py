@@ -11,9 +11,9 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 from scipy.sparse import csr_array
 
+from radsynth.common.sets import LESION
 from radsynth.quality.agreement import DRAWS, Measured, mean_excess, numbered
 
-LESION_VALUE = 2  # in label maps
 WIDER = 0.5  # of a box's side, on every side
 BLOCK = 64  # images at once, as float32
 
@@ -52,7 +52,7 @@ def place_of(boxes: Sequence[Pixels], height: int, width: int, inside: np.ndarra
 
 def place_of_mask(mask: np.ndarray, boxed: bool) -> Place | None:
     """Return the place of the lesions in a label map (height, width); ``boxed``: their boxes, not their shapes."""
-    inside = mask == LESION_VALUE
+    inside = mask == LESION
     boxes = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in find_objects(label(inside)[0])]
     return place_of(boxes, *mask.shape, None if boxed else inside)
 

@@ -1,6 +1,6 @@
 """The configuration as it may leave: in metrics, archives and reports."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from radsynth.common.hashing import sha256_json
@@ -15,6 +15,11 @@ def portable(dataset: Mapping[str, Any]) -> dict[str, Any]:
     These are the options whose schema calls them ``local``: paths, patterns and addresses. It stays a valid entry.
     """
     return {key: _without_texts(value) if key in _local(dataset) else value for key, value in dataset.items()}
+
+
+def portable_pool(pool: Mapping[str, Any], files: Collection[str]) -> dict[str, Any]:
+    """Return a pool's entry with a fixed word for every option that is one of the user's own ``files``."""
+    return {key: LEFT_OUT if value in files else value for key, value in pool.items()}
 
 
 def local_hash(dataset: Mapping[str, Any]) -> str:
