@@ -85,7 +85,7 @@ class ImageSet:
             masks = np.zeros(images.shape[:3], np.uint8)
             masks[has_mask] = read_gray_stack(root, there.assign(file=there["mask_file"], sha256=there["mask_sha256"]))
         about = rows.drop(columns=_BOOKKEEPING, errors="ignore").to_dict("records")
-        ties = rows[_TIES].reset_index(drop=True) if "image_id" in rows else None
+        ties = rows[_TIES].reset_index(drop=True) if set(_TIES) <= set(rows) else None
         return cls(images, about, channels, masks, has_mask, ties)
 
     def __len__(self) -> int:
