@@ -12,9 +12,11 @@ from radsynth.generators.training import train_generator
 from radsynth.learning.measured import read_metrics
 
 SIZE = 16
-# What would only take longer, or needs other keys to agree, is drawn from these.
+TOLD = {"attributes": [[]], "continuous": [[]], "lesions": ["none"]}
+# What would only take longer, or needs other keys or images to agree, is drawn from these.
 SMALL = {
     "ddpm": {
+        **TOLD,
         "block_out_channels": [[8], [8, 16], [16, 8, 8]],
         "norm_groups": [1, 4],
         "attention_levels": [[], [0], [0, 1]],
@@ -24,6 +26,27 @@ SMALL = {
         "beta_end": [0.01, 0.02, 0.1, 0.9],
         "batch_size": [1, 4],
         "steps": [2],
+    },
+    "latent_diffusion": {
+        **TOLD,
+        "block_out_channels": [[8], [8, 16]],
+        "norm_groups": [1, 4],
+        "attention_levels": [[], [0]],
+        "timesteps": [100, 1000],
+        "beta_start": [1e-4, 1e-3],
+        "beta_end": [0.02, 0.1],
+        "batch_size": [1, 4],
+        "steps": [2],
+        "autoencoder_channels": [[4], [8, 8], [4, 8, 8], None],
+        "autoencoder_norm_groups": [1, 4],
+        "autoencoder_batch_size": [1, 4],
+        "autoencoder_steps": [1, 4],
+        "autoencoder_layers": [1, 2],
+        "latent_channels": [1, 4],
+        "critic_images": [1, 1000],
+        "copies": [1, 3],
+        "likeness": ["edges"],
+        "bottleneck": ["warn"],
     },
     "pggan": {
         "widths": [[8, 8, 4], [4, 8, 4, 2]],
@@ -65,7 +88,7 @@ def drawn_generator(family, seed):
     for _ in range(200):
         overrides = {
             part: {
-                name: draw(name, schema, SMALL[family] if part == "options" else {}, rng)
+                name: draw(name, schema, SMALL[family] if part == "options" else {"guidance": [1]}, rng)
                 for name, schema in parts[part]["properties"].items()
             }
             for part in ("options", "sampler")
