@@ -134,7 +134,7 @@ def test_a_pretraining_is_counted_without_a_cohort(tmp_path):
     path = path / f"{job}.tsv"
     path.parent.mkdir(parents=True)
     path.write_text("s\tmax_rss\tmean_load\n1800\t9\t80\n")
-    kinds = ("models", "pools", "trainings", "evaluations")
+    kinds = ("models", "pools", "fidelity", "trainings", "evaluations")
     devices = costs.job_devices(dict.fromkeys(kinds, ()) | {"pretrained": [str(model)]}, str(tmp_path))
     row = costs.cost_rows([str(path)], str(tmp_path), devices)[0]
     write_csv(tmp_path / "costs.csv", COLUMNS["costs"], [row])
