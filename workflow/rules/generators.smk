@@ -1,56 +1,6 @@
 from radsynth.study.plan import PRETRAINED
 
 
-rule pretrain_generator:
-    """Train one generator on all images (of a label, or of all) of another dataset, for its trainings to begin from."""
-    input:
-        train=f"{P.results}/data/{{pretraining}}/manifest.csv",
-        images=f"{P.results}/data/{{pretraining}}/images",
-        masks=f"{P.results}/data/{{pretraining}}/masks",
-        weights=IN.generator_weights,
-    output:
-        model=directory(f"{P.pretrained}/model"),
-        training=report(
-            f"{P.pretrained}/training.png",
-            caption="../report/training.rst",
-            category="2 Generators",
-            subcategory="{generator}",
-            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "pretraining"},
-        ),
-        preview=shows_patients(
-            f"{P.pretrained}/preview.png",
-            caption="../report/preview.rst",
-            category="2 Generators",
-            subcategory="{generator}",
-            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "preview of the pretraining"},
-        ),
-    log:
-        P.log("pretrain_generator", PRETRAINED),
-    benchmark:
-        P.cost("pretrain_generator", PRETRAINED)
-    conda:
-        "../envs/torch.yaml"
-    threads: 8
-    resources:
-        mem_mb=memory(16000),
-        runtime=1440,
-        gpu=lambda wildcards: P.generators[wildcards.generator]["gpus"],
-    params:
-        family=lambda wildcards: P.generators[wildcards.generator]["family"],
-        options=lambda wildcards: STUDY.pretraining(wildcards.generator, wildcards.unit),
-        labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
-        selection=None,
-        withholding={},
-        pretraining_on="{pretraining}",
-        seed=P.seed("pretraining"),
-        root=root_of_images,
-        code=P.family_code("train_generator"),
-    message:
-        "Pretraining {wildcards.generator} on {wildcards.unit} of {wildcards.pretraining}"
-    script:
-        "../scripts/train_generator.py"
-
-
 rule train_generator:
     """Train one generator on one unit (a label, or all labels jointly) of a training cohort."""
     input:
@@ -99,6 +49,56 @@ rule train_generator:
         code=P.family_code("train_generator"),
     message:
         "Training {wildcards.generator} on {wildcards.unit} of {wildcards.sampling}/{wildcards.scenario}"
+    script:
+        "../scripts/train_generator.py"
+
+
+rule pretrain_generator:
+    """Train one generator on all images (of a label, or of all) of another dataset, for its trainings to begin from."""
+    input:
+        train=f"{P.results}/data/{{pretraining}}/manifest.csv",
+        images=f"{P.results}/data/{{pretraining}}/images",
+        masks=f"{P.results}/data/{{pretraining}}/masks",
+        weights=IN.generator_weights,
+    output:
+        model=directory(f"{P.pretrained}/model"),
+        training=report(
+            f"{P.pretrained}/training.png",
+            caption="../report/training.rst",
+            category="2 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "pretraining"},
+        ),
+        preview=shows_patients(
+            f"{P.pretrained}/preview.png",
+            caption="../report/preview.rst",
+            category="2 Generators",
+            subcategory="{generator}",
+            labels={"dataset": "{pretraining}", "unit": "{unit}", "shows": "preview of the pretraining"},
+        ),
+    log:
+        P.log("pretrain_generator", PRETRAINED),
+    benchmark:
+        P.cost("pretrain_generator", PRETRAINED)
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(16000),
+        runtime=1440,
+        gpu=lambda wildcards: P.generators[wildcards.generator]["gpus"],
+    params:
+        family=lambda wildcards: P.generators[wildcards.generator]["family"],
+        options=lambda wildcards: STUDY.pretraining(wildcards.generator, wildcards.unit),
+        labels=lambda wildcards: STUDY.unit_labels(wildcards.unit),
+        selection=None,
+        withholding={},
+        pretraining_on="{pretraining}",
+        seed=P.seed("pretraining"),
+        root=root_of_images,
+        code=P.family_code("train_generator"),
+    message:
+        "Pretraining {wildcards.generator} on {wildcards.unit} of {wildcards.pretraining}"
     script:
         "../scripts/train_generator.py"
 
