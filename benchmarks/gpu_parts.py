@@ -34,7 +34,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.seeds import derive_seed
-from radsynth.common.sets import Batch, ImageSet
+from radsynth.common.sets import Batch, Conditions, ImageSet
 from radsynth.data.convert import Geometry, to_gray
 from radsynth.data.kaggle import KagglePneumonia
 from radsynth.data.phantom import render
@@ -433,6 +433,10 @@ class Timed:
     def device(self) -> str:
         return self.model.device
 
+    def conditions(self, *arguments: Any) -> Conditions:
+        """Return what the model asks of a pool."""
+        return self.model.conditions(*arguments)
+
     def sample(self, *arguments: Any) -> Iterator[Batch]:
         """Yield the batches of the model's own ``sample``; OutOfTimeError in place of one that would end too late."""
         batches = self.model.sample(*arguments)
@@ -518,7 +522,8 @@ def pool(report: Report, sizes: Sizes, images: Images, run_dir: Path, model_hash
         timed = Timed(model, report.deadline)
         folder = run_dir / "pools" / name
         sampler = {"name": name, "steps": steps, "batch_size": sizes.batch}
-        given = Given({"generator": "ddpm"}, models={"ddpm": timed}, samplers={"ddpm": sampler}, hash=model_hash)
+        entry = {"generator": "ddpm", "conditions": "fresh"}
+        given = Given(entry, models={"ddpm": timed}, samplers={"ddpm": sampler}, hash=model_hash)
         recipe = {"label": report.content["label"], "seed": SEED, "threads": 4}
 
         def write(count: int) -> None:

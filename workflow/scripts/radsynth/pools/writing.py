@@ -57,7 +57,8 @@ def write_pool(
     conditions = kind.conditions(given, label, size, seed)
     partial = images_dir.with_name(f".{images_dir.name}.partial")
     with sole_writer(images_dir.with_name(f".{images_dir.name}.lock")):
-        asked = sha256_json(list(conditions.rows))
+        # By the first, so that what is done of a pool counts for one of another size.
+        asked = sha256_json(list(conditions.rows[:1]))
         _claim(partial, sha256_json([given.hash, label, seed, given.entry, given.samplers, asked]))
         done = {int(file.stem) for file in partial.glob("*.png") if _is_whole(file)}
         todo = [index for index in range(size) if index not in done]
