@@ -124,7 +124,7 @@ def test_a_training_that_is_stopped_anywhere_ends_as_an_undisturbed_one(fitted, 
             return whole(*args, **kwargs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(part, method, staticmethod(stopping) if method == "_copy" else stopping)
+            patch.setattr(part, method, stopping)
             with pytest.raises(Stopped):
                 LatentDiffusion(options_of(lesions="boxes")).fit(data_of(), tmp_path, seed=3)
     generator = LatentDiffusion(options_of(lesions="boxes"))

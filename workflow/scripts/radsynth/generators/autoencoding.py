@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from radsynth.generators.augmentation import augment, draw_changes
+from radsynth.generators.autoencoder import factor
 from radsynth.learning.descent import Descent
 from radsynth.learning.devices import Plan, to_floats
 from radsynth.learning.measured import Measured
@@ -70,7 +71,8 @@ class AutoencodingTask:
     ):
         self.options, self.plan, self.likeness = options, plan, likeness
         coding = plan.place(Coding(vae)).train()
-        self.model, self.latent_shape = plan.compiled(coding), _latent_shape(vae, images)
+        self.model, times = plan.compiled(coding), factor(options, images.shape[1])
+        self.latent_shape = options["latent_channels"], images.shape[1] // times, images.shape[2] // times
         self.images = torch.from_numpy(images).to(plan.device)
         self.descent = Descent(coding, options, steps, plan)
         self.critic_step = steps
@@ -145,11 +147,6 @@ def create_likeness(options: Mapping[str, Any], size: int, weights: Path | None,
         return lpips(*((images.mean(dim=1, keepdim=True) + 1) / 2 for images in (a, b))).mean()
 
     return likeness
-
-
-def _latent_shape(vae: "diffusers.AutoencoderKL", images: np.ndarray) -> tuple[int, int, int]:
-    times = 2 ** (len(vae.config.block_out_channels) - 1)
-    return vae.config.latent_channels, images.shape[1] // times, images.shape[2] // times
 
 
 @torch.no_grad()

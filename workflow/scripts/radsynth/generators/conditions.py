@@ -170,7 +170,7 @@ def _numbers(values: Sequence[str]) -> np.ndarray:
 
 def groups_of(data: ImageSet) -> np.ndarray:
     """Return the group number (n,) of each image, the same of those that share a patient or are near duplicates."""
-    if data.ties is None or len(data) == 0:
+    if data.ties is None:
         return np.arange(len(data))
     from radsynth.cohorts.groups import GATED_COLUMNS, image_groups
 

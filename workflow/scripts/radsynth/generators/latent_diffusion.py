@@ -1,6 +1,7 @@
 """Latent diffusion (Rombach et al. 2022), told labels, attributes and lesions, built on diffusers.
 
-Three stages, each of which goes on where it was: an autoencoder, the latents of all images, diffusion of latents.
+Three stages: an autoencoder, the latents of all images, diffusion of latents. After an interruption both trainings go
+on where they were; latents are made again, the same ones.
 """
 
 from collections.abc import Mapping
@@ -75,15 +76,14 @@ class LatentDiffusion(Denoiser):
 
     def prepare(self, data: ImageSet, run_dir: Path, seed: int) -> None:
         """Train the autoencoder, without some images, and see by these whether it is good enough."""
-        run_dir = run_dir / "autoencoder"
-        self.check_count(self.options, len(data))
         import torch
 
         from radsynth.generators.autoencoding import AutoencodingTask, Coding, create_likeness
         from radsynth.generators.reconstruction import expect_no_bottleneck, judge, write_reconstructions
         from radsynth.learning.loop import Training
 
-        plan = self.plan(training=True)
+        self.check_count(self.options, len(data))
+        plan, run_dir = self.plan(training=True), run_dir / "autoencoder"
         height, channels = data.images.shape[1], data.images.shape[3]
         options = autoencoder_stage(self.options)
         withheld = draw_groups(groups_of(data), round(options["withhold"] * len(data)), derive_seed(seed, "withhold"))
@@ -92,7 +92,6 @@ class LatentDiffusion(Denoiser):
         images = data.images[~withheld]
         likeness = create_likeness(options, height, self.weights, plan)
         task = AutoencodingTask(self.vae, images, options, options["steps"], plan, likeness)
-
         if self.start is not None:
             task.descent.begin_from(Coding(type(self).load(self.start).vae))
 

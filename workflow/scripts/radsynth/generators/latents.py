@@ -38,42 +38,38 @@ class Latents:
         plan: Plan,
         seed: int,
     ):
+        self.options, self.plan, self.seed = options, plan, seed
         vae = plan.place(vae).eval()
-        found = [self._copy(vae, images, lesions, options, plan, seed, k) for k in range(options["copies"])]
-        self.means, self.deviations = (torch.stack([copy[part] for copy in found]) for part in (0, 1))
-        self.lesions = None if lesions is None else torch.stack([copy[2] for copy in found])
+        copies = [self._copy(vae, images, lesions, k) for k in range(options["copies"])]
+        means, deviations, covered = zip(*copies, strict=True)
+        self.means, self.deviations = torch.stack(means), torch.stack(deviations)
+        self.lesions = None if lesions is None else torch.stack(covered)
         self.shift = self.means.mean(dim=(0, 1, 3, 4), keepdim=True)[0]
         self.scale = self.means.std(dim=(0, 1, 3, 4), keepdim=True)[0].clamp(min=1e-6)
         if (self.deviations.mean(dim=(0, 1, 3, 4)) > self.scale.flatten()).any():
             log.warning("a channel of the latents holds more noise than image: lower options.kl_weight")
 
-    @staticmethod
     @torch.no_grad()
     def _copy(
-        vae: "diffusers.AutoencoderKL",
-        images: np.ndarray,
-        lesions: np.ndarray | None,
-        options: Mapping[str, Any],
-        plan: Plan,
-        seed: int,
-        k: int,
-    ) -> list[torch.Tensor]:
-        parts: list[list[torch.Tensor]] = [[], [], []]
+        self, vae: "diffusers.AutoencoderKL", images: np.ndarray, lesions: np.ndarray | None, k: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return means and standard deviations of copy k of all images, and what lesions cover of their latents."""
+        plan, means, deviations, covered = self.plan, [], [], []
         for start in range(0, len(images), BATCH):
             batch = to_floats(torch.from_numpy(images[start : start + BATCH]).to(plan.device))
             matrix = change = None
             if k:
-                torch.manual_seed(derive_seed(seed, "copy", k, start))
-                matrix, change = draw_changes(len(batch), options, plan.device)
+                torch.manual_seed(derive_seed(self.seed, "copy", k, start))
+                matrix, change = draw_changes(len(batch), self.options, plan.device)
             with plan.autocast():
                 coded = vae.encode(augment(batch, matrix, change).clamp(-1, 1)).latent_dist
-            parts[0].append(coded.mean.float())
-            parts[1].append(coded.std.float())
+            means.append(coded.mean.float())
+            deviations.append(coded.std.float())
             if lesions is not None:
-                covered = torch.from_numpy(lesions[start : start + BATCH]).to(plan.device).unsqueeze(1)
-                times = covered.shape[-1] // coded.mean.shape[-1]
-                parts[2].append(torch.nn.functional.avg_pool2d(augment(covered, matrix, None), times))
-        return [torch.cat(part) for part in parts if part]
+                pixels = torch.from_numpy(lesions[start : start + BATCH]).to(plan.device).unsqueeze(1)
+                times = pixels.shape[-1] // coded.mean.shape[-1]
+                covered.append(torch.nn.functional.avg_pool2d(augment(pixels, matrix, None), times))
+        return torch.cat(means), torch.cat(deviations), torch.cat(covered) if covered else None
 
     @property
     def reach(self) -> float:

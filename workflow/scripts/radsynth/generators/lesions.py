@@ -14,7 +14,7 @@ def cover(row: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """Return which share of each pixel lesions cover, float32 (height, width) in [0, 1].
 
     ``row`` is a condition with ``boxes`` or ``outlines``; of overlapping boxes the larger share counts. A pixel is
-    inside an outline if its centre is; outlines may overlap, and holes (``is_hole``) take away what is around them.
+    inside an outline if its centre is; outlines may overlap; a hole (``is_hole``) is taken out of the one around it.
     """
     covered = np.zeros((height, width), np.float32)
     for box in row.get("boxes", ()):

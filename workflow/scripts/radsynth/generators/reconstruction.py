@@ -1,6 +1,7 @@
 """Whether an autoencoder is the bottleneck of latent diffusion: what comes back of images that it has not learnt from.
 
-No image that is decoded can be better than that. Beside results: nothing here changes what is trained.
+No image that is decoded can be better than that. Beside results: what is found may end a training, but changes none,
+and another way to look trains nothing anew.
 """
 
 import logging
@@ -36,8 +37,8 @@ def reconstruct(vae: "diffusers.AutoencoderKL", images: np.ndarray, plan: Plan, 
     found = []
     for start in range(0, len(images), batch):
         with plan.autocast():
-            means = vae.encode(to_floats(torch.from_numpy(images[start : start + batch]).to(plan.device))).latent_dist
-            found.append(to_bytes(vae.decode(means.mean).sample.float()))
+            coded = vae.encode(to_floats(torch.from_numpy(images[start : start + batch]).to(plan.device))).latent_dist
+            found.append(to_bytes(vae.decode(coded.mean).sample.float()))
     return np.concatenate(found)
 
 
