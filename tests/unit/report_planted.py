@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from radsynth.cohorts.testsets import stacked
 from radsynth.common.files import write_json, write_text
-from radsynth.quality.condition_verdicts import EMPTY
+from radsynth.fidelity.condition_verdicts import EMPTY
 from radsynth.report.arms import CONTROL
 from radsynth.report.chapter import read_metrics, tidy_tables
 from radsynth.report.given import metric_tables

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from radsynth.common.errors import UserError
 from radsynth.common.sets import Conditions
-from radsynth.generators.lesions import cover
+from radsynth.conditions.lesions import cover
 from radsynth.pools.asked import read_conditions
 from radsynth.pools.kind import Given, Needs
 from radsynth.pools.sampled import Sampled

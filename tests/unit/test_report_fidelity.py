@@ -5,7 +5,7 @@ import re
 
 import pytest
 import report_planted as planted
-from radsynth.quality.condition_verdicts import EMPTY
+from radsynth.fidelity.condition_verdicts import EMPTY
 from radsynth.report import summary
 from radsynth.report.chapter import chapters
 from radsynth.report.costs import cost_rows, job_devices

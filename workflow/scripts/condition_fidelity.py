@@ -4,7 +4,7 @@ from radsynth.common.job import job
 
 with job(snakemake):
     from radsynth.common.files import write_json
-    from radsynth.quality.condition_fidelity import condition_fidelity
+    from radsynth.fidelity.condition_fidelity import condition_fidelity
 
     given = snakemake.input
     report = condition_fidelity(

@@ -11,10 +11,10 @@ import numpy as np
 from radsynth.common.errors import UserError
 from radsynth.common.files import read_json, write_json
 from radsynth.common.sets import Batch, Conditions, ImageSet
+from radsynth.conditions.conditioner import Conditioner, knows_lesions
+from radsynth.conditions.fresh import fresh, replayed
+from radsynth.conditions.lesions import lesion_mask
 from radsynth.generators.base import Options, image_rng
-from radsynth.generators.conditions import Conditioner, knows_lesions
-from radsynth.generators.fresh import fresh, replayed
-from radsynth.generators.lesions import lesion_mask
 from radsynth.generators.noise import check_noise, check_sampling_steps
 from radsynth.generators.stepwise import Stepwise
 from radsynth.generators.unet import build_scheduler, build_unet, count_gflop, import_diffusers

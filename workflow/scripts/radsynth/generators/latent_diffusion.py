@@ -16,10 +16,10 @@ from radsynth.common.hashing import sha256_json, sha256_pixels
 from radsynth.common.registry import LPIPS_WEIGHTS
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import ImageSet
+from radsynth.conditions.conditioner import groups_of
 from radsynth.generators import autoencoder
 from radsynth.generators.autoencoder import build_autoencoder, check_autoencoder, factor
 from radsynth.generators.base import Options
-from radsynth.generators.conditions import groups_of
 from radsynth.generators.denoiser import Denoiser
 from radsynth.generators.unet import check_unet, count_parameters, import_diffusers
 from radsynth.generators.withholding import draw_groups

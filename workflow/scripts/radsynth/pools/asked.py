@@ -8,7 +8,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.images import read_gray
 from radsynth.common.sets import LESION, Conditions
 from radsynth.common.tables import read_table
-from radsynth.generators.lesions import outlines_of
+from radsynth.conditions.lesions import outlines_of
 
 
 def read_conditions(path: str | Path, label: str, size: int) -> Conditions:

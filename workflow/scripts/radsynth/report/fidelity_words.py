@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from radsynth.quality.condition_verdicts import AS_REAL, ATTRIBUTE, LESION, LESS, MORE, NO_LESION, NOT_TOLD
+from radsynth.fidelity.condition_verdicts import AS_REAL, ATTRIBUTE, LESION, LESS, MORE, NO_LESION, NOT_TOLD
 from radsynth.report.tidy import COHORT, Metrics, place
 
 MEASURES = {

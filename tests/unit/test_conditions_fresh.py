@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from radsynth.common.errors import UserError
 from radsynth.common.sets import ImageSet
-from radsynth.generators.conditions import Conditioner
-from radsynth.generators.fresh import FEWEST, Density, frequent_tuples, fresh, replayed
-from radsynth.generators.lesions import bounds, cover, is_hole, lesion_mask, outlines_of
+from radsynth.conditions.conditioner import Conditioner
+from radsynth.conditions.fresh import FEWEST, Density, frequent_tuples, fresh, replayed
+from radsynth.conditions.lesions import bounds, cover, is_hole, lesion_mask, outlines_of
 from scipy.ndimage import gaussian_filter
 
 SIZE = 20

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from radsynth.quality.agreement import Measured, expanded
+from radsynth.fidelity.agreement import Measured, expanded
 
 MINIMUM = 10  # images of a pool, groups of real images: of each of two values, or with a lesion
 LEVEL = 0.05

@@ -11,9 +11,9 @@ from radsynth.common.features import write_features
 from radsynth.common.files import read_json
 from radsynth.common.hashing import sha256_pixels
 from radsynth.common.schema import read_schema
-from radsynth.quality.asked_lesions import placed
-from radsynth.quality.condition_fidelity import condition_fidelity
-from radsynth.quality.condition_verdicts import AS_REAL, EMPTY, NOT_TOLD
+from radsynth.fidelity.asked_lesions import placed
+from radsynth.fidelity.condition_fidelity import condition_fidelity
+from radsynth.fidelity.condition_verdicts import AS_REAL, EMPTY, NOT_TOLD
 from radsynth.quality.feature_sets import groups_of
 
 SIDE, EXTRACTOR = 16, {"name": "four", "preprocessing": None, "weights": None, "dim": 3}

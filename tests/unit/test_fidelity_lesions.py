@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from radsynth.quality.asked_lesions import Lesions, lesion_rows
-from radsynth.quality.condition_verdicts import AS_REAL, LESS, MORE, NOT_TOLD
-from radsynth.quality.lesion_contrast import (
+from radsynth.fidelity.asked_lesions import Lesions, lesion_rows
+from radsynth.fidelity.condition_verdicts import AS_REAL, LESS, MORE, NOT_TOLD
+from radsynth.fidelity.lesion_contrast import (
     contrasts,
     own_contrast,
     pixel_boxes,

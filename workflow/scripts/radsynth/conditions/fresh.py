@@ -12,8 +12,8 @@ import numpy as np
 
 from radsynth.common.seeds import derive_seed
 from radsynth.common.sets import Conditions
-from radsynth.generators.conditions import Conditioner, Row, knows_lesions
-from radsynth.generators.lesions import Outline, bounds, is_hole
+from radsynth.conditions.conditioner import Conditioner, Row, knows_lesions
+from radsynth.conditions.lesions import Outline, bounds, is_hole
 
 FEWEST = 5
 #: Points of the outlines that are drawn, and how many directions of variation these have at most.

@@ -20,10 +20,10 @@ from radsynth.common.features import FeatureSet, read_features
 from radsynth.common.schema import read_schema, validated
 from radsynth.common.seeds import derive_seed
 from radsynth.common.tables import read_table
-from radsynth.quality.agreement import DRAWS
-from radsynth.quality.asked_attributes import Side, attribute_row
-from radsynth.quality.asked_lesions import lesion_rows, placed
-from radsynth.quality.condition_verdicts import ATTRIBUTE, LESION, Row
+from radsynth.fidelity.agreement import DRAWS
+from radsynth.fidelity.asked_attributes import Side, attribute_row
+from radsynth.fidelity.asked_lesions import lesion_rows, placed
+from radsynth.fidelity.condition_verdicts import ATTRIBUTE, LESION, Row
 from radsynth.quality.feature_sets import check_comparable, groups_of, reference_sets
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import numpy as np
 
 from radsynth.common.errors import UserError
 from radsynth.common.sets import LESION, ImageSet
-from radsynth.generators.lesions import bounds, cover, outlines_of
+from radsynth.conditions.lesions import bounds, cover, outlines_of
 
 #: A condition: see ``common.sets.Conditions``.
 Row = Mapping[str, Any]

@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects, label
 from scipy.sparse import csr_array
 
 from radsynth.common.sets import LESION
-from radsynth.quality.agreement import DRAWS, Measured, mean_excess, numbered
+from radsynth.fidelity.agreement import DRAWS, Measured, mean_excess, numbered
 
 WIDER = 0.5  # of a box's side, on every side
 BLOCK = 64  # images at once, as float32

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from radsynth.quality import asked_attributes, attribute_readers
-from radsynth.quality.agreement import balanced_accuracy, expanded, rank_correlation
-from radsynth.quality.asked_attributes import Side, attribute_row
-from radsynth.quality.condition_verdicts import AS_REAL, EMPTY, LESS, MORE, NOT_TOLD
+from radsynth.fidelity import asked_attributes, attribute_readers
+from radsynth.fidelity.agreement import balanced_accuracy, expanded, rank_correlation
+from radsynth.fidelity.asked_attributes import Side, attribute_row
+from radsynth.fidelity.condition_verdicts import AS_REAL, EMPTY, LESS, MORE, NOT_TOLD
 
 SEEDS, DRAWS = 240, 200
 NO_POWER = "not told from chance on real images either"

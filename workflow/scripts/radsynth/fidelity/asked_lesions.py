@@ -9,8 +9,8 @@ import pandas as pd
 from radsynth.common import sets
 from radsynth.common.images import read_gray, read_gray_stack
 from radsynth.common.seeds import derive_seed
-from radsynth.quality.agreement import DRAWS
-from radsynth.quality.condition_verdicts import (
+from radsynth.fidelity.agreement import DRAWS
+from radsynth.fidelity.condition_verdicts import (
     LESION,
     MINIMUM,
     NO_LESION,
@@ -21,7 +21,7 @@ from radsynth.quality.condition_verdicts import (
     of_real,
     row,
 )
-from radsynth.quality.lesion_contrast import (
+from radsynth.fidelity.lesion_contrast import (
     Place,
     others_contrast,
     own_contrast,

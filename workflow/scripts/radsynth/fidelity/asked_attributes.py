@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from radsynth.common.seeds import derive_seed
-from radsynth.quality.agreement import DRAWS, balanced_accuracy, rank_correlation
-from radsynth.quality.attribute_readers import fitted, is_continuous
-from radsynth.quality.condition_verdicts import ATTRIBUTE, MINIMUM, Row, beside, row
+from radsynth.fidelity.agreement import DRAWS, balanced_accuracy, rank_correlation
+from radsynth.fidelity.attribute_readers import fitted, is_continuous
+from radsynth.fidelity.condition_verdicts import ATTRIBUTE, MINIMUM, Row, beside, row
 
 
 @dataclass(frozen=True)
