@@ -4,7 +4,7 @@ import pytest
 import yaml
 from radsynth.common.schema import read_schema
 from radsynth.study.config import Study
-from radsynth.study.portable import LEFT_OUT, local_hash, portable
+from radsynth.study.portable import LEFT_OUT, local_hash, portable, portable_pool
 
 FOLDER = {
     "source": "folder",
@@ -48,3 +48,17 @@ def test_every_text_of_ones_own_is_left_out():
         for key, option in schema["properties"].items():
             free = option.get("type") == "string" and not {"enum", "const"} & option.keys()
             assert not free or option.get("local"), f"{source}.{key}"
+
+
+def test_the_table_that_a_pool_is_asked_by_is_left_out_and_the_entry_stays_valid():
+    table = "/home/jane/Private Clinic/patients.csv"
+    config = STUDY | {"datasets": {"mine": FOLDER}, "generators": {"ddpm": {"family": "ddpm", "per": "all"}}}
+    pools = {
+        "asked": {"kind": "sampled", "generator": "ddpm", "conditions": table},
+        "fresh": {"kind": "sampled", "generator": "ddpm"},
+    }
+    study = Study({**config, "pools": pools})
+    assert study.needs["asked"].files == (table,) and study.needs["fresh"].files == ()
+    left = {name: portable_pool(pool, study.needs[name].files) for name, pool in study["pools"].items()}
+    assert left == study["pools"] | {"asked": study["pools"]["asked"] | {"conditions": f"{LEFT_OUT}.csv"}}
+    assert Study({**config, "pools": left})["pools"] == left, "as an archive is planned"

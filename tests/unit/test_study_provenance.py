@@ -160,6 +160,22 @@ REFUSED = {
     "unknown classifier": ({"pools.surest.classifier": "x"}, "pools.surest.classifier: unknown name 'x'"),
     "unknown kind": ({"pools.ddpm.kind": "x"}, "pools.ddpm.kind: unknown kind 'x', expected one of sampled"),
     "option of another kind": ({"pools.ddpm.of": "pggan"}, "pools.ddpm.of: unknown key, expected one of conditions"),
+    "conditions of no kind": (
+        {"pools.ddpm.conditions": "freshh"},
+        "pools.ddpm.conditions: 'freshh', expected fresh, train or a CSV file",
+    ),
+    "guidance of what is told nothing": (
+        {"pools.ddpm.guidance": 2},
+        "pools.ddpm.guidance: the generator ddpm is told nothing that its images could heed",
+    ),
+    "guidance of what cannot heed": (
+        {"pools.pggan.guidance": 2},
+        "pools.pggan.guidance: the generator pggan is told nothing that its images could heed",
+    ),
+    "a sampler's guidance of what is told nothing": (
+        {"generators.ddpm.sampler": {"guidance": 2}},
+        "generators.ddpm.sampler.guidance: the model is told nothing that its images could heed",
+    ),
     "no option": ({"pools.ddpm": {"kind": "sampled"}}, "pools.ddpm.generator: missing"),
     "made of itself": ({"pools.surest.of": "surest"}, "pools.surest: is made of itself (surest of surest)"),
     "made of what is made of it": (

@@ -117,9 +117,9 @@ class Conditions:
     """What is asked of a pool: one row per image, with some of these keys.
 
     ``label``; ``attributes``: a dict of the source's own columns; ``boxes``: a list of (x0, y0, x1, y1) in [0, 1] of
-    width and height, and ``outlines``: a list of polygons [[x, y], ...] in [0, 1], of which a second one within a first
-    is a hole: lesions, of which none is asked for by an empty list; ``source_file``: an image to translate. Generators
-    make do without a key that a row lacks.
+    width and height, and ``outlines``: a list of polygons [[x, y], ...] in [0, 1], of which those against the clock are
+    holes: lesions, of which none is asked for by an empty list; ``source_file``: an image to translate. Generators make
+    do without a key that a row lacks.
     """
 
     rows: Sequence[Mapping[str, Any]]

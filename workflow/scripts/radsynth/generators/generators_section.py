@@ -7,6 +7,7 @@ from typing import Any
 from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
 from radsynth.common.registry import find
+from radsynth.conditions.told import is_told
 from radsynth.features.choosing import expect_early
 from radsynth.generators.options import (
     check_counts,
@@ -69,6 +70,8 @@ def check_generators(config: dict[str, Any], images: Mapping[str, Collection[int
     """Raise UserError for a generator that cannot be trained; ``images`` are the numbers of images of its units."""
     for name, generator in config["generators"].items():
         check_generator(generator, config["image_size"], f"generators.{name}")
+        if generator["sampler"].get("guidance", 1) != 1 and not is_told(generator):
+            raise UserError(f"generators.{name}.sampler.guidance: the model is told nothing that its images could heed")
         check_counts(generator, images[name], f"generators.{name}")
         check_pretraining(generator, config["image_size"], f"generators.{name}")
         check_selection(generator, config["image_size"], images[name], f"generators.{name}")

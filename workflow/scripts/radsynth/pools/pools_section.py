@@ -6,6 +6,7 @@ from radsynth.common.errors import UserError
 from radsynth.common.expecting import expect
 from radsynth.common.registry import find
 from radsynth.common.schema import read_schema, validated, with_own
+from radsynth.conditions.told import is_told
 from radsynth.pools.kind import Needs, PoolKind
 
 # The sections of the configuration that the names of ``Needs`` stand in.
@@ -34,8 +35,8 @@ def read_needs(config: dict[str, Any]) -> dict[str, Needs]:
             for needed in getattr(needs[name], part):
                 expect(needed, config[section], f"{where}.{_key(pool, needed)}")
         for model in needs[name].models if "guidance" in pool else ():
-            if "guidance" not in config["generators"][model]["sampler"]:
-                raise UserError(f"{where}.guidance: the generator {model} is asked for nothing that it could heed")
+            if "guidance" not in config["generators"][model]["sampler"] or not is_told(config["generators"][model]):
+                raise UserError(f"{where}.guidance: the generator {model} is told nothing that its images could heed")
     return needs
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from radsynth.common.errors import UserError
 from radsynth.common.sets import Batch, Conditions
 from radsynth.pools.kind import Given, Needs, PoolKind
 
@@ -17,6 +18,11 @@ class Sampled(PoolKind):
     def needs(entry: Mapping[str, Any]) -> Needs:
         files = () if entry["conditions"] in KNOWN else (entry["conditions"],)
         return Needs(models=(entry["generator"],), files=files)
+
+    @staticmethod
+    def check(entry: Mapping[str, Any], where: str) -> None:
+        if entry["conditions"] not in KNOWN and not entry["conditions"].endswith(".csv"):
+            raise UserError(f"{where}.conditions: {entry['conditions']!r}, expected {', '.join(KNOWN)} or a CSV file")
 
     def conditions(self, given: Given, label: str, size: int, seed: int) -> Conditions:
         generator, kind = given.models[given.entry["generator"]], given.entry["conditions"]

@@ -1,6 +1,7 @@
 """The configuration as it may leave: in metrics, archives and reports."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from radsynth.common.hashing import sha256_json
@@ -18,8 +19,11 @@ def portable(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def portable_pool(pool: Mapping[str, Any], files: Collection[str]) -> dict[str, Any]:
-    """Return a pool's entry with a fixed word for every option that is one of the user's own ``files``."""
-    return {key: LEFT_OUT if value in files else value for key, value in pool.items()}
+    """Return a pool's entry with a fixed word for every option that is one of the user's own ``files``.
+
+    It stays a valid entry.
+    """
+    return {key: f"{LEFT_OUT}{Path(value).suffix}" if value in files else value for key, value in pool.items()}
 
 
 def local_hash(dataset: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from radsynth.common.errors import UserError
+from radsynth.conditions.told import is_told
 from radsynth.pools.kind import Needs
 
 #: Of the study, with all defaults.
@@ -69,14 +70,7 @@ def withholder(config: Config, needs: AllNeeds, pool: str) -> str | None:
 
 def is_conditional(config: Config, needs: AllNeeds, pool: str) -> bool:
     """Return whether a generator behind a pool is asked for attributes, lesions, or one of several labels."""
-    generators = [config["generators"][name] for name in closure(needs, pool).models]
-    return any(
-        generator["per"] != "label"
-        or generator["options"].get("attributes")
-        or generator["options"].get("continuous")
-        or generator["options"].get("lesions", "none") != "none"
-        for generator in generators
-    )
+    return any(is_told(config["generators"][name]) for name in closure(needs, pool).models)
 
 
 def mix_labels(config: Config, scenario: str, mix: str) -> list[str]:
