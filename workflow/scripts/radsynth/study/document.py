@@ -26,11 +26,11 @@ given with `--configfile FILE` and replaces it. Single values can be changed on 
 | `kaggle_pneumonia.yaml` | paediatric chest X-rays (Kermany et al. 2018) at 64 px, CPU, about two hours |
 | `kaggle_imbalanced.yaml` | the same at 32 px, 700 to 100, with other ways to balance, CPU, half an hour |
 | `kermany_paper.yaml` | the same images at 128 px with the paper's generators, GPU |
-| `kermany_conditional.yaml` | one conditional model beside one per label at 64 px, CPU, an hour |
-| `busi.yaml` | breast ultrasound with lesion masks at 64 px: conditional diffusion, CPU, about half an hour |
+| `kermany_conditional.yaml` | one conditional model beside one per label at 64 px, CPU |
+| `busi.yaml` | breast ultrasound with lesion masks at 64 px: conditional diffusion, CPU |
 | `nih_folder.yaml` | NIH chest X-rays with several images per patient, three draws, CPU, a quarter of an hour |
 | `vindr_mammo.yaml` | mammograms (VinDr-Mammo, restricted access) at 256 px, BI-RADS 1-2 against 4-5, GPU |
-| `vindr_demo.yaml` | the same at 64 px on procedural mammograms, CPU, three quarters of an hour |
+| `vindr_demo.yaml` | the same at 64 px on procedural mammograms, CPU |
 
 NAME and LABEL stand for names of your own. This page is written from the schemas in `workflow/schemas` by
 `make docs`.
