@@ -8,7 +8,7 @@ etc=/etc/slurm
 state=/var/lib/radsynth-slurm
 mark="# Written by radsynth: tests/slurm/one_node.sh"
 
-stop() {
+end_daemons() {
     for daemon in slurmd slurmctld munged; do
         if [ -s "$state/$daemon.pid" ]; then
             pid=$(cat "$state/$daemon.pid")
@@ -17,6 +17,14 @@ stop() {
         fi
         rm -f "$state/$daemon.pid"
     done
+}
+
+# Without its configuration: with that, every Snakemake waits nine seconds for the controller (scontrol show config).
+stop() {
+    end_daemons
+    if grep -qsxF "$mark" "$etc/slurm.conf"; then
+        rm -f "$etc/slurm.conf" "$etc/gres.conf"
+    fi
 }
 
 start() {
@@ -67,7 +75,7 @@ CONF
         apt-get install -y -qq slurm-wlm munge > "$state/install.log" 2>&1 ||
             { apt-get update -qq && apt-get install -y -qq slurm-wlm munge; } > "$state/install.log" 2>&1
     fi
-    stop
+    end_daemons
     if ! munge -n > /dev/null 2>&1; then
         mkdir -p /run/munge && chown munge: /run/munge "$state"
         runuser -u munge -- munged --force --pid-file "$state/munged.pid"
