@@ -15,6 +15,8 @@ import pytest
 
 # Tests run side by side: more threads than cores make each of them several times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where SLURM is configured but does not run, Snakemake waits nine seconds for it at every start.
+os.environ["SLURM_CONF"] = os.devnull
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -65,6 +65,7 @@ def slurm(root):
     script = root / "tests/slurm/one_node.sh"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         pytest.skip("needs a SLURM, which only root can set up, on Debian or Ubuntu")
+    os.environ.pop("SLURM_CONF", None)
     started = subprocess.run([script, "start"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if started.returncode != 0:
         pytest.skip(f"needs a SLURM, which could not be set up: {started.stdout.strip()[-300:]}")
