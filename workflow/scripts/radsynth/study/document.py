@@ -27,7 +27,7 @@ given with `--configfile FILE` and replaces it. Single values can be changed on 
 | `kaggle_imbalanced.yaml` | the same at 32 px, 700 to 100, with other ways to balance, CPU, half an hour |
 | `kermany_paper.yaml` | the same images at 128 px with the paper's generators, GPU |
 | `kermany_conditional.yaml` | one conditional model beside one per label at 64 px, CPU |
-| `busi.yaml` | breast ultrasound with lesion masks at 64 px: conditional diffusion, CPU |
+| `busi.yaml` | breast ultrasound with lesion masks at 64 px: conditional diffusion, CPU, half an hour |
 | `nih_folder.yaml` | NIH chest X-rays with several images per patient, three draws, CPU, a quarter of an hour |
 | `vindr_mammo.yaml` | mammograms (VinDr-Mammo, restricted access) at 256 px, BI-RADS 1-2 against 4-5, GPU |
 | `vindr_demo.yaml` | the same at 64 px on procedural mammograms, CPU |
